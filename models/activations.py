@@ -1,0 +1,108 @@
+"""Activation functions, each beside its derivative.
+
+Both are pure. `function(z, out)` maps pre-activations to activations; `derivative(z, a, out)` takes
+the pre-activations and the activations that belong to them, because for several functions the
+derivative is cheapest in terms of the activation. `out` is an array to write into, which may be `z`
+for `function`; without it a new array is made.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.arrays import FloatArray
+
+
+@dataclass(frozen=True)
+class Activation:
+    """One activation function.
+
+    function : (z, out) -> a, arrays of any one shape.
+    derivative : (z, a, out) -> da/dz, of the same shape.
+    gain : factor of the standard deviation 1/sqrt(n_in) of the initial weights that keeps the
+        signal's variance from layer to layer: 1 for sigmoid-like functions (LeCun 1998), sqrt(2)
+        for rectifiers (He et al. 2015).
+    """
+
+    function: Callable[[FloatArray, FloatArray | None], FloatArray]
+    derivative: Callable[[FloatArray, FloatArray, FloatArray | None], FloatArray]
+    gain: float
+
+
+def identity(z: FloatArray, out: FloatArray | None = None) -> FloatArray:
+    """a = z."""
+    if out is None or out is z:
+        return z
+    np.copyto(out, z)
+    return out
+
+
+def identity_derivative(z: FloatArray, a: FloatArray, out: FloatArray | None = None) -> FloatArray:
+    """da/dz = 1."""
+    if out is None:
+        return np.ones_like(z)
+    out.fill(1.0)
+    return out
+
+
+def sigmoid(z: FloatArray, out: FloatArray | None = None) -> FloatArray:
+    """a = 1 / (1 + exp(-z)), written as (1 + tanh(z/2)) / 2, which cannot overflow."""
+    out = np.multiply(z, 0.5, out=out)
+    np.tanh(out, out=out)
+    out *= 0.5
+    out += 0.5
+    return out
+
+
+def sigmoid_derivative(z: FloatArray, a: FloatArray, out: FloatArray | None = None) -> FloatArray:
+    """da/dz = a (1 - a)."""
+    out = np.subtract(1.0, a, out=out)
+    out *= a
+    return out
+
+
+def tanh(z: FloatArray, out: FloatArray | None = None) -> FloatArray:
+    """a = tanh(z)."""
+    return np.tanh(z, out=out)
+
+
+def tanh_derivative(z: FloatArray, a: FloatArray, out: FloatArray | None = None) -> FloatArray:
+    """da/dz = 1 - a^2."""
+    out = np.multiply(a, a, out=out)
+    return np.subtract(1.0, out, out=out)
+
+
+def relu(z: FloatArray, out: FloatArray | None = None) -> FloatArray:
+    """a = max(z, 0)."""
+    return np.maximum(z, 0.0, out=out)
+
+
+def relu_derivative(z: FloatArray, a: FloatArray, out: FloatArray | None = None) -> FloatArray:
+    """da/dz = 1 where z > 0, else 0 (at the kink itself: 0)."""
+    return np.greater(z, 0.0, out=np.empty_like(z) if out is None else out, casting="unsafe")
+
+
+def silu(z: FloatArray, out: FloatArray | None = None) -> FloatArray:
+    """a = z sigmoid(z) (Elfwing et al. 2018)."""
+    gate = sigmoid(z, None if out is z else out)
+    return np.multiply(z, gate, out=gate if out is None else out)
+
+
+def silu_derivative(z: FloatArray, a: FloatArray, out: FloatArray | None = None) -> FloatArray:
+    """da/dz = s + a (1 - s) with s = sigmoid(z)."""
+    gate = sigmoid(z, out)
+    rest = np.subtract(1.0, gate)
+    rest *= a
+    gate += rest
+    return gate
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "identity": Activation(identity, identity_derivative, gain=1.0),
+    "sigmoid": Activation(sigmoid, sigmoid_derivative, gain=1.0),
+    "tanh": Activation(tanh, tanh_derivative, gain=1.0),
+    "relu": Activation(relu, relu_derivative, gain=math.sqrt(2.0)),
+    "silu": Activation(silu, silu_derivative, gain=math.sqrt(2.0)),
+}

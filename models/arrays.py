@@ -1,0 +1,16 @@
+"""Names for the types of arrays that the project passes around."""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray: TypeAlias = NDArray[np.floating[Any]]
+"""Real numbers, float32 in the product and float64 in gradient checks."""
+
+IntArray: TypeAlias = NDArray[np.integer[Any]]
+"""Whole numbers: codes, indices, counts."""
+
+Columns: TypeAlias = Mapping[str, NDArray[Any]]
+"""Rows by column: field name -> array of shape (n_rows,)."""

@@ -1,0 +1,102 @@
+"""The task `bikes`: rentals of a bike-sharing system in one hour."""
+
+import numpy as np
+
+from models import calendar
+from models.arrays import Columns, FloatArray
+from models.task import Field, Task
+
+WEATHERS = ("clear", "mist", "light_precipitation", "heavy_precipitation")
+"""UCI's `weathersit` 1 to 4."""
+
+VARIABLES = (
+    *calendar.DAY_VARIABLES,
+    "hour",
+    "working_day",
+    "temperature",
+    "feels_like",
+    "humidity",
+    "wind_speed",
+    "weather",
+)
+_CALENDAR = len(calendar.DAY_VARIABLES)
+
+
+def fill_feels_like(feels_like: FloatArray, temperature: FloatArray) -> FloatArray:
+    """`feels_like` with each missing (NaN) value filled from the temperature, both in °C."""
+    return np.where(np.isnan(feels_like), temperature, feels_like)
+
+
+def derive(columns: Columns) -> FloatArray:
+    """The variables of each row: (n_rows, len(VARIABLES)).
+
+    `holiday` overrides the calendar: a Monday to Friday that is no holiday is a working day.
+    """
+    hours = columns["timestamp"]
+    days = hours.astype("datetime64[D]")
+    rows = np.empty((len(hours), len(VARIABLES)))
+    rows[:, :_CALENDAR] = calendar.day_rows(days)
+    weekday, by_calendar = rows[:, 3], rows[:, 5]
+    given = columns["holiday"]
+    holiday = np.where(given < 0, by_calendar, given)
+    rows[:, _CALENDAR] = (hours - days).astype(np.int64)
+    rows[:, _CALENDAR + 1] = (weekday < 5) & (holiday == 0)
+    temperature = columns["temperature"]
+    rows[:, _CALENDAR + 2] = temperature
+    rows[:, _CALENDAR + 3] = fill_feels_like(columns["feels_like"], temperature)
+    rows[:, _CALENDAR + 4] = columns["humidity"]
+    rows[:, _CALENDAR + 5] = columns["wind_speed"]
+    rows[:, _CALENDAR + 6] = columns["weather"]
+    return rows
+
+
+BIKES = Task(
+    name="bikes",
+    title="Bike rentals in one hour",
+    fields=(
+        Field(
+            "timestamp",
+            "timestamp",
+            "The hour of the forecast, ISO 8601, in Washington, D.C.: without an offset local "
+            "time, with one it is converted to America/New_York; minutes are dropped",
+            example="2012-06-01T17:00:00",
+            unit="local time",
+            low=calendar.FIRST_YEAR,
+            high=calendar.LAST_YEAR,
+        ),
+        Field("temperature", "number", "Air temperature", 24.0, unit="°C", low=-30, high=50),
+        Field(
+            "feels_like",
+            "number",
+            "Felt temperature; when missing it is filled from the other fields",
+            25.0,
+            unit="°C",
+            low=-40,
+            high=60,
+            required=False,
+        ),
+        Field("humidity", "number", "Relative humidity", 55.0, unit="%", low=0, high=100),
+        Field("wind_speed", "number", "Wind speed", 12.0, unit="km/h", low=0, high=120),
+        Field("weather", "category", "Weather situation", "clear", choices=WEATHERS),
+        Field(
+            "holiday",
+            "boolean",
+            "Whether the day is a public holiday; by default what the calendar of the District of "
+            "Columbia says",
+            False,
+            required=False,
+        ),
+    ),
+    variables=VARIABLES,
+    derive=derive,
+    target="rentals",
+    unit="rentals per hour",
+    bounds=(0.0, float("inf")),
+    limits_of_use=(
+        "Trained on 2011 and 2012 of one system, Capital Bikeshare in Washington, D.C.",
+        "After 2012 the growth of the system is held at its last level: later years are an "
+        "extrapolation.",
+        "The weather of the hour is taken as known; with a forecast of the weather the error is "
+        "larger.",
+    ),
+)

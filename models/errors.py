@@ -1,0 +1,48 @@
+"""The errors of the project, as one tree. Each message is one line that a person can act on.
+
+    ProjectError
+    ├── SettingsError          a setting has a value that cannot be used
+    ├── DataError              a data file cannot be used
+    ├── TrainingError          a training cannot start or go on
+    │   └── DivergedError      the loss or a weight is no longer finite
+    ├── InputError             rows that a model cannot take
+    ├── BundleError            a bundle is refused
+    │   └── SignatureError     a bundle is unsigned, or signed with another key
+    └── StoreError             a store cannot be read or written
+"""
+
+
+class ProjectError(Exception):
+    """Base of every error that this project raises on purpose."""
+
+
+class SettingsError(ProjectError):
+    """A setting has a value that cannot be used; the message names the setting."""
+
+
+class DataError(ProjectError):
+    """A data file cannot be used; the message names the file and, if there is one, the row."""
+
+
+class TrainingError(ProjectError):
+    """A training cannot start or go on; the message says what to change."""
+
+
+class DivergedError(TrainingError):
+    """The loss or a weight is no longer finite."""
+
+
+class InputError(ProjectError):
+    """Rows that a model cannot take; the message names the field."""
+
+
+class BundleError(ProjectError):
+    """A bundle is refused; the message names the file and the array or key at fault."""
+
+
+class SignatureError(BundleError):
+    """A bundle is unsigned where a key is set, or signed with another key."""
+
+
+class StoreError(ProjectError):
+    """A store cannot be read or written; the message names the folder."""

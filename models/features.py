@@ -1,0 +1,164 @@
+"""From variables to the input of a network.
+
+A task derives named *variables* from a request (hour, temperature, day of the year, ...), as a matrix
+of shape (n_rows, n_variables). An `Encoder` turns it into `Inputs`. There are two kinds of column:
+
+- `Number`: a variable clipped to a range, then standardised. By default the range is that of the
+  training rows, so that nothing is extrapolated (a growth trend is held at the edge of the data). An
+  inner range makes one segment of a piecewise-linear function.
+- `Category`: one or several whole-number variables crossed to one code. A code stands for a one-hot
+  column: it picks a row of the first layer's weights, which is what a product with the one-hot
+  vector would give.
+
+All columns of a kind are computed at once, so a single row costs a handful of NumPy calls.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.arrays import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class Number:
+    """`variable` clipped to [low, high] and standardised; None means the edge of the training rows."""
+
+    variable: str
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Category:
+    """The cross of whole-number variables, each given with its number of values: 0 .. size - 1."""
+
+    variables: tuple[str, ...]
+    sizes: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """How many codes the cross has."""
+        return int(np.prod(self.sizes))
+
+
+Column = Number | Category
+
+
+def segments(variable: str, *knots: float) -> tuple[Number, ...]:
+    """The columns of a continuous piecewise-linear function of `variable` with these knots."""
+    edges = (None, *knots, None)
+    return tuple(Number(variable, low, high) for low, high in zip(edges, edges[1:], strict=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What the first layer of a network reads.
+
+    numbers : (n_rows, n_numbers), standardised.
+    codes : (n_rows, n_codes), each the index of a row of the first layer's weights.
+    dense : (n_rows, n_inputs), the numbers and the one-hot columns of the codes, or None. Only the
+        gradient of the first layer's weights needs it.
+    """
+
+    numbers: FloatArray
+    codes: IntArray
+    dense: FloatArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def take(self, rows: IntArray | slice) -> "Inputs":
+        """The given rows."""
+        if self.dense is None:
+            return Inputs(self.numbers[rows], self.codes[rows])
+        dense = self.dense[rows]
+        return Inputs(dense[:, : self.numbers.shape[1]], self.codes[rows], dense)
+
+    def with_dense(self, n_inputs: int) -> "Inputs":
+        """The same rows with `dense`, for training."""
+        n_rows, n_numbers = self.numbers.shape
+        dense = np.zeros((n_rows, n_inputs), self.numbers.dtype)
+        dense[:, :n_numbers] = self.numbers
+        np.put_along_axis(dense, self.codes, 1.0, axis=1)
+        return Inputs(dense[:, :n_numbers], self.codes, dense)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Columns fitted to training rows.
+
+    variables : names of the columns of the matrix that `encode` takes.
+    numbers, categories : the columns, in the order of the network's inputs.
+    low, high, mean, scale : (n_numbers,), the clip's range and the standardisation of each number.
+    """
+
+    variables: tuple[str, ...]
+    numbers: tuple[Number, ...]
+    categories: tuple[Category, ...]
+    low: FloatArray
+    high: FloatArray
+    mean: FloatArray
+    scale: FloatArray
+
+    def __post_init__(self) -> None:
+        index = {name: i for i, name in enumerate(self.variables)}
+        source = np.array([index[number.variable] for number in self.numbers], dtype=np.intp)
+        strides = np.zeros((len(self.variables), len(self.categories)))
+        offsets = np.zeros(len(self.categories))
+        start = len(self.numbers)
+        for j, category in enumerate(self.categories):
+            stride = 1
+            for variable, size in zip(
+                reversed(category.variables), reversed(category.sizes), strict=True
+            ):
+                strides[index[variable], j] = stride
+                stride *= size
+            offsets[j] = start
+            start += category.size
+        object.__setattr__(self, "_source", source)
+        object.__setattr__(self, "_strides", strides)
+        object.__setattr__(self, "_offsets", offsets)
+        object.__setattr__(self, "_factor", 1.0 / np.asarray(self.scale))
+
+    @property
+    def n_inputs(self) -> int:
+        """Rows of the first layer's weights: the numbers, then the codes of each category."""
+        return len(self.numbers) + sum(category.size for category in self.categories)
+
+    def encode(self, variables: FloatArray, dtype: type[np.floating[Any]] = np.float32) -> Inputs:
+        """`variables` of shape (n_rows, n_variables) as the input of a network."""
+        numbers = variables.take(self._source, axis=1)  # type: ignore[attr-defined]
+        np.minimum(numbers, self.high, out=numbers)
+        np.maximum(numbers, self.low, out=numbers)
+        numbers -= self.mean
+        numbers *= self._factor  # type: ignore[attr-defined]
+        codes = variables @ self._strides  # type: ignore[attr-defined]
+        codes += self._offsets  # type: ignore[attr-defined]
+        return Inputs(numbers.astype(dtype), codes.astype(np.intp))
+
+
+def fit_encoder(
+    variables: tuple[str, ...], columns: tuple[Column, ...], rows: NDArray[np.float64]
+) -> Encoder:
+    """An encoder for `columns` whose ranges, means and scales come from `rows`.
+
+    rows : (n_rows, n_variables), the training rows and no others.
+    """
+    numbers = tuple(column for column in columns if isinstance(column, Number))
+    categories = tuple(column for column in columns if isinstance(column, Category))
+    source = [variables.index(number.variable) for number in numbers]
+    values = rows[:, source]
+    edges_low, edges_high = values.min(axis=0), values.max(axis=0)
+    low = np.array([e if n.low is None else n.low for n, e in zip(numbers, edges_low, strict=True)])
+    high = np.array(
+        [e if n.high is None else n.high for n, e in zip(numbers, edges_high, strict=True)]
+    )
+    clipped = np.clip(values, low, high)
+    scale = clipped.std(axis=0)
+    scale[scale == 0.0] = 1.0  # a column that is constant in training: keep it at 0
+    return Encoder(
+        variables, numbers, categories, low, high, mean=clipped.mean(axis=0), scale=scale
+    )

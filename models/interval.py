@@ -1,0 +1,49 @@
+"""Intervals: how far an answer may be off, at any level from 0.5 to 0.99.
+
+An interval is made on a link's scale: centre - below(level) * spread .. centre + above(level) * spread,
+mapped back and kept inside the task's bounds. `spread` is one number a row, and the two factors were
+measured on rows that the networks did not learn from (conformal prediction: Vovk et al. 2005; with a
+spread a row, "normalised" or "locally weighted": Lei et al. 2018).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.arrays import FloatArray
+from models.errors import InputError
+from models.links import LINKS
+
+LOWEST_LEVEL, HIGHEST_LEVEL, DEFAULT_LEVEL = 0.5, 0.99, 0.9
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The calibration of a model's intervals.
+
+    link : a name in `models.links.LINKS`.
+    levels : (n,), rising, from LOWEST_LEVEL to HIGHEST_LEVEL.
+    below, above : (n,), the factors of the spread at each level.
+    """
+
+    link: str
+    levels: FloatArray
+    below: FloatArray
+    above: FloatArray
+
+    def ends(
+        self, value: FloatArray, spread: FloatArray, level: float, bounds: tuple[float, float]
+    ) -> tuple[FloatArray, FloatArray]:
+        """The low and the high end for each of `value`, all of shape (n_rows,).
+
+        Raises InputError for a level outside the calibrated ones.
+        """
+        if not LOWEST_LEVEL <= level <= HIGHEST_LEVEL:
+            raise InputError(
+                f"level must be between {LOWEST_LEVEL} and {HIGHEST_LEVEL}, and is {level}"
+            )
+        link = LINKS[self.link]
+        centre = link.to_link(value)
+        low = link.from_link(centre - np.interp(level, self.levels, self.below) * spread)
+        high = link.from_link(centre + np.interp(level, self.levels, self.above) * spread)
+        return np.maximum(low, bounds[0]), np.minimum(high, bounds[1])

@@ -1,0 +1,53 @@
+"""Links between the scale on which a network is trained and the scale of the answer.
+
+Each link beside its inverse, both pure: `to_link` maps a target (rentals, a probability) to the scale of
+the network's output, `from_link` maps it back.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.activations import sigmoid
+from models.arrays import FloatArray
+
+_ALMOST = 1e-9
+"""How near to 0 and 1 a probability may come before its logit is taken."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A monotone function and its inverse, on arrays of any shape."""
+
+    to_link: Callable[[FloatArray], FloatArray]
+    from_link: Callable[[FloatArray], FloatArray]
+
+
+def _same(x: FloatArray) -> FloatArray:
+    return x
+
+
+def _square(x: FloatArray) -> FloatArray:
+    """The inverse of the square root: what lies below 0 there is 0."""
+    root = np.maximum(x, 0.0)
+    root *= root
+    return root
+
+
+def _log_inverse(x: FloatArray) -> FloatArray:
+    """The inverse of log(1 + y), never below 0."""
+    return np.maximum(np.expm1(x), 0.0)
+
+
+def _logit(p: FloatArray) -> FloatArray:
+    p = np.clip(p, _ALMOST, 1.0 - _ALMOST)
+    return np.log(p / (1.0 - p))
+
+
+LINKS: dict[str, Link] = {
+    "identity": Link(_same, _same),
+    "sqrt": Link(np.sqrt, _square),
+    "log": Link(np.log1p, _log_inverse),
+    "logit": Link(_logit, sigmoid),
+}

@@ -1,0 +1,115 @@
+"""Dense networks and the one forward pass of the project.
+
+A `Network` is frozen and keeps no state of a pass, so threads may share it. Every array of weights has
+a leading axis of *members*: an ensemble of networks of one shape is computed as one batched matrix
+product, and a single network is an ensemble of one.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.activations import ACTIVATIONS
+from models.arrays import FloatArray
+from models.features import Inputs
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A dense layer: a = activation(x @ weights + biases).
+
+    weights : (n_members, n_in, n_out)
+    biases : (n_members, 1, n_out)
+    activation : a name in `models.activations.ACTIVATIONS`
+    """
+
+    weights: FloatArray
+    biases: FloatArray
+    activation: str
+
+
+@dataclass(frozen=True)
+class Network:
+    """Dense layers, and by choice a linear skip from the input to the last pre-activation.
+
+    layers : the hidden layers, then the output layer.
+    skip : (n_members, n_inputs, n_outputs) or None. With it a network without hidden units would be
+        a (generalised) linear model, and the hidden units learn what that leaves over.
+    """
+
+    layers: tuple[Layer, ...]
+    skip: FloatArray | None = None
+
+    @property
+    def n_members(self) -> int:
+        """How many networks are computed side by side."""
+        return int(self.layers[0].weights.shape[0])
+
+    @property
+    def n_inputs(self) -> int:
+        """Rows of the first layer's weights."""
+        return int(self.layers[0].weights.shape[1])
+
+    @property
+    def n_outputs(self) -> int:
+        """Columns of the last layer's weights."""
+        return int(self.layers[-1].weights.shape[2])
+
+
+@dataclass(frozen=True)
+class Tape:
+    """What a forward pass leaves for the backward pass, in buffers that a training uses again.
+
+    z, a : a layer's pre-activations and activations, (n_members, n_rows, n_out) each.
+    delta : room for dL/dz of each layer, of the same shapes.
+    """
+
+    z: tuple[FloatArray, ...]
+    a: tuple[FloatArray, ...]
+    delta: tuple[FloatArray, ...]
+
+    @classmethod
+    def for_rows(cls, network: Network, n_rows: int) -> "Tape":
+        """Buffers for passes of `n_rows` rows."""
+        weights = [layer.weights for layer in network.layers]
+        shapes = [(w.shape[0], n_rows, w.shape[2]) for w in weights]
+
+        def buffers() -> tuple[FloatArray, ...]:
+            return tuple(np.empty(shape, weights[0].dtype) for shape in shapes)
+
+        return cls(buffers(), buffers(), buffers())
+
+
+def affine_inputs(weights: FloatArray, inputs: Inputs, out: FloatArray | None = None) -> FloatArray:
+    """One-hot inputs times weights without the one-hot: (n_members, n_rows, n_out).
+
+    The numbers are multiplied with the first rows of `weights` (n_members, n_inputs, n_out); each code
+    picks one of the rows below them.
+    """
+    n_numbers = inputs.numbers.shape[-1]
+    z = np.matmul(inputs.numbers, weights[:, :n_numbers], out=out)
+    for column in inputs.codes.T:
+        z += weights.take(column, axis=1)
+    return z
+
+
+def forward(network: Network, inputs: Inputs, tape: Tape | None = None) -> FloatArray:
+    """The output of the network, (n_members, n_rows, n_outputs).
+
+    With a `tape` the pre-activations and activations of every layer are written to it, and what is
+    returned is its last activation.
+    """
+    last = len(network.layers) - 1
+    a: FloatArray | None = None
+    for i, layer in enumerate(network.layers):
+        buffer = tape.z[i] if tape else None
+        if a is None:
+            z = affine_inputs(layer.weights, inputs, buffer)
+        else:
+            z = np.matmul(a, layer.weights, out=buffer)
+        z += layer.biases
+        if i == last and network.skip is not None:
+            z += affine_inputs(network.skip, inputs)
+        a = ACTIVATIONS[layer.activation].function(z, tape.a[i] if tape else z)
+    assert a is not None, "a network has at least one layer"  # noqa: S101
+    return a

@@ -1,0 +1,59 @@
+"""What a model is asked, and what it answers: the declaration of a task.
+
+One declaration serves the request schema (a test holds them equal), the model card, the reading of a
+CSV and the table of fields in the documentation.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from models.arrays import Columns, FloatArray
+
+Kind = Literal["timestamp", "number", "integer", "category", "boolean"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a request.
+
+    Its column in `Columns`: timestamp, datetime64[h] in local time; number, float64 (NaN: not given);
+    integer, int64; category, int8 index into `choices`; boolean, int8 (-1: not given).
+    low, high : the range that is accepted, in `unit`; None for a kind without one.
+    """
+
+    name: str
+    kind: Kind
+    description: str
+    example: str | float | int | bool
+    unit: str | None = None
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Task:
+    """One question to a model.
+
+    variables : names of the columns of what `derive` returns.
+    derive : rows by column -> (n_rows, n_variables), float64.
+    target, unit : what the answer is, and in which unit.
+    bounds : no answer and no end of an interval lies outside.
+    """
+
+    name: str
+    title: str
+    fields: tuple[Field, ...]
+    variables: tuple[str, ...]
+    derive: Callable[[Columns], FloatArray]
+    target: str
+    unit: str
+    bounds: tuple[float, float]
+    limits_of_use: tuple[str, ...]
+
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        """The names of the request's fields, in order."""
+        return tuple(field.name for field in self.fields)

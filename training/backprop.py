@@ -1,0 +1,72 @@
+"""Backpropagation: the chain rule, layer by layer, from the loss back to the first weights.
+
+Symbols as in `docs/backpropagation.md`. Layer l computes z(l) = a(l-1) W(l) + b(l) and
+a(l) = f(z(l)) from its input a(l-1). With delta(l) = dL/dz(l):
+
+    delta(L)    =  dL/da(L) * f'(z(L))               at the output
+    dL/dW(l)    =  a(l-1)^T delta(l)                 a weight: what came in times what went wrong
+    dL/db(l)    =  sum of delta(l) over the rows
+    delta(l-1)  =  (delta(l) W(l)^T) * f'(z(l-1))    one layer further back
+"""
+
+import numpy as np
+
+from models.activations import ACTIVATIONS
+from models.arrays import FloatArray
+from models.features import Inputs
+from models.network import Network, Tape, forward
+from training.losses import Loss
+
+
+def backward(
+    network: Network, inputs: Inputs, tape: Tape, error: FloatArray, gradient: Network
+) -> None:
+    """Write dL/dW, dL/db (and dL/dskip) of every layer into the arrays of `gradient`.
+
+    inputs : rows with `dense`.
+    tape : what `forward` wrote for the same rows. It is used up: z is overwritten by f'(z).
+    error : dL/da(L), (n_members, n_rows, n_outputs), with the 1/n of the mean in it. Overwritten.
+    gradient : a network of the same shape, see `training.parameters.zeros`.
+    """
+    delta = error
+    for i in reversed(range(len(network.layers))):
+        layer, into = network.layers[i], gradient.layers[i]
+        slope = ACTIVATIONS[layer.activation].derivative(tape.z[i], tape.a[i], tape.z[i])
+        delta *= slope
+        np.sum(delta, axis=1, keepdims=True, out=into.biases)
+        if i == len(network.layers) - 1 and gradient.skip is not None:
+            np.matmul(transposed(inputs.dense), delta, out=gradient.skip)
+        if i == 0:
+            np.matmul(transposed(inputs.dense), delta, out=into.weights)
+        else:
+            np.matmul(transposed(tape.a[i - 1]), delta, out=into.weights)
+            delta = np.matmul(delta, transposed(layer.weights), out=tape.delta[i - 1])
+
+
+def transposed(array: FloatArray | None) -> FloatArray:
+    """The last two axes swapped: a view."""
+    assert array is not None, "training needs inputs with `dense`"  # noqa: S101
+    return array.swapaxes(-1, -2)
+
+
+def gradient_step(  # noqa: PLR0913  # one argument for each thing that a gradient depends on
+    network: Network,
+    inputs: Inputs,
+    target: FloatArray,
+    loss: Loss,
+    tape: Tape,
+    gradient: Network,
+    row_weights: FloatArray | None = None,
+) -> FloatArray:
+    """Forward, loss and backward of one batch; returns the output, (n_members, n_rows, n_outputs).
+
+    target : (n_rows, n_outputs) or (n_members, n_rows, n_outputs).
+    row_weights : (n_members, n_rows, 1) or None: how often each member counts each row (bootstrap).
+    """
+    output = forward(network, inputs, tape)
+    error = loss.derivative(output, target, tape.delta[-1])
+    error *= 1.0 / len(inputs)
+    if row_weights is not None:
+        error *= row_weights
+    backward(network, inputs, tape, error, gradient)
+    return output

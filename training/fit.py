@@ -1,0 +1,230 @@
+"""Fitting a network to rows: epochs, mini-batches, early stopping, averaging, and the history of it."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from models.arrays import FloatArray, IntArray
+from models.errors import DivergedError
+from models.features import Inputs
+from models.network import Network, Tape, forward
+from training.backprop import gradient_step
+from training.losses import LOSSES, mean_loss
+from training.optimizers import Adam, Optimizer, Sgd
+from training.parameters import Architecture, Parameters, frozen, zeros
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How a network is fitted.
+
+    loss : a name in `training.losses.LOSSES`.
+    optimizer, rate, momentum : "adam" or "sgd"; momentum is of "sgd".
+    batch_size : rows of a mini-batch; 0 for full batch, 1 for one row at a time.
+    schedule : "constant", or "cosine": the rate falls to 0 along a half cosine over all steps
+        (Loshchilov and Hutter 2017).
+    weight_decay : see `training.optimizers`.
+    average_epochs : the result is the mean of the weights after each of the last so many epochs
+        (stochastic weight averaging, Izmailov et al. 2018); 0 or 1 for the last weights.
+    patience : stop when the validation loss has not improved for so many checks and restore the best
+        weights; 0 for never.
+    check_every : epochs between two looks at the losses.
+    on_rise : what to do when the training loss is higher than at the check before.
+    """
+
+    loss: str = "half_mse"
+    optimizer: Literal["adam", "sgd"] = "adam"
+    rate: float = 3e-3
+    momentum: float = 0.0
+    batch_size: int = 256
+    epochs: int = 15
+    schedule: Literal["constant", "cosine"] = "constant"
+    weight_decay: float = 0.0
+    average_epochs: int = 0
+    patience: int = 0
+    check_every: int = 1
+    on_rise: Literal["ignore", "warn", "stop"] = "ignore"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows to learn from or to be judged by.
+
+    inputs : the encoded rows; with `dense` where they are learned from.
+    target : (n_rows, n_outputs), or (n_members, n_rows, n_outputs).
+    weights : (n_members, n_rows, 1) or None: how often each member counts each row.
+    """
+
+    inputs: Inputs
+    target: FloatArray
+    weights: FloatArray | None = None
+
+    def take(self, rows: IntArray) -> "Rows":
+        """The given rows."""
+        weights = None if self.weights is None else self.weights[:, rows]
+        return Rows(self.inputs.take(rows), self.target[..., rows, :], weights)
+
+
+@dataclass(frozen=True)
+class Check:
+    """The losses after an epoch. `validation` is None where there are no validation rows."""
+
+    epoch: int
+    training: float
+    validation: float | None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The result of `fit`: a frozen network, the history of its losses, and remarks on the way."""
+
+    network: Network
+    history: tuple[Check, ...]
+    remarks: tuple[str, ...] = ()
+
+
+def batches(n_rows: int, size: int, rng: np.random.Generator) -> Iterator[IntArray]:
+    """The indices 0 .. n_rows - 1 in random order, `size` at a time; the last batch may be smaller."""
+    order = rng.permutation(n_rows)
+    for start in range(0, n_rows, size):
+        yield order[start : start + size]
+
+
+def fit(  # noqa: PLR0913  # what is fitted, to what, judged by what, how, with which randomness
+    parameters: Parameters,
+    train: Rows,
+    validation: Rows | None,
+    settings: FitSettings,
+    rng: np.random.Generator,
+    on_check: Callable[[Check], None] | None = None,
+) -> Fitted:
+    """Fit `parameters` (changed in place) and return the frozen result.
+
+    Raises DivergedError when a loss or a weight is no longer finite.
+    """
+    descent = _Descent(parameters, train, settings, rng)
+    stopping = _Stopping(settings, parameters.flat)
+    mean = np.zeros_like(parameters.flat)
+    first_averaged = settings.epochs - settings.average_epochs
+    history: list[Check] = []
+    for epoch in range(1, settings.epochs + 1):
+        training_loss = descent.epoch()
+        _require_finite(training_loss, parameters.flat, epoch, settings)
+        if epoch > first_averaged:
+            mean += parameters.flat / settings.average_epochs
+        if epoch % settings.check_every and epoch != settings.epochs:
+            continue
+        check = Check(epoch, training_loss, loss_of(parameters.network, validation, settings.loss))
+        history.append(check)
+        if on_check is not None:
+            on_check(check)
+        if stopping.after(check):
+            break
+    if stopping.best is not None:
+        parameters.flat[...] = stopping.best
+    elif settings.average_epochs > 1:
+        parameters.flat[...] = mean
+    return Fitted(frozen(parameters.network), tuple(history), tuple(stopping.remarks))
+
+
+def loss_of(network: Network, rows: Rows | None, loss: str) -> float | None:
+    """The mean loss of a network on rows; None without rows."""
+    if rows is None:
+        return None
+    return mean_loss(LOSSES[loss], forward(network, rows.inputs), rows.target)
+
+
+class _Descent:
+    """The steps of gradient descent: one call of `epoch` sees every training row once."""
+
+    def __init__(
+        self, parameters: Parameters, train: Rows, settings: FitSettings, rng: np.random.Generator
+    ) -> None:
+        self.parameters, self.train, self.settings, self.rng = parameters, train, settings, rng
+        self.loss = LOSSES[settings.loss]
+        layers = parameters.network.layers
+        sizes = (layers[0].weights.shape[1], *(layer.weights.shape[2] for layer in layers))
+        self.gradient = zeros(
+            Architecture(
+                sizes,
+                members=parameters.network.n_members,
+                skip=parameters.network.skip is not None,
+            ),
+            parameters.flat.dtype.type,
+        )
+        self.optimizer: Optimizer = Adam() if settings.optimizer == "adam" else Sgd(settings.momentum)
+        self.size = settings.batch_size or len(train.inputs)
+        self.tapes: dict[int, Tape] = {}
+        self.step = 0
+        self.steps = settings.epochs * math.ceil(len(train.inputs) / self.size)
+
+    def epoch(self) -> float:
+        """One epoch; returns the mean of the batches' losses, each before its step."""
+        n_rows = len(self.train.inputs)
+        total = 0.0
+        for chosen in batches(n_rows, self.size, self.rng):
+            total += self._batch(self.train.take(chosen)) * len(chosen)
+        return total / n_rows
+
+    def _batch(self, rows: Rows) -> float:
+        network, n_rows = self.parameters.network, len(rows.inputs)
+        tape = self.tapes.setdefault(n_rows, Tape.for_rows(network, n_rows))
+        output = gradient_step(
+            network, rows.inputs, rows.target, self.loss, tape, self.gradient.network, rows.weights
+        )
+        rate = self._rate()
+        if self.settings.weight_decay:
+            self.parameters.flat *= 1.0 - rate * self.settings.weight_decay * self.parameters.is_weight
+        self.optimizer.update(self.parameters.flat, self.gradient.flat, rate)
+        self.step += 1
+        return mean_loss(self.loss, output, rows.target)
+
+    def _rate(self) -> float:
+        if self.settings.schedule == "constant":
+            return self.settings.rate
+        return self.settings.rate * 0.5 * (1.0 + math.cos(math.pi * self.step / self.steps))
+
+
+class _Stopping:
+    """When to stop early, and the best weights until then."""
+
+    def __init__(self, settings: FitSettings, flat: FloatArray) -> None:
+        self.settings, self.flat = settings, flat
+        self.best: FloatArray | None = None
+        self.best_loss = math.inf
+        self.bad_checks = 0
+        self.last_training = math.inf
+        self.remarks: list[str] = []
+
+    def after(self, check: Check) -> bool:
+        """Whether to stop after this check."""
+        return self._rises(check) | self._no_longer_improves(check)
+
+    def _no_longer_improves(self, check: Check) -> bool:
+        if not self.settings.patience or check.validation is None:
+            return False
+        if check.validation < self.best_loss:
+            self.best_loss, self.best, self.bad_checks = check.validation, self.flat.copy(), 0
+            return False
+        self.bad_checks += 1
+        return self.bad_checks >= self.settings.patience
+
+    def _rises(self, check: Check) -> bool:
+        rises = check.training > self.last_training
+        self.last_training = check.training
+        if not rises or self.settings.on_rise == "ignore":
+            return False
+        self.remarks.append(f"the training loss rose at epoch {check.epoch}")
+        return self.settings.on_rise == "stop"
+
+
+def _require_finite(loss: float, flat: FloatArray, epoch: int, settings: FitSettings) -> None:
+    if math.isfinite(loss) and bool(np.isfinite(flat).all()):
+        return
+    raise DivergedError(
+        f"training diverged in epoch {epoch}: the loss is {loss:g}. Lower the learning rate "
+        f"(it was {settings.rate:g}): try --set rate={settings.rate / 10:g}"
+    )

@@ -1,0 +1,77 @@
+"""Loss functions, each beside its derivative.
+
+A loss is the mean over the rows of the sum over the outputs. `value(output, target)` gives each
+row's loss, of the shape of `output`; `derivative(output, target)` gives d(value)/d(output). Both are
+pure, and take what the last layer's activation gives out: for `cross_entropy` that is the logit and for
+`poisson` the log of the rate, so the last layer has no activation (the identity) there.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.activations import sigmoid
+from models.arrays import FloatArray
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One loss: (output, target) -> array of the shape of `output`, and its derivative."""
+
+    value: Callable[[FloatArray, FloatArray], FloatArray]
+    derivative: Callable[[FloatArray, FloatArray, FloatArray | None], FloatArray]
+
+
+def half_mse(output: FloatArray, target: FloatArray) -> FloatArray:
+    """Half the squared error, (o - y)^2 / 2."""
+    error = output - target
+    error *= error
+    error *= 0.5
+    return error
+
+
+def half_mse_derivative(
+    output: FloatArray, target: FloatArray, out: FloatArray | None = None
+) -> FloatArray:
+    """dL/do = o - y."""
+    return np.subtract(output, target, out=out)
+
+
+def cross_entropy(output: FloatArray, target: FloatArray) -> FloatArray:
+    """Cross-entropy of a logit o with y in [0, 1]: log(1 + exp(o)) - y o, without overflow."""
+    return np.logaddexp(0.0, output) - target * output
+
+
+def cross_entropy_derivative(
+    output: FloatArray, target: FloatArray, out: FloatArray | None = None
+) -> FloatArray:
+    """dL/do = sigmoid(o) - y."""
+    return np.subtract(sigmoid(output, out), target, out=out)
+
+
+def poisson(output: FloatArray, target: FloatArray) -> FloatArray:
+    """Negative log-likelihood of a count y at the rate exp(o), less log(y!): exp(o) - y o."""
+    return np.exp(output) - target * output
+
+
+def poisson_derivative(
+    output: FloatArray, target: FloatArray, out: FloatArray | None = None
+) -> FloatArray:
+    """dL/do = exp(o) - y."""
+    return np.subtract(np.exp(output, out=out), target, out=out)
+
+
+LOSSES: dict[str, Loss] = {
+    "half_mse": Loss(half_mse, half_mse_derivative),
+    "cross_entropy": Loss(cross_entropy, cross_entropy_derivative),
+    "poisson": Loss(poisson, poisson_derivative),
+}
+
+
+def mean_loss(loss: Loss, output: FloatArray, target: FloatArray) -> float:
+    """The mean over members and rows of the sum over outputs.
+
+    output : (n_members, n_rows, n_outputs); target : broadcastable to it.
+    """
+    return float(loss.value(output, target).sum(axis=-1).mean())

@@ -1,0 +1,75 @@
+"""Optimisers: what a gradient does to the weights. Each has one method, `update`.
+
+Weight decay is decoupled from the gradient (Loshchilov and Hutter 2019): each step first shrinks the
+weights, not the biases, by `rate * decay`; for plain gradient descent this equals an L2 penalty.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from models.arrays import FloatArray
+
+
+class Optimizer(Protocol):
+    """Changes `flat`, (n_parameters,), in place by one step against `gradient` of the same shape."""
+
+    def update(self, flat: FloatArray, gradient: FloatArray, rate: float) -> None:
+        """One step at learning rate `rate`. May overwrite `gradient`."""
+
+
+@dataclass
+class Sgd:
+    """Gradient descent with momentum: v = momentum v - rate g; w = w + v (Polyak 1964)."""
+
+    momentum: float = 0.0
+    _velocity: FloatArray | None = field(default=None, repr=False)
+
+    def update(self, flat: FloatArray, gradient: FloatArray, rate: float) -> None:
+        """See `Optimizer`."""
+        if self._velocity is None:
+            self._velocity = np.zeros_like(flat)
+        self._velocity *= self.momentum
+        gradient *= rate
+        self._velocity -= gradient
+        flat += self._velocity
+
+
+@dataclass
+class Adam:
+    """Adam (Kingma and Ba 2015), with the bias corrections folded into the rate and epsilon.
+
+    m = b1 m + (1 - b1) g;  s = b2 s + (1 - b2) g^2;
+    w = w - rate (m / (1 - b1^t)) / (sqrt(s / (1 - b2^t)) + epsilon)
+    """
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    _step: int = 0
+    _m: FloatArray | None = field(default=None, repr=False)
+    _s: FloatArray | None = field(default=None, repr=False)
+
+    def update(self, flat: FloatArray, gradient: FloatArray, rate: float) -> None:
+        """See `Optimizer`."""
+        if self._m is None or self._s is None:
+            self._m, self._s = np.zeros_like(flat), np.zeros_like(flat)
+        self._step += 1
+        correction = float(np.sqrt(1.0 - self.beta2**self._step))
+        step = rate * correction / (1.0 - self.beta1**self._step)
+        # m and s are kept without their factors (1 - b): one multiplication a step fewer each
+        self._m *= self.beta1
+        self._m += gradient
+        gradient *= gradient
+        self._s *= self.beta2
+        self._s += gradient
+        np.sqrt(self._s, out=gradient)
+        root = float(np.sqrt(1.0 - self.beta2))
+        gradient += self.epsilon * correction / root
+        np.divide(self._m, gradient, out=gradient)
+        gradient *= step * (1.0 - self.beta1) / root
+        flat -= gradient
+
+
+OPTIMIZERS = {"sgd": Sgd, "adam": Adam}

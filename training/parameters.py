@@ -1,0 +1,99 @@
+"""All weights of a network in one flat vector, with views of it as layers.
+
+An optimiser then updates every weight by a handful of calls on one array, however many layers there
+are; the gradient has the same layout. This module also draws the initial weights.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from models.activations import ACTIVATIONS
+from models.arrays import FloatArray
+from models.network import Layer, Network
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The shape of a network.
+
+    sizes : inputs, units of each hidden layer, outputs; any number of hidden layers, none included.
+    hidden, output : names of activations.
+    """
+
+    sizes: tuple[int, ...]
+    hidden: str = "silu"
+    output: str = "identity"
+    members: int = 1
+    skip: bool = False
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """A flat vector and the network whose arrays are views of it.
+
+    flat : (n_parameters,)
+    network : its weights and biases are views: a change of `flat` changes the network.
+    is_weight : (n_parameters,), 1 where weight decay acts (weights), 0 where it does not (biases).
+    """
+
+    flat: FloatArray
+    network: Network
+    is_weight: FloatArray
+
+
+def zeros(architecture: Architecture, dtype: type[np.floating[Any]] = np.float32) -> Parameters:
+    """Parameters of the given shape, all 0: also the layout of a gradient."""
+    members, sizes = architecture.members, architecture.sizes
+    shapes = [shape for a, b in pairwise(sizes) for shape in ((members, a, b), (members, 1, b))]
+    if architecture.skip:
+        shapes.append((members, sizes[0], sizes[-1]))
+    flat = np.zeros(sum(int(np.prod(shape)) for shape in shapes), dtype)
+    is_weight = np.ones_like(flat)
+    views, start = [], 0
+    for i, shape in enumerate(shapes):
+        end = start + int(np.prod(shape))
+        views.append(flat[start:end].reshape(shape))
+        if i % 2 == 1:
+            is_weight[start:end] = 0.0
+        start = end
+    n_layers = len(sizes) - 1
+    names = [architecture.hidden] * (n_layers - 1) + [architecture.output]
+    layers = tuple(Layer(views[2 * i], views[2 * i + 1], names[i]) for i in range(n_layers))
+    return Parameters(
+        flat, Network(layers, views[-1] if architecture.skip else None), is_weight
+    )
+
+
+def initial(
+    architecture: Architecture,
+    rng: np.random.Generator,
+    dtype: type[np.floating[Any]] = np.float32,
+    fan_in: int | None = None,
+) -> Parameters:
+    """Random weights, zero biases, zero skip.
+
+    A weight is normal with standard deviation gain / sqrt(fan_in), the gain being that of the layer's
+    activation (LeCun 1998, He et al. 2015). `fan_in` is the number of inputs of the first layer that
+    are not 0 in a row, where that differs from its size because of one-hot columns.
+    """
+    parameters = zeros(architecture, dtype)
+    for i, layer in enumerate(parameters.network.layers):
+        n_in = fan_in if i == 0 and fan_in else layer.weights.shape[1]
+        deviation = ACTIVATIONS[layer.activation].gain / np.sqrt(n_in)
+        layer.weights[...] = rng.normal(0.0, deviation, layer.weights.shape)
+    return parameters
+
+
+def frozen(network: Network) -> Network:
+    """A copy of a network whose arrays are its own and cannot be written to."""
+
+    def own(array: FloatArray) -> FloatArray:
+        copy = array.copy()
+        copy.setflags(write=False)
+        return copy
+
+    layers = tuple(Layer(own(la.weights), own(la.biases), la.activation) for la in network.layers)
+    return Network(layers, None if network.skip is None else own(network.skip))
