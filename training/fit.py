@@ -11,10 +11,11 @@ from models.arrays import FloatArray, IntArray
 from models.errors import DivergedError
 from models.features import Inputs
 from models.network import Network, Tape, forward
+from training import monotone
 from training.backprop import gradient_step
 from training.losses import LOSSES, mean_loss
 from training.optimizers import Adam, Optimizer, Sgd
-from training.parameters import Architecture, Parameters, frozen, zeros
+from training.parameters import Parameters, architecture_of, decays, frozen, zeros
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,10 @@ class FitSettings:
     batch_size : rows of a mini-batch; 0 for full batch, 1 for one row at a time.
     schedule : "constant", or "cosine": the rate falls to 0 along a half cosine over all steps
         (Loshchilov and Hutter 2017).
-    weight_decay : see `training.optimizers`.
+    weight_decay, skip_decay : L2 penalty of the weights and of the linear skip: the gradient of
+        decay / 2 * |w|^2 is added to that of the mean loss. Biases are free.
+    signs : one a network input where the answer must rise (1) or fall (-1) with it, see
+        `training.monotone`; empty for a free network.
     average_epochs : the result is the mean of the weights after each of the last so many epochs
         (stochastic weight averaging, Izmailov et al. 2018); 0 or 1 for the last weights.
     patience : stop when the validation loss has not improved for so many checks and restore the best
@@ -43,6 +47,8 @@ class FitSettings:
     epochs: int = 15
     schedule: Literal["constant", "cosine"] = "constant"
     weight_decay: float = 0.0
+    skip_decay: float = 0.0
+    signs: tuple[int, ...] = ()
     average_epochs: int = 0
     patience: int = 0
     check_every: int = 1
@@ -145,16 +151,12 @@ class _Descent:
     ) -> None:
         self.parameters, self.train, self.settings, self.rng = parameters, train, settings, rng
         self.loss = LOSSES[settings.loss]
-        layers = parameters.network.layers
-        sizes = (layers[0].weights.shape[1], *(layer.weights.shape[2] for layer in layers))
-        self.gradient = zeros(
-            Architecture(
-                sizes,
-                members=parameters.network.n_members,
-                skip=parameters.network.skip is not None,
-            ),
-            parameters.flat.dtype.type,
-        )
+        architecture = architecture_of(parameters.network)
+        self.gradient = zeros(architecture, parameters.flat.dtype.type)
+        self.decays = decays(architecture, settings.weight_decay, settings.skip_decay)
+        self.signs = monotone.signs_of(architecture, settings.signs) if settings.signs else None
+        if self.signs is not None:
+            monotone.start(parameters, self.signs)
         self.optimizer: Optimizer = Adam() if settings.optimizer == "adam" else Sgd(settings.momentum)
         self.size = settings.batch_size or len(train.inputs)
         self.tapes: dict[int, Tape] = {}
@@ -175,10 +177,12 @@ class _Descent:
         output = gradient_step(
             network, rows.inputs, rows.target, self.loss, tape, self.gradient.network, rows.weights
         )
-        rate = self._rate()
-        if self.settings.weight_decay:
-            self.parameters.flat *= 1.0 - rate * self.settings.weight_decay * self.parameters.is_weight
-        self.optimizer.update(self.parameters.flat, self.gradient.flat, rate)
+        flat = self.parameters.flat
+        if self.settings.weight_decay or self.settings.skip_decay:
+            self.gradient.flat += self.decays * flat
+        self.optimizer.update(flat, self.gradient.flat, self._rate())
+        if self.signs is not None:
+            monotone.project(flat, self.signs)
         self.step += 1
         return mean_loss(self.loss, output, rows.target)
 

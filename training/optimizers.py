@@ -1,8 +1,4 @@
-"""Optimisers: what a gradient does to the weights. Each has one method, `update`.
-
-Weight decay is decoupled from the gradient (Loshchilov and Hutter 2019): each step first shrinks the
-weights, not the biases, by `rate * decay`; for plain gradient descent this equals an L2 penalty.
-"""
+"""Optimisers: what a gradient does to the weights. Each has one method, `update`."""
 
 from dataclasses import dataclass, field
 from typing import Protocol

@@ -4,6 +4,7 @@ An optimiser then updates every weight by a handful of calls on one array, howev
 are; the gradient has the same layout. This module also draws the initial weights.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -35,13 +36,11 @@ class Parameters:
     """A flat vector and the network whose arrays are views of it.
 
     flat : (n_parameters,)
-    network : its weights and biases are views: a change of `flat` changes the network.
-    is_weight : (n_parameters,), 1 where weight decay acts (weights), 0 where it does not (biases).
+    network : its weights, biases and skip are views: a change of `flat` changes the network.
     """
 
     flat: FloatArray
     network: Network
-    is_weight: FloatArray
 
 
 def zeros(architecture: Architecture, dtype: type[np.floating[Any]] = np.float32) -> Parameters:
@@ -50,21 +49,16 @@ def zeros(architecture: Architecture, dtype: type[np.floating[Any]] = np.float32
     shapes = [shape for a, b in pairwise(sizes) for shape in ((members, a, b), (members, 1, b))]
     if architecture.skip:
         shapes.append((members, sizes[0], sizes[-1]))
-    flat = np.zeros(sum(int(np.prod(shape)) for shape in shapes), dtype)
-    is_weight = np.ones_like(flat)
+    flat = np.zeros(sum(math.prod(shape) for shape in shapes), dtype)
     views, start = [], 0
-    for i, shape in enumerate(shapes):
-        end = start + int(np.prod(shape))
+    for shape in shapes:
+        end = start + math.prod(shape)
         views.append(flat[start:end].reshape(shape))
-        if i % 2 == 1:
-            is_weight[start:end] = 0.0
         start = end
     n_layers = len(sizes) - 1
     names = [architecture.hidden] * (n_layers - 1) + [architecture.output]
     layers = tuple(Layer(views[2 * i], views[2 * i + 1], names[i]) for i in range(n_layers))
-    return Parameters(
-        flat, Network(layers, views[-1] if architecture.skip else None), is_weight
-    )
+    return Parameters(flat, Network(layers, views[-1] if architecture.skip else None))
 
 
 def initial(
@@ -85,6 +79,28 @@ def initial(
         deviation = ACTIVATIONS[layer.activation].gain / np.sqrt(n_in)
         layer.weights[...] = rng.normal(0.0, deviation, layer.weights.shape)
     return parameters
+
+
+def architecture_of(network: Network) -> Architecture:
+    """The shape of a network."""
+    sizes = (network.n_inputs, *(layer.weights.shape[2] for layer in network.layers))
+    return Architecture(
+        sizes,
+        hidden=network.layers[0].activation,
+        output=network.layers[-1].activation,
+        members=network.n_members,
+        skip=network.skip is not None,
+    )
+
+
+def decays(architecture: Architecture, weights: float, skip: float) -> FloatArray:
+    """The L2 penalty of each parameter, (n_parameters,): of the weights, of the skip, 0 for biases."""
+    layout = zeros(architecture)
+    for layer in layout.network.layers:
+        layer.weights[...] = weights
+    if layout.network.skip is not None:
+        layout.network.skip[...] = skip
+    return layout.flat
 
 
 def frozen(network: Network) -> Network:
