@@ -3,3 +3,5 @@
 Stands alone: no web framework, no pandas, no learning. `training` makes models and `service` serves
 them; neither knows the other.
 """
+
+__version__ = "0.1.0"
