@@ -12,5 +12,8 @@ FloatArray: TypeAlias = NDArray[np.floating[Any]]
 IntArray: TypeAlias = NDArray[np.integer[Any]]
 """Whole numbers: codes, indices, counts."""
 
+BoolArray: TypeAlias = NDArray[np.bool_]
+"""Which of some rows."""
+
 Columns: TypeAlias = Mapping[str, NDArray[Any]]
 """Rows by column: field name -> array of shape (n_rows,)."""

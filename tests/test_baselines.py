@@ -1,0 +1,42 @@
+"""The simple forecasts."""
+
+import numpy as np
+import pytest
+
+from training.baselines import baseline
+from training.data import read
+from training.metrics import regression
+from training.protocols import splits
+
+
+def test_hour_of_the_week() -> None:
+    """A forecast is the mean of the same hour of the week over the last 365 training days."""
+    bikes = read("bikes")
+    (p1,) = splits(bikes, "p1")
+    forecast = baseline(bikes, p1.train, p1.test)
+    hours, rentals = bikes.columns["timestamp"], bikes.targets["rentals"]
+    asked = hours[p1.test[100]]
+    weeks_back = (asked - hours[p1.train]).astype(int) / 168
+    days = hours[p1.train].astype("datetime64[D]")
+    recent = days > days.max() - np.timedelta64(365, "D")
+    same = p1.train[(weeks_back == np.round(weeks_back)) & recent]
+    assert len(same) == 52
+    assert forecast[100] == pytest.approx(rentals[same].mean())
+    assert regression(rentals[p1.test], forecast)["rmse"] == pytest.approx(144.1, abs=0.1)
+
+
+def test_hour_that_was_never_seen() -> None:
+    """An hour of the week without a training row gets the mean of all training rows."""
+    bikes = read("bikes")
+    forecast = baseline(bikes, np.arange(10), np.array([5, 1000]))
+    assert forecast[0] == bikes.targets["rentals"][5]
+    assert forecast[1] == pytest.approx(bikes.targets["rentals"][:10].mean())
+
+
+def test_base_rate() -> None:
+    """For admission it is the share of the training rows that were admitted."""
+    admission = read("admission")
+    train = np.arange(300)
+    forecast = baseline(admission, train, np.arange(300, 400))
+    assert forecast.shape == (100,)
+    assert set(forecast) == {admission.targets["admitted"][train].mean()}

@@ -1,0 +1,185 @@
+"""The data sets: their content, their cleaning, and one clear line for each fault of a file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.errors import DataError
+from training import data
+
+HOUR_HEADER = (
+    "instant,dteday,season,yr,mnth,hr,holiday,weekday,workingday,weathersit,temp,atemp,hum,"
+    "windspeed,casual,registered,cnt"
+)
+GOOD_HOURS = (
+    "1,2011-01-01,1,0,1,0,0,6,0,1,0.24,0.2879,0.81,0.0,3,13,16",
+    "2,2011-01-01,1,0,1,1,0,6,0,2,0.22,0.2727,0.8,0.0,8,32,40",
+    "3,2011-01-01,1,0,1,2,0,6,0,1,0.22,0.2727,0.8,0.0,5,27,32",
+)
+
+
+def write(folder: Path, *lines: str) -> Path:
+    """A CSV file of these lines."""
+    path = folder / "some.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def fault(task: str, path: Path) -> str:
+    """The message of the DataError that reading `path` raises."""
+    with pytest.raises(DataError) as caught:
+        data.read(task, path)
+    message = str(caught.value)
+    assert "\n" not in message, "a fault is said in one line"
+    return message
+
+
+def test_bikes_are_complete() -> None:
+    """The embedded hours are all there, in the order of time, in the units of a request."""
+    bikes = data.read("bikes")
+    assert len(bikes) == 17_379
+    assert bikes.targets["rentals"].sum() == 3_292_679
+    total = bikes.targets["casual"] + bikes.targets["registered"]
+    np.testing.assert_array_equal(total, bikes.targets["rentals"])
+    assert (np.diff(bikes.columns["timestamp"]) > np.timedelta64(0, "h")).all()
+    for field in bikes.task.fields:
+        values = bikes.columns[field.name]
+        assert values.shape == (17_379,)
+        if field.kind == "number":
+            assert field.low is not None
+            assert field.high is not None
+            assert values.min() >= field.low
+            assert values.max() <= field.high
+
+
+def test_bikes_units() -> None:
+    """The file's scaled values become °C, %, and km/h by UCI's formulas."""
+    first = {name: values[0] for name, values in data.read("bikes").columns.items()}
+    assert first["timestamp"] == np.datetime64("2011-01-01T00")
+    assert first["temperature"] == pytest.approx(0.24 * 47 - 8)
+    assert first["feels_like"] == pytest.approx(0.2879 * 66 - 16)
+    assert first["humidity"] == pytest.approx(81)
+    assert first["wind_speed"] == 0.0
+    assert first["weather"] == 0
+    assert first["holiday"] == 0
+
+
+def test_blank_weather_is_that_of_the_hour_before(tmp_path: Path) -> None:
+    """A blank weather code takes the hour before it; at the head of a file, the first known one."""
+    blank = [line.replace(",6,0,1,0.2", ",6,0,,0.2") for line in GOOD_HOURS]
+    shuffled = write(tmp_path, HOUR_HEADER, blank[2], GOOD_HOURS[1], blank[0])
+    bikes = data.read("bikes", shuffled)
+    assert bikes.columns["weather"].tolist() == [1, 1, 1]
+    assert bikes.targets["rentals"].tolist() == [16, 40, 32]
+
+
+def test_all_609_blanks_are_filled() -> None:
+    """No weather of the embedded file is left blank, and the counts of codes are those expected."""
+    weather = data.read("bikes").columns["weather"]
+    assert weather.dtype == np.int8
+    assert np.bincount(weather).tolist() == [11_366, 4_586, 1_424, 3]
+    raw = (data.DATASETS / "hour.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert sum(line.split(",")[9] == "" for line in raw) == 609
+
+
+def test_admission_is_complete() -> None:
+    """The embedded applications are all there."""
+    admission = data.read("admission")
+    assert len(admission) == 400
+    assert admission.targets["admitted"].sum() == 127
+    assert admission.columns["gre"].min() == 220
+    assert np.bincount(admission.columns["rank"]).tolist() == [0, 61, 151, 121, 67]
+
+
+def test_a_part_of_the_file_is_a_data_set(tmp_path: Path) -> None:
+    """Any CSV of the schema is taken: fewer rows, a byte order mark, another order of columns."""
+    path = tmp_path / "part.csv"
+    path.write_text("﻿rank,gpa,gre,admit\n4,3.0,500,0\n\n1,4,800,1\n\n", encoding="utf-8")
+    admission = data.read("admission", path)
+    assert admission.columns["rank"].tolist() == [4, 1]
+    assert admission.source == "part.csv"
+    assert admission.digest != data.read("admission").digest
+
+
+def test_embedded_file_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An embedded data set that was edited is refused."""
+    write(tmp_path, "admit,gre,gpa,rank", "0,500,3.0,2").rename(tmp_path / "admissions.csv")
+    monkeypatch.setattr(data, "DATASETS", tmp_path)
+    with pytest.raises(DataError, match="embedded data set was changed"):
+        data.read("admission")
+
+
+@pytest.mark.parametrize("column", ["dteday", "hr", "weathersit", "temp", "casual", "cnt"])
+def test_missing_column(tmp_path: Path, column: str) -> None:
+    """A missing column is named."""
+    header = HOUR_HEADER.replace(f",{column}", ",other")
+    assert f"column {column} is missing" in fault("bikes", write(tmp_path, header, *GOOD_HOURS))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        pytest.param("2011-01-01", "2011-02-30", "dteday is '2011-02-30', not a date", id="date"),
+        pytest.param("2011-01-01", "1950-01-01", "from 1970 to 2100", id="year"),
+        pytest.param(",1,1,0,6", ",1,24,0,6", "hr is 24, outside 0 to 23", id="hour"),
+        pytest.param(",1,1,0,6", ",1,1.5,0,6", "hr is 1.5, not a whole number", id="half"),
+        pytest.param(",6,0,2,", ",6,0,5,", "weathersit is 5, outside 1 to 4", id="weather"),
+        pytest.param("0.22,0.27", "24.0,0.27", "temp is 24, outside", id="celsius"),
+        pytest.param("0.22,0.27", ",0.27", "temp is blank", id="blank"),
+        pytest.param("0.22,0.27", "inf,0.27", "temp is inf, outside", id="infinite"),
+        pytest.param("0.22,0.27", "warm,0.27", "temp is 'warm', no number", id="word"),
+        pytest.param("8,32,40", "-8,48,40", "casual is -8, outside", id="negative"),
+        pytest.param("8,32,40", "8,32,41", "cnt is 41, not casual + registered = 40", id="sum"),
+    ],
+)
+def test_bad_value_is_named_with_its_row(tmp_path: Path, old: str, new: str, said: str) -> None:
+    """A value that cannot be is said with its row, its line in the file, its column."""
+    assert old in GOOD_HOURS[1]
+    bad = GOOD_HOURS[1].replace(old, new)
+    message = fault("bikes", write(tmp_path, HOUR_HEADER, GOOD_HOURS[0], bad, GOOD_HOURS[2]))
+    assert message.startswith("some.csv: row 2 (line 3): ")
+    assert said in message
+
+
+def test_several_bad_rows_are_counted(tmp_path: Path) -> None:
+    """The first of several bad rows is shown and the others counted."""
+    path = write(tmp_path, "admit,gre,gpa,rank", "0,500,3,1", "0,900,3,1", "0,910,3,1", "1,9,3,1")
+    assert fault("admission", path) == (
+        "some.csv: row 2 (line 3): gre is 900, outside 200 to 800 (and 2 more such rows)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        pytest.param(b"", "the file is empty", id="empty"),
+        pytest.param(b" \n\n", "the file is empty", id="blank"),
+        pytest.param(b"admit,gre,gpa,rank\n", "no row below the header", id="header only"),
+        pytest.param(b"\x89PNG\r\n\x1a\n\xff\xfe", "not a CSV file", id="picture"),
+        pytest.param(b"admit,gre\0,gpa,rank\n", "NUL", id="nul"),
+        pytest.param(b"admit,gre,gpa,rank\n0,500,3,1\n0,500,3,1,7\n", "not a CSV", id="ragged"),
+        pytest.param(b"admit,gre,gpa,rank\n0,500,3,1,7\n0,500,3,1,7\n", "not a CSV", id="too long"),
+        pytest.param(b"admit,gre,gpa,rank\n0,500,3\n", "rank is blank", id="too short"),
+        pytest.param(b'admit,gre,gpa,rank\n0,500,"3,1\n', "not a CSV", id="open quote"),
+        pytest.param(b"<html><body>no</body></html>\n", "is missing", id="another text"),
+    ],
+)
+def test_wrong_file(tmp_path: Path, content: bytes, said: str) -> None:
+    """A file that is no CSV of the schema is refused, saying why."""
+    path = tmp_path / "wrong.csv"
+    path.write_bytes(content)
+    assert said in fault("admission", path)
+
+
+def test_no_file(tmp_path: Path) -> None:
+    """A path that is no file is refused."""
+    assert "no such file" in fault("bikes", tmp_path / "nowhere.csv")
+    assert "is a directory" in fault("bikes", tmp_path)
+    assert "cannot be read" in fault("bikes", write(tmp_path, "x") / "below")
+
+
+def test_weather_blank_everywhere(tmp_path: Path) -> None:
+    """A file without a single weather code cannot be filled."""
+    blank = [line.replace(",6,0,1,0.2", ",6,0,,0.2") for line in (GOOD_HOURS[0], GOOD_HOURS[2])]
+    assert "blank in every row" in fault("bikes", write(tmp_path, HOUR_HEADER, *blank))

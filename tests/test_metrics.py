@@ -1,0 +1,108 @@
+"""The metrics: values worked by hand, and agreement with scikit-learn."""
+
+import math
+
+import numpy as np
+import pytest
+from sklearn import linear_model
+from sklearn import metrics as reference
+
+from models.arrays import FloatArray
+from training import metrics
+
+
+@pytest.fixture
+def forecasts() -> tuple[FloatArray, FloatArray]:
+    """Outcomes and forecast probabilities, with ties."""
+    rng = np.random.default_rng(0)
+    probability = np.round(rng.uniform(0.05, 0.95, 300), 2)
+    return (rng.uniform(size=300) < probability**1.5).astype(float), probability
+
+
+def test_regression_by_hand() -> None:
+    """MAE, RMSE, RMSLE and R2 of three rows."""
+    got = metrics.regression(np.array([0.0, 10.0, 20.0]), np.array([1.0, 10.0, 16.0]))
+    assert got["mae"] == pytest.approx(5 / 3)
+    assert got["rmse"] == pytest.approx(math.sqrt(17 / 3))
+    assert got["rmsle"] == pytest.approx(math.sqrt((math.log(2) ** 2 + math.log(21 / 17) ** 2) / 3))
+    assert got["r2"] == pytest.approx(1 - 17 / 200)
+
+
+def test_negative_forecasts_count_as_zero_in_rmsle() -> None:
+    """RMSLE is defined where a forecast is negative."""
+    assert metrics.regression(np.array([0.0, 1.0]), np.array([-5.0, 1.0]))["rmsle"] == 0.0
+
+
+def test_constant_target_has_no_r2() -> None:
+    """R2 of outcomes that do not vary is not a number, and no warning is raised."""
+    assert math.isnan(metrics.regression(np.ones(3), np.zeros(3))["r2"])
+
+
+def test_classification_agrees_with_scikit_learn(
+    forecasts: tuple[FloatArray, FloatArray],
+) -> None:
+    """Log loss, Brier, AUC (with ties) and accuracy are scikit-learn's."""
+    target, probability = forecasts
+    got = metrics.classification(target, probability)
+    assert got["log_loss"] == pytest.approx(reference.log_loss(target, probability))
+    assert got["brier"] == pytest.approx(reference.brier_score_loss(target, probability))
+    assert got["auc"] == pytest.approx(reference.roc_auc_score(target, probability))
+    assert got["accuracy"] == pytest.approx(reference.accuracy_score(target, probability >= 0.5))
+
+
+def test_calibration_line_agrees_with_scikit_learn(
+    forecasts: tuple[FloatArray, FloatArray],
+) -> None:
+    """Slope and intercept are those of an unpenalised logistic regression on the logit."""
+    target, probability = forecasts
+    logit = np.log(probability / (1 - probability))
+    fitted = linear_model.LogisticRegression(C=1e12, tol=1e-10).fit(logit[:, None], target)
+    slope, intercept = metrics.calibration_line(target, logit)
+    assert slope == pytest.approx(fitted.coef_[0, 0], abs=1e-4)
+    assert intercept == pytest.approx(fitted.intercept_[0], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("target", "logit"),
+    [
+        pytest.param([0.0, 1.0, 0.0], [0.3, 0.3, 0.3], id="equal forecasts"),
+        pytest.param([0.0, 0.0, 1.0, 1.0], [-2.0, -1.0, 1.0, 2.0], id="separated"),
+        pytest.param([0.0, 0.0, 0.0], [-2.0, -1.0, 1.0], id="one outcome"),
+    ],
+)
+def test_calibration_line_that_does_not_exist(target: list[float], logit: list[float]) -> None:
+    """Where no line is best, slope and intercept are not numbers."""
+    assert all(math.isnan(x) for x in metrics.calibration_line(np.array(target), np.array(logit)))
+
+
+def test_auc_of_one_class() -> None:
+    """AUC needs both outcomes."""
+    assert math.isnan(metrics.auc(np.zeros(3), np.arange(3.0)))
+
+
+def test_calibration_error_by_hand() -> None:
+    """Ten bins of equally many rows: each bin's gap counts by its rows."""
+    probability = np.linspace(0.05, 0.95, 10).repeat(2)
+    target = np.tile([0.0, 1.0], 10)
+    expected = np.mean(np.abs(np.linspace(0.05, 0.95, 10) - 0.5))
+    assert metrics.calibration_error(target, probability) == pytest.approx(expected)
+
+
+def test_interval_metrics_by_hand() -> None:
+    """Coverage, width and the penalty of 2 / (1 - level) for each unit outside."""
+    target = np.array([0.0, 5.0, 12.0, 3.0])
+    low, high = np.array([1.0, 0.0, 0.0, 3.0]), np.array([4.0, 10.0, 10.0, 3.0])
+    got = metrics.intervals(target, low, high, 0.9, np.array([0, 0, 1, 1]))
+    assert got["coverage"] == 0.5
+    assert got["width"] == pytest.approx(23 / 4)
+    assert got["score"] == pytest.approx((23 + 20 * 1 + 20 * 2) / 4)
+
+
+def test_clustered_error() -> None:
+    """Rows of their own give the usual standard error; a row counted twice changes nothing."""
+    values = np.random.default_rng(0).normal(size=50)
+    alone = metrics.clustered_error(values, np.arange(50))
+    assert alone == pytest.approx(values.std(ddof=1) / math.sqrt(50))
+    doubled = metrics.clustered_error(values.repeat(2), np.arange(50).repeat(2))
+    assert doubled == pytest.approx(alone)
+    assert math.isnan(metrics.clustered_error(values, np.zeros(50, dtype=int)))

@@ -1,0 +1,34 @@
+"""The simple forecasts that a network has to beat."""
+
+import numpy as np
+
+from models.arrays import FloatArray, IntArray
+from training.data import Dataset
+
+BASELINE_DAYS = 365
+HOURS_OF_WEEK = 168
+
+DESCRIPTIONS = {
+    "bikes": f"mean of the hour of the week over the last {BASELINE_DAYS} training days",
+    "admission": "share of the training applications that were admitted",
+}
+
+
+def baseline(dataset: Dataset, train: IntArray, test: IntArray) -> FloatArray:
+    """The simple forecast for the rows `test`, learned from the rows `train`: (n_test,)."""
+    if dataset.task.name == "bikes":
+        return _hour_of_week(dataset, train, test)
+    return np.full(len(test), dataset.targets["admitted"][train].mean())
+
+
+def _hour_of_week(dataset: Dataset, train: IntArray, test: IntArray) -> FloatArray:
+    hours = dataset.columns["timestamp"]
+    days = hours.astype("datetime64[D]")
+    recent = train[days[train] >= np.unique(days[train])[-BASELINE_DAYS:][0]]
+    hour_of_week = hours.astype(np.int64) % HOURS_OF_WEEK
+    rentals = dataset.targets["rentals"]
+    sums = np.bincount(hour_of_week[recent], rentals[recent], HOURS_OF_WEEK)
+    counts = np.bincount(hour_of_week[recent], minlength=HOURS_OF_WEEK)
+    overall = rentals[recent].mean()  # for an hour of the week without a training row
+    means = np.where(counts > 0, sums / np.maximum(counts, 1), overall)
+    return means[hour_of_week[test]]

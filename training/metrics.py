@@ -1,0 +1,122 @@
+"""How good answers are: plain functions of what happened and what was forecast.
+
+All arrays have the shape (n_rows,). A group of metrics comes as a dict with a fixed order of keys.
+"""
+
+import numpy as np
+
+from models.activations import sigmoid
+from models.arrays import FloatArray, IntArray
+from models.links import LINKS
+
+NEWTON_STEPS = 25
+FLAT, STILL = 1e12, 1e-9
+"""The condition number at which no line is best; the step at which Newton's method is done."""
+CALIBRATION_BINS = 10
+
+
+def regression(target: FloatArray, forecast: FloatArray) -> dict[str, float]:
+    """MAE, RMSE (rentals per hour), RMSLE (of log(1 + y)) and R2 of quantities."""
+    error = forecast - target
+    log_error = np.log1p(np.maximum(forecast, 0.0)) - np.log1p(target)
+    spread = float(np.square(target - target.mean()).sum())
+    return {
+        "mae": float(np.abs(error).mean()),
+        "rmse": float(np.sqrt(np.square(error).mean())),
+        "rmsle": float(np.sqrt(np.square(log_error).mean())),
+        "r2": 1.0 - float(np.square(error).sum()) / spread if spread else float("nan"),
+    }
+
+
+def classification(target: FloatArray, probability: FloatArray) -> dict[str, float]:
+    """Log loss, Brier score, AUC, accuracy, calibration error, calibration slope and intercept.
+
+    target : 0 or 1. probability : of a 1.
+    """
+    logit = LINKS["logit"].to_link(probability)
+    slope, intercept = calibration_line(target, logit)
+    return {
+        "log_loss": float((np.logaddexp(0.0, logit) - target * logit).mean()),
+        "brier": float(np.square(probability - target).mean()),
+        "auc": auc(target, probability),
+        "accuracy": float(((probability >= 0.5) == target).mean()),  # noqa: PLR2004  # even odds
+        "ece": calibration_error(target, probability),
+        "slope": slope,
+        "intercept": intercept,
+    }
+
+
+def auc(target: FloatArray, score: FloatArray) -> float:
+    """The chance that a random 1 scores higher than a random 0, ties counting half.
+
+    By ranks (Mann and Whitney 1947); NaN when one of the classes is missing.
+    """
+    _, where, counts = np.unique(score, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2.0)[where]
+    ones = float(target.sum())
+    zeros = len(target) - ones
+    if not ones or not zeros:
+        return float("nan")
+    return float((ranks[target == 1].sum() - ones * (ones + 1.0) / 2.0) / (ones * zeros))
+
+
+def calibration_error(target: FloatArray, probability: FloatArray) -> float:
+    """Expected calibration error: the mean of |share of ones - mean probability| over ten bins.
+
+    The bins hold equally many rows, in the order of the probability.
+    """
+    bins = np.array_split(np.argsort(probability, kind="stable"), CALIBRATION_BINS)
+    gaps = [len(b) * abs(target[b].mean() - probability[b].mean()) for b in bins if len(b)]
+    return float(sum(gaps) / len(target))
+
+
+def calibration_line(target: FloatArray, logit: FloatArray) -> tuple[float, float]:
+    """Slope and intercept of a logistic regression of the outcome on the logit of the forecast.
+
+    As Cox (1958) proposed. 1 and 0 are best; a slope below 1 means forecasts that are too sure. (NaN, NaN) where the line
+    cannot be found: one outcome only, equal forecasts, or forecasts that separate the outcomes.
+    """
+    rows = np.column_stack([logit, np.ones_like(logit)])
+    line = np.zeros(2)
+    for _ in range(NEWTON_STEPS):
+        p = sigmoid(rows @ line)
+        curvature = rows.T @ (rows * (p * (1.0 - p))[:, None])
+        if np.linalg.cond(curvature) > FLAT:
+            break
+        step = np.linalg.solve(curvature, rows.T @ (target - p))
+        line += step
+        if np.abs(step).max() < STILL:
+            return float(line[0]), float(line[1])
+    return float("nan"), float("nan")
+
+
+def intervals(
+    target: FloatArray, low: FloatArray, high: FloatArray, level: float, clusters: IntArray
+) -> dict[str, float]:
+    """Coverage with its standard error, mean width and mean interval score.
+
+    clusters : the day of each row; rows of a day err together, so the standard error of the
+        coverage is that of sums over days (Cameron and Miller 2015).
+    The interval score is the width plus 2 / (1 - level) times how far the outcome lies outside
+    (Gneiting and Raftery 2007); lower is better.
+    """
+    width = high - low
+    outside = np.maximum(low - target, 0.0) + np.maximum(target - high, 0.0)
+    inside = outside == 0.0
+    return {
+        "coverage": float(inside.mean()),
+        "coverage_error": clustered_error(inside.astype(np.float64), clusters),
+        "width": float(width.mean()),
+        "score": float((width + 2.0 / (1.0 - level) * outside).mean()),
+    }
+
+
+def clustered_error(values: FloatArray, clusters: IntArray) -> float:
+    """The standard error of the mean of `values`, rows of one cluster taken as dependent."""
+    _, where = np.unique(clusters, return_inverse=True)
+    sums = np.bincount(where, weights=values - values.mean())
+    n_clusters = len(sums)
+    if n_clusters < 2:  # noqa: PLR2004  # one cluster says nothing about another
+        return float("nan")
+    variance = np.square(sums).sum() * n_clusters / (n_clusters - 1)
+    return float(np.sqrt(variance) / len(values))

@@ -1,0 +1,138 @@
+"""Which rows a recipe learns from, is chosen by, and is judged by.
+
+- `p1`, the lecture project's: the last 21 calendar days test, the 60 days before validation;
+- `p1_refit`: the same test, trained on training and validation rows together;
+- `p2`: random 80 / 10 / 10, five times;
+- `p3`: days 20 to the end of every month test, days 17 to 19 validation;
+- `rolling`: six test windows of 21 days through 2012, each trained on the days more than 60 before;
+- `cv`: stratified 10-fold, once a partition.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.arrays import BoolArray, FloatArray, IntArray
+from models.calendar import EPOCH
+from models.errors import TrainingError
+from training.data import Dataset
+
+TEST_DAYS, VALIDATION_DAYS = 21, 60
+ROLLING_ORIGINS = (480, 520, 560, 600, 640, 680)
+"""First test days, counted from 2011-01-01 = day 0."""
+P3_VALIDATION, P3_TEST = 17, 20
+"""The days of the month on which they begin."""
+P2_PARTITIONS, FOLDS = 5, 10
+
+
+@dataclass(frozen=True)
+class Split:
+    """Disjoint row numbers, rising, each (n,). `validation` is empty where a protocol has none."""
+
+    name: str
+    train: IntArray
+    validation: IntArray
+    test: IntArray
+
+
+def splits(dataset: Dataset, protocol: str, seed: int = 0, partitions: int = 1) -> list[Split]:
+    """The splits of a protocol.
+
+    seed : of the first random partition (p2, cv); the next ones have seed + 1, ...
+    partitions : how often cv is repeated.
+    Raises TrainingError for a protocol that the task does not have, or data that it cannot split.
+    """
+    known = PROTOCOLS[dataset.task.name]
+    if protocol not in known:
+        raise TrainingError(
+            f"{dataset.task.name} has no protocol {protocol!r}: choose one of {', '.join(known)}"
+        )
+    made = known[protocol](dataset, seed, partitions)
+    for split in made:
+        if not len(split.train) or not len(split.test):
+            raise TrainingError(f"{dataset.source} has no rows for the split {split.name!r}")
+    return made
+
+
+def _days(dataset: Dataset) -> IntArray:
+    """Days since 2011-01-01 of each row."""
+    days = dataset.columns["timestamp"].astype("datetime64[D]") - np.datetime64(EPOCH)
+    return days.astype(np.int64)
+
+
+def _where(name: str, train: BoolArray, validation: BoolArray, test: BoolArray) -> Split:
+    return Split(name, *(np.flatnonzero(rows) for rows in (train, validation, test)))
+
+
+def _p1(dataset: Dataset, seed: int, partitions: int) -> list[Split]:
+    del seed, partitions  # nothing here is random
+    days = _days(dataset)
+    return [_window("p1", days, days.max() - TEST_DAYS + 1)]
+
+
+def _p1_refit(dataset: Dataset, seed: int, partitions: int) -> list[Split]:
+    (p1,) = _p1(dataset, seed, partitions)
+    nothing = np.empty(0, dtype=np.intp)
+    return [Split("p1_refit", np.concatenate([p1.train, p1.validation]), nothing, p1.test)]
+
+
+def _rolling(dataset: Dataset, seed: int, partitions: int) -> list[Split]:
+    del seed, partitions
+    days = _days(dataset)
+    return [_window(f"rolling {origin}", days, origin) for origin in ROLLING_ORIGINS]
+
+
+def _window(name: str, days: IntArray, origin: int) -> Split:
+    """Test from day `origin` on, validation before it, training before that."""
+    start = origin - VALIDATION_DAYS
+    return _where(
+        name,
+        days < start,
+        (days >= start) & (days < origin),
+        (days >= origin) & (days < origin + TEST_DAYS),
+    )
+
+
+def _p2(dataset: Dataset, seed: int, partitions: int) -> list[Split]:
+    del partitions
+    n_rows = len(dataset)
+    cuts = [int(0.8 * n_rows), int(0.9 * n_rows)]
+    made = []
+    for i in range(seed, seed + P2_PARTITIONS):
+        parts = np.split(np.random.default_rng(i).permutation(n_rows), cuts)
+        made.append(Split(f"p2 {i}", *(np.sort(part) for part in parts)))
+    return made
+
+
+def _p3(dataset: Dataset, seed: int, partitions: int) -> list[Split]:
+    del seed, partitions
+    days = dataset.columns["timestamp"].astype("datetime64[D]")
+    of_month = (days - days.astype("datetime64[M]")).astype(np.int64) + 1
+    test = of_month >= P3_TEST
+    validation = (of_month >= P3_VALIDATION) & ~test
+    return [_where("p3", ~(test | validation), validation, test)]
+
+
+def _cv(dataset: Dataset, seed: int, partitions: int) -> list[Split]:
+    (target,) = dataset.targets.values()
+    made = []
+    for i in range(seed, seed + partitions):
+        fold = stratified_folds(target, np.random.default_rng(i))
+        nobody = np.zeros(len(fold), dtype=bool)
+        made += [_where(f"cv {i}.{k}", fold != k, nobody, fold == k) for k in range(FOLDS)]
+    return made
+
+
+def stratified_folds(classes: FloatArray, rng: np.random.Generator, folds: int = FOLDS) -> IntArray:
+    """The fold of each row, (n_rows,): every class is shuffled and dealt out over the folds."""
+    fold = np.empty(len(classes), dtype=np.intp)
+    order = [rng.permutation(np.flatnonzero(classes == value)) for value in np.unique(classes)]
+    fold[np.concatenate(order)] = np.arange(len(classes)) % folds
+    return fold
+
+
+PROTOCOLS: dict[str, dict[str, Callable[[Dataset, int, int], list[Split]]]] = {
+    "bikes": {"p1": _p1, "p1_refit": _p1_refit, "p2": _p2, "p3": _p3, "rolling": _rolling},
+    "admission": {"cv": _cv},
+}
