@@ -99,6 +99,7 @@ def batches(n_rows: int, size: int, rng: np.random.Generator) -> Iterator[IntArr
         yield order[start : start + size]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a divergence is said once, as DivergedError
 def fit(  # noqa: PLR0913  # what is fitted, to what, judged by what, how, with which randomness
     parameters: Parameters,
     train: Rows,
@@ -173,14 +174,16 @@ class _Descent:
 
     def _batch(self, rows: Rows) -> float:
         network, n_rows = self.parameters.network, len(rows.inputs)
-        tape = self.tapes.setdefault(n_rows, Tape.for_rows(network, n_rows))
+        if n_rows not in self.tapes:
+            self.tapes[n_rows] = Tape.for_rows(network, n_rows)
+        tape = self.tapes[n_rows]
         output = gradient_step(
             network, rows.inputs, rows.target, self.loss, tape, self.gradient.network, rows.weights
         )
-        flat = self.parameters.flat
+        flat, gradient = self.parameters.flat, self.gradient.flat
         if self.settings.weight_decay or self.settings.skip_decay:
-            self.gradient.flat += self.decays * flat
-        self.optimizer.update(flat, self.gradient.flat, self._rate())
+            gradient += self.decays * flat
+        self.optimizer.update(flat, gradient, self._rate())
         if self.signs is not None:
             monotone.project(flat, self.signs)
         self.step += 1

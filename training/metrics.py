@@ -73,8 +73,9 @@ def calibration_error(target: FloatArray, probability: FloatArray) -> float:
 def calibration_line(target: FloatArray, logit: FloatArray) -> tuple[float, float]:
     """Slope and intercept of a logistic regression of the outcome on the logit of the forecast.
 
-    As Cox (1958) proposed. 1 and 0 are best; a slope below 1 means forecasts that are too sure. (NaN, NaN) where the line
-    cannot be found: one outcome only, equal forecasts, or forecasts that separate the outcomes.
+    As Cox (1958) proposed. 1 and 0 are best; a slope below 1 means forecasts that are too sure.
+    (NaN, NaN) where no line is best: one outcome only, equal forecasts, or forecasts that separate
+    the outcomes.
     """
     rows = np.column_stack([logit, np.ones_like(logit)])
     line = np.zeros(2)
