@@ -1,0 +1,82 @@
+"""The application: a function of its models and its settings.
+
+ExchangeLayer (request id, clock, errors, observers)
+  -> layers (keys, limits)
+    -> Shortcut -> the prediction routes
+                -> FastAPI: everything else
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from models import __version__
+from service.exchange import ExchangeLayer, Observer
+from service.openapi import document
+from service.raw import RawRoute, Shortcut
+from service.registry import Registry
+from service.routes import batch, health, models, predict
+from service.settings import Settings
+
+Layer = Callable[[ASGIApp], ASGIApp]
+
+
+class Service(FastAPI):
+    """FastAPI behind the layers that the module lists."""
+
+    def enter_by(self, layers: Iterable[Layer]) -> None:
+        """Put layers before FastAPI, the first one outermost."""
+        entry: ASGIApp = super().__call__
+        for layer in reversed(list(layers)):
+            entry = layer(entry)
+        self._entry = entry
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """No middleware that answers errors: `service.exchange` answers them all."""
+        return AsyncExitStackMiddleware(self.router)
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        if not self.openapi_schema:
+            self.openapi_schema = document(super().openapi())
+        return self.openapi_schema
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer through the layers."""
+        await self._entry(scope, receive, send)
+
+
+def create_app(
+    registry: Registry,
+    settings: Settings,
+    *,
+    layers: Iterable[Layer] = (),
+    observers: Iterable[Observer] = (),
+) -> FastAPI:
+    """The service of the models in `registry`."""
+    app = Service(
+        title="Backprop service",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    hot: list[RawRoute] = []
+    for name in registry.names():
+        title = registry[name].model.task.title
+        hot.append(predict.route(name, title, registry))
+        hot.append(batch.route(name, title, registry, settings))
+    app.router.routes.extend(hot)
+    app.include_router(models.router(registry))
+    app.include_router(health.router(registry))
+    app.enter_by(
+        [
+            lambda inner: ExchangeLayer(inner, observers),
+            *layers,
+            lambda inner: Shortcut(inner, hot),
+        ]
+    )
+    return app

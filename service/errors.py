@@ -1,0 +1,209 @@
+"""Every failure as RFC 9457 problem+json, and the only place where an HTTP status is chosen.
+
+A part of the service raises `Problem` with one of the kinds of `KINDS`; the errors of `models` and
+of the frameworks are translated by `problem_of`; `respond` writes what came out. No traceback, no
+Python repr and no input value is ever in an answer.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import Scope, Send
+
+from models.errors import InputError, ProjectError
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of problem: the end of its `type`, its status, its title, and what a caller can do."""
+
+    slug: str
+    status: int
+    title: str
+    remedy: str
+
+    @property
+    def type(self) -> str:
+        """The URI reference that names this kind."""
+        return f"/problems/{self.slug}"
+
+
+MALFORMED = Kind(
+    "malformed-body", 400, "The body cannot be read", "Mend the body at the position that is named."
+)
+UNAUTHORIZED = Kind(
+    "unauthorized", 401, "An API key is needed", "Send a valid key in the X-API-Key header."
+)
+NOT_FOUND = Kind("not-found", 404, "There is nothing here", "Look up the routes in /docs.")
+METHOD = Kind(
+    "method-not-allowed",
+    405,
+    "The route does not take this method",
+    "Use a method that the Allow header lists.",
+)
+TIMEOUT = Kind("request-timeout", 408, "The body came too slowly", "Send the body without pauses.")
+TOO_LARGE = Kind(
+    "too-large", 413, "The request is too large", "Send less at once; the limit is in the detail."
+)
+MEDIA = Kind(
+    "unsupported-media-type",
+    415,
+    "The body is of a type that the route does not take",
+    "Send one of the types that the detail lists, and say so in Content-Type.",
+)
+INVALID = Kind(
+    "invalid-input",
+    422,
+    "The input cannot be taken",
+    "Mend what each entry of errors says.",
+)
+INTERNAL = Kind(
+    "internal",
+    500,
+    "The service made a mistake",
+    "Try again; if it stays, report the X-Request-ID of the answer.",
+)
+UNAVAILABLE = Kind(
+    "unavailable",
+    503,
+    "The service cannot answer now",
+    "Try again after the time that Retry-After names.",
+)
+DEADLINE = Kind(
+    "deadline-passed",
+    504,
+    "The request's time is over",
+    "Allow more time, or send smaller batches.",
+)
+
+KINDS = (
+    MALFORMED,
+    UNAUTHORIZED,
+    NOT_FOUND,
+    METHOD,
+    TIMEOUT,
+    TOO_LARGE,
+    MEDIA,
+    INVALID,
+    INTERNAL,
+    UNAVAILABLE,
+    DEADLINE,
+)
+
+_BY_STATUS = {kind.status: kind for kind in KINDS}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with a request.
+
+    detail : words that a person can act on.
+    pointer : where in the body (JSON pointer, RFC 6901), or
+    parameter : which query parameter.
+    """
+
+    detail: str
+    pointer: str | None = None
+    parameter: str | None = None
+
+    def as_json(self) -> dict[str, str]:
+        """The entry of `errors`."""
+        where = {"pointer": self.pointer, "parameter": self.parameter}
+        return {**{k: v for k, v in where.items() if v is not None}, "detail": self.detail}
+
+
+class Problem(ProjectError):  # noqa: N818 - RFC 9457's word
+    """A request that gets no answer, and why."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        detail: str,
+        faults: Iterable[Fault] = (),
+        headers: Iterable[tuple[bytes, bytes]] = (),
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.faults = tuple(faults)
+        self.headers = tuple(headers)
+
+    def body(self, instance: str) -> bytes:
+        """The problem document."""
+        document: dict[str, object] = {
+            "type": self.kind.type,
+            "title": self.kind.title,
+            "status": self.kind.status,
+            "detail": self.detail,
+            "instance": instance,
+        }
+        if self.faults:
+            document["errors"] = [fault.as_json() for fault in self.faults]
+        return orjson.dumps(document)
+
+
+def invalid(faults: Iterable[Fault]) -> Problem:
+    """A 422 whose detail is the first fault's, with the number of the others."""
+    faults = tuple(faults)
+    rest = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return Problem(INVALID, faults[0].detail + rest, faults)
+
+
+def problem_of(error: Exception, path: str) -> Problem:
+    """What a caller is told about `error`."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, InputError):
+        return Problem(INVALID, str(error))
+    if isinstance(error, RequestValidationError):
+        return invalid(_of_fastapi(entry) for entry in error.errors())
+    if isinstance(error, HTTPException):
+        return _of_http_exception(error, path)
+    return Problem(INTERNAL, "The service failed on this request; the cause is in its log.")
+
+
+def _of_fastapi(entry: Any) -> Fault:
+    """A fault of a parameter of an ordinary route: the place, then pydantic's own words."""
+    where, *path = entry["loc"]
+    name = str(path[-1]) if path else where
+    return Fault(f"{name}: {entry['msg']}", parameter=name)
+
+
+def _of_http_exception(error: HTTPException, path: str) -> Problem:
+    kind = _BY_STATUS.get(error.status_code, INTERNAL)
+    headers = [(k.lower().encode(), v.encode()) for k, v in (error.headers or {}).items()]
+    details = {
+        NOT_FOUND: f"There is no route {path}; /docs lists the routes.",
+        METHOD: f"{path} takes {(error.headers or {}).get('Allow', 'another method')}.",
+    }
+    return Problem(kind, details.get(kind, kind.title + "."), headers=headers)
+
+
+async def respond(problem: Problem, scope: Scope, send: Send) -> None:
+    """Write the answer that tells a caller of `problem`."""
+    body = problem.body(_instance(scope))
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", b"%d" % len(body)),
+        *problem.headers,
+    ]
+    status = problem.kind.status
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send(
+        {
+            "type": "http.response.body",
+            "body": b"" if scope["method"] == "HEAD" else body,
+        }
+    )
+
+
+def _instance(scope: Scope) -> str:
+    """The request's path as it was sent, percent-encoded."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return raw.decode("ascii", "replace")

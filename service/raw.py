@@ -1,0 +1,99 @@
+"""The short way to the hot routes, and why it exists.
+
+FastAPI's handling of a request (middleware stack, routing by regular expressions, dependency
+solving, body parsing, response serialisation) costs several times what a prediction does. So the
+prediction routes are `RawRoute`s: for FastAPI's OpenAPI document, and for its router, each is an
+ordinary route with a signature, but what answers is an ASGI callable of ours that reads the body,
+validates it with the same pydantic class, and writes the bytes. `Shortcut` stands before FastAPI
+and calls it at once when method and path are exactly a raw route's; every other request (another
+method, an unknown path, a trailing slash) goes to FastAPI, whose router ends at the same callable.
+Errors are raised as everywhere and answered in one place (`service.exchange`).
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.errors import MALFORMED, MEDIA, Problem
+
+JSON = b"application/json"
+
+
+class RawRoute(APIRoute):
+    """A route that is documented by a signature and answered by an ASGI callable."""
+
+    def __init__(
+        self, path: str, signature: Callable[..., Any], *, app: ASGIApp, **options: Any
+    ) -> None:
+        super().__init__(path, signature, **options)
+        self.app = app
+
+
+class Shortcut:
+    """Calls a raw route at once; hands every other request to `app`."""
+
+    def __init__(self, app: ASGIApp, routes: Iterable[RawRoute]) -> None:
+        self._app = app
+        self._routes = {
+            (method, route.path): route.app for route in routes for method in route.methods or ()
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Route by a look-up of method and path."""
+        if scope["type"] == "http":
+            app = self._routes.get((scope["method"], scope["path"]), self._app)
+            await app(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+async def read_body(receive: Receive) -> bytes:
+    """The whole body of a request. How large it may be is the business of `service.limits`."""
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body"):
+        message = await receive()
+        body += message.get("body", b"")
+    if message["type"] == "http.disconnect":
+        raise Problem(MALFORMED, "The connection was closed before the body was complete.")
+    return body
+
+
+def header(scope: Scope, name: bytes) -> bytes:
+    """The value of a header, or nothing."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return b""
+
+
+def media_type(scope: Scope) -> bytes:
+    """The media type of the body, without parameters, in small letters."""
+    return header(scope, b"content-type").split(b";", 1)[0].strip().lower()
+
+
+def refuse_media(found: bytes, *taken: str) -> Problem:
+    """A body of a type that a route does not take."""
+    shown = found.decode("latin-1")[:50]
+    return Problem(
+        MEDIA,
+        f"The body must be {' or '.join(taken)}, and Content-Type says {shown}.",
+        headers=[(b"accept-post", ", ".join(taken).encode())],
+    )
+
+
+async def send_bytes(send: Send, content_type: bytes, body: bytes) -> None:
+    """Write an answer."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [
+                (b"content-type", content_type),
+                (b"content-length", b"%d" % len(body)),
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,185 @@
+"""POST /predict/{name}/batch: many rows, as JSON by rows or by columns, or as CSV."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import Query
+from python_multipart.exceptions import MultipartParseError
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.types import Receive, Scope, Send
+
+from models.interval import HIGHEST_LEVEL, LOWEST_LEVEL
+from models.task import Task
+from service import batches, query, tables
+from service.errors import MALFORMED, Fault, Problem, invalid
+from service.exchange import Exchange
+from service.query import DEFAULTS
+from service.raw import JSON, RawRoute, header, media_type, read_body, refuse_media, send_bytes
+from service.registry import Registry
+from service.routes import documented
+from service.schemas import BATCH_ANSWERS, REQUESTS
+from service.settings import Settings
+
+PARAMETERS = ("level", "explain", "strict")
+CSV = b"text/csv"
+FORM = b"multipart/form-data"
+
+
+class PredictBatch:
+    """Answers many rows of the task `name`, as an ASGI application."""
+
+    def __init__(self, name: str, registry: Registry, settings: Settings) -> None:
+        self._name = name
+        self._registry = registry
+        self._most = settings.batch_rows
+        self._path = f"/predict/{name}/batch"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request. Raises Problem."""
+        exchange: Exchange = scope["exchange"]
+        exchange.route = self._path
+        served = exchange.served = self._registry[self._name]
+        options = query.parse(scope["query_string"], PARAMETERS)
+        batch = await self._read(scope, receive, served.model.task)
+        as_csv = wants_csv(header(scope, b"accept"))
+        reply = await batches.answer(served, batch, options, as_csv=as_csv)
+        exchange.rows, exchange.outside = batch.n_rows, reply.outside
+        exchange.columns, exchange.values = reply.columns, reply.values
+        await send_bytes(send, b"text/csv; charset=utf-8" if as_csv else JSON, reply.body)
+
+    async def _read(self, scope: Scope, receive: Receive, task: Task) -> batches.Batch:
+        found = media_type(scope)
+        if found not in (JSON, CSV, FORM, b""):
+            raise refuse_media(found, "application/json", "text/csv", "multipart/form-data")
+        body = await read_body(receive)
+        if found == FORM:
+            body = await uploaded_file(scope, body)
+        if found in (CSV, FORM):
+            return batches.of_columns("csv", tables.read_csv(body, task), task, self._most)
+        return batches.read_json(body, task, self._most)
+
+
+def wants_csv(accept: bytes) -> bool:
+    """Whether CSV is preferred to JSON; without a preference it is not."""
+    quality = {b"text/csv": 0.0, JSON: 0.0, b"*/*": 0.0}
+    for part in accept.lower().split(b","):
+        kind, *parameters = (piece.strip() for piece in part.split(b";"))
+        if kind in quality:
+            quality[kind] = next((_quality(p[2:]) for p in parameters if p[:2] == b"q="), 1.0)
+    return quality[b"text/csv"] > max(quality[JSON], 0.0)
+
+
+def _quality(text: bytes) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+async def uploaded_file(scope: Scope, body: bytes) -> bytes:
+    """The content of the one file of a form, in its field `file`. Raises Problem."""
+
+    async def chunks() -> Any:
+        yield body
+        yield b""
+
+    parser = MultiPartParser(Headers(scope=scope), chunks(), max_files=1, max_fields=0)
+    try:
+        form = await parser.parse()
+    except (MultiPartException, MultipartParseError, KeyError):
+        words = "The form cannot be read; it must have one file, in the field file."
+        raise Problem(MALFORMED, words) from None
+    file = form.get("file")
+    if not isinstance(file, UploadFile):
+        raise invalid([Fault("the form must have one file, in the field file", "/file")])
+    content = await file.read()
+    await form.close()
+    return content
+
+
+def signature() -> Callable[..., Any]:
+    """The documentation of the route: its parameters as FastAPI reads them."""
+
+    def predict_batch(
+        level: Annotated[
+            float, Query(ge=LOWEST_LEVEL, le=HIGHEST_LEVEL, description=documented.LEVEL)
+        ] = DEFAULTS.level,
+        explain: Annotated[bool, Query(description=documented.EXPLAIN)] = DEFAULTS.explain,
+        strict: Annotated[bool, Query(description=documented.STRICT)] = DEFAULTS.strict,
+    ) -> Any: ...
+
+    return predict_batch
+
+
+def route(name: str, title: str, registry: Registry, settings: Settings) -> RawRoute:
+    """The route of one task."""
+    return RawRoute(
+        f"/predict/{name}/batch",
+        signature(),
+        app=PredictBatch(name, registry, settings),
+        methods=["POST"],
+        name=f"predict_{name}_batch",
+        summary=f"{title}, many rows",
+        tags=["predict"],
+        response_model=BATCH_ANSWERS[name],
+        responses={
+            200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
+            **documented.problems(400, 413, 415, 422, 500, 503),
+        },
+        openapi_extra={"requestBody": request_body(name, settings.batch_rows)},
+    )
+
+
+def request_body(name: str, most: int) -> dict[str, Any]:
+    """The forms of the body, for the OpenAPI document.
+
+    A row of any form is taken, because one that does not fit is answered with its error in place;
+    so a row is "such an object, or anything".
+    """
+    request = REQUESTS[name]
+    fields = request.model_json_schema()
+    example = {field: schema["examples"][0] for field, schema in fields["properties"].items()}
+    row = {"anyOf": [{"$ref": f"#/components/schemas/{request.__name__}"}, {}]}
+    rows = {"type": "array", "items": row, "maxItems": most}
+    columns = {
+        field: {"type": "array", "items": {"anyOf": [schema, {}]}, "maxItems": most}
+        for field, schema in fields["properties"].items()
+    }
+    inputs = {
+        "type": "object",
+        "description": "Lists of one length",
+        "properties": columns,
+        "required": fields["required"],
+        "additionalProperties": False,
+    }
+    lines = [",".join(example), ",".join(_cell(value) for value in example.values())]
+    return {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"oneOf": [_only("instances", rows), _only("inputs", inputs)]},
+                "examples": {
+                    "rows": {"value": {"instances": [example]}},
+                    "columns": {"value": {"inputs": {k: [v] for k, v in example.items()}}},
+                },
+            },
+            "text/csv": {"schema": {"type": "string"}, "example": "\n".join(lines) + "\n"},
+            "multipart/form-data": {
+                "schema": _only("file", {"type": "string", "format": "binary"}),
+            },
+        },
+    }
+
+
+def _only(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {name: schema},
+        "required": [name],
+        "additionalProperties": False,
+    }
+
+
+def _cell(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

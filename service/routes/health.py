@@ -1,0 +1,46 @@
+"""GET /health/live and /health/ready."""
+
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from service.errors import UNAVAILABLE, Problem
+from service.registry import Registry
+from service.routes import documented
+
+
+class Live(BaseModel):
+    """The process answers."""
+
+    status: Literal["live"] = "live"
+
+
+class Ready(BaseModel):
+    """Every model can answer."""
+
+    status: Literal["ready"] = "ready"
+    models: dict[str, str]
+
+
+def router(registry: Registry) -> APIRouter:
+    """The routes of this module."""
+    routes = APIRouter(prefix="/health", tags=["health"])
+
+    @routes.get("/live", summary="Whether the process answers")
+    async def live() -> Live:
+        return Live()
+
+    @routes.get(
+        "/ready",
+        summary="Whether every model can answer",
+        responses=documented.problems(503),
+    )
+    async def ready() -> Ready:
+        if not registry.ready:
+            raise Problem(
+                UNAVAILABLE, "The models are not loaded.", headers=[(b"retry-after", b"1")]
+            )
+        return Ready(models={name: registry[name].version for name in registry.names()})
+
+    return routes

@@ -1,0 +1,107 @@
+"""POST /predict/{name}: one row."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import Query
+from pydantic import ValidationError
+from pydantic_core import from_json
+from starlette.types import Receive, Scope, Send
+
+from models.interval import HIGHEST_LEVEL, LOWEST_LEVEL
+from service import query, replies
+from service.errors import MALFORMED, Problem, invalid
+from service.exchange import Exchange
+from service.query import DEFAULTS
+from service.raw import JSON, RawRoute, media_type, read_body, refuse_media, send_bytes
+from service.registry import Registry
+from service.routes import documented
+from service.rows import columns_of_one
+from service.schemas import ANSWERS, REQUESTS
+from service.words import faults_of, type_words
+
+PARAMETERS = ("level", "explain")
+
+
+class Predict:
+    """Answers one row of the task `name`, as an ASGI application."""
+
+    def __init__(self, name: str, registry: Registry) -> None:
+        self._name = name
+        self._registry = registry
+        self._path = f"/predict/{name}"
+        self._validate = REQUESTS[name].__pydantic_validator__.validate_json
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request. Raises Problem."""
+        exchange: Exchange = scope["exchange"]
+        exchange.route = self._path
+        served = exchange.served = self._registry[self._name]
+        found = media_type(scope)
+        if found not in (JSON, b""):
+            raise refuse_media(found, "application/json")
+        options = query.parse(scope["query_string"], PARAMETERS)
+        body = await read_body(receive)
+        try:
+            request = self._validate(body)
+        except ValidationError as error:
+            raise self._problem(error, body) from None
+        columns = columns_of_one(request, served.model.task)
+        prediction = served.model.predict(columns, options.level)
+        bits = served.outside(columns).item()
+        exchange.rows, exchange.columns, exchange.values = 1, columns, prediction.value
+        exchange.outside = int(bits != 0)
+        await send_bytes(send, JSON, replies.one(served, prediction, options.level, bits))
+
+    def _problem(self, error: ValidationError, body: bytes) -> Problem:
+        first = error.errors(include_url=False, include_input=True)[0]
+        if first["type"] == "json_invalid":
+            return malformed_json(body)
+        if not first["loc"]:
+            found = type_words(from_json(body))
+            return Problem(
+                MALFORMED, f"The body must be a JSON object with fields, and is {found}."
+            )
+        return invalid(faults_of(error, self._registry[self._name].model.task))
+
+
+def malformed_json(body: bytes) -> Problem:
+    """What is wrong with a body that is no JSON, and where."""
+    if not body.strip():
+        return Problem(MALFORMED, "The body is empty; it must be a JSON object.")
+    try:
+        from_json(body)
+    except ValueError as error:
+        return Problem(MALFORMED, f"The body is not JSON: {error}.")
+    return Problem(MALFORMED, "The body is not JSON.")
+
+
+def signature(name: str) -> Callable[..., Any]:
+    """The documentation of the route: its parameters as FastAPI reads them."""
+    request_class = REQUESTS[name]
+
+    def predict(
+        row: Any,
+        level: Annotated[
+            float, Query(ge=LOWEST_LEVEL, le=HIGHEST_LEVEL, description=documented.LEVEL)
+        ] = DEFAULTS.level,
+        explain: Annotated[bool, Query(description=documented.EXPLAIN)] = DEFAULTS.explain,
+    ) -> Any: ...
+
+    predict.__annotations__["row"] = request_class
+    return predict
+
+
+def route(name: str, title: str, registry: Registry) -> RawRoute:
+    """The route of one task."""
+    return RawRoute(
+        f"/predict/{name}",
+        signature(name),
+        app=Predict(name, registry),
+        methods=["POST"],
+        name=f"predict_{name}",
+        summary=title,
+        tags=["predict"],
+        response_model=ANSWERS[name],
+        responses=documented.problems(400, 413, 415, 422, 500, 503),
+    )

@@ -1,0 +1,102 @@
+"""The settings of the service: one frozen class is configuration, validation and documentation.
+
+Each field is read from the environment variable `SERVICE_<FIELD>` and is an option of `serve`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from models.errors import SettingsError
+
+PREFIX = "SERVICE_"
+
+
+def _setting(
+    default: Any, help_: str, *, low: float | None = None, high: float | None = None
+) -> Any:
+    return field(default=default, metadata={"help": help_, "low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be set, with its default.
+
+    Raises SettingsError for a number outside its range.
+    """
+
+    host: str = _setting("127.0.0.1", "Address to listen on; 0.0.0.0 for every network")
+    port: int = _setting(8000, "Port to listen on; 0 takes a free one", low=0, high=65535)
+    store: Path = _setting(Path("store"), "Folder of the trained models and their versions")
+    workers: int = _setting(1, "Processes that answer", low=1, high=256)
+    batch_rows: int = _setting(10_000, "Most rows in one batch", low=1, high=1_000_000)
+    explain_rows: int = _setting(100, "Most rows of a batch that are explained", low=0, high=10_000)
+
+    def __post_init__(self) -> None:
+        for setting in fields(self):
+            _check_range(setting, getattr(self, setting.name))
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """The settings that `environment` gives, the rest by default.
+
+        Raises SettingsError, naming key and value, for a value of the wrong form and for a
+        `SERVICE_` key that is no setting.
+        """
+        known = {PREFIX + setting.name.upper(): setting for setting in fields(cls)}
+        for key in environment:
+            if key.startswith(PREFIX) and key not in known:
+                raise SettingsError(f"{key} is no setting; the settings are {', '.join(known)}")
+        given = {
+            setting.name: _parse(setting, key, environment[key])
+            for key, setting in known.items()
+            if key in environment
+        }
+        return cls(**given)
+
+    def to_environment(self) -> dict[str, str]:
+        """The environment that gives these settings: how they reach the workers."""
+        return {
+            PREFIX + setting.name.upper(): str(value)
+            for setting in fields(self)
+            if (value := getattr(self, setting.name)) is not None
+        }
+
+
+_WANTED = {"bool": "true or false", "int": "a whole number", "float": "a number"}
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def _parse(setting: Field[Any], key: str, text: str) -> Any:
+    kind = setting.type.__name__ if isinstance(setting.type, type) else str(setting.type)
+    try:
+        match kind:
+            case "bool":
+                return _BOOLEANS[text.lower()]
+            case "int":
+                return int(text)
+            case "float":
+                return float(text)
+    except (KeyError, ValueError):
+        raise SettingsError(f"{key} must be {_WANTED[kind]}, and is {text!r}") from None
+    return Path(text) if "Path" in kind else text
+
+
+def _check_range(setting: Field[Any], value: Any) -> None:
+    low, high = setting.metadata["low"], setting.metadata["high"]
+    if low is not None and not low <= value <= high:
+        key = PREFIX + setting.name.upper()
+        raise SettingsError(f"{key} must be between {low} and {high}, and is {value}")
+
+
+def describe() -> list[tuple[str, str, str]]:
+    """Key, default and help of each setting, for the command line and the documentation."""
+    return [
+        (
+            PREFIX + setting.name.upper(),
+            "" if setting.default in (None, MISSING) else str(setting.default),
+            setting.metadata["help"],
+        )
+        for setting in fields(Settings)
+    ]

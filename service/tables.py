@@ -1,0 +1,93 @@
+"""CSV in: a table of text becomes the values that JSON would have had.
+
+The first line names the fields, in any order; a field that is not required may be left out, and an
+empty cell is a missing value. Numbers are written with a point, `holiday` as true or false.
+"""
+
+import csv
+import io
+import re
+from typing import Any
+
+from models.task import Field, Task
+from service.errors import MALFORMED, Fault, Problem, invalid
+from service.rows import MISSING, Values
+from service.words import instead_of
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+[.]?[0-9]*|[.][0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
+
+
+def read_csv(body: bytes, task: Task) -> Values:
+    """The columns of a CSV, in UTF-8 with a header. Raises Problem."""
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Problem(MALFORMED, f"The CSV is not UTF-8: byte {error.start}.") from None
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        lines = [line for line in reader if line]
+    except csv.Error as error:
+        raise Problem(
+            MALFORMED, f"The CSV cannot be read: line {reader.line_num}: {error}."
+        ) from None
+    if not lines:
+        words = (
+            f"The CSV is empty; its first line must name the fields {', '.join(task.field_names)}."
+        )
+        raise Problem(MALFORMED, words)
+    names = [name.strip() for name in lines[0]]
+    _check_header(names, task)
+    _check_widths(lines)
+    cells = dict(zip(names, zip(*lines[1:], strict=True), strict=False))
+    return {
+        field.name: _values(field, cells.get(field.name), len(lines) - 1) for field in task.fields
+    }
+
+
+def _check_header(names: list[str], task: Task) -> None:
+    known = task.field_names
+    faults = [
+        Fault(f"there is no field {name[:50]}; {instead_of(name, known)}", "/")
+        for name in names
+        if name not in known
+    ]
+    faults += [
+        Fault(f"the column {name} is there twice", "/") for name in known if names.count(name) > 1
+    ]
+    faults += [
+        Fault(f"the column {field.name} is missing", "/")
+        for field in task.fields
+        if field.required and field.name not in names
+    ]
+    if faults:
+        raise invalid(faults)
+
+
+def _check_widths(lines: list[list[str]]) -> None:
+    width = len(lines[0])
+    if set(map(len, lines)) == {width}:
+        return
+    row = next(i for i, line in enumerate(lines) if len(line) != width)
+    raise Problem(
+        MALFORMED,
+        f"Row {row} of the CSV has {len(lines[row])} cells, and the header has {width}.",
+    )
+
+
+def _values(field: Field, cells: tuple[str, ...] | None, n_rows: int) -> list[Any]:
+    if cells is None:
+        return [MISSING] * n_rows
+    stripped = [cell.strip() for cell in cells]
+    if field.kind in ("number", "integer"):
+        return [_number(cell) for cell in stripped]
+    if field.kind == "boolean":
+        return [_BOOLEANS.get(cell.lower(), cell or MISSING) for cell in stripped]
+    return [cell or MISSING for cell in stripped]
+
+
+def _number(cell: str) -> Any:
+    """A cell as a number; what is none stays text, and is refused as such."""
+    if _NUMBER(cell):
+        return float(cell)
+    return cell or MISSING

@@ -1,0 +1,136 @@
+"""Timestamps: text to the local hour of Washington, D.C., one at a time and many at once.
+
+Taken is ISO 8601 with a date and at least an hour: `2012-06-01T17`, `2012-06-01 17:30`,
+`2012-06-01T17:30:00.25`, each with or without an offset (`Z`, `-04`, `-04:00`, `+0530`). Without an
+offset it is local time; with one it is converted. Refused are numbers, bare dates and dates that do
+not exist.
+"""
+
+import re
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.calendar import FIRST_YEAR, LAST_YEAR
+
+ZONE = ZoneInfo("America/New_York")
+
+_YEAR = "(?:19[7-9][0-9]|20[0-9][0-9]|2100)"
+_LEAP_YEAR = "(?:19(?:72|76|8[048]|9[26])|20(?:[02468][048]|[13579][26]))"
+_MONTH_AND_DAY = (
+    "(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
+    "|(?:0[13-9]|1[0-2])-(?:29|30)"
+    "|(?:0[13578]|1[02])-31)"
+)
+_TIME = "(?:[01][0-9]|2[0-3])(?::[0-5][0-9](?::[0-5][0-9](?:[.][0-9]{1,9})?)?)?"
+_OFFSET = "(?:Z|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)?"
+PATTERN = f"^(?:{_YEAR}-{_MONTH_AND_DAY}|{_LEAP_YEAR}-02-29)[T ]{_TIME}{_OFFSET}$"
+"""Every text that is taken, and no other: what the OpenAPI document says."""
+
+_TAKEN = re.compile(PATTERN[:-1] + r"\Z").match
+_DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})").match
+_FORM = "ISO 8601 with date and time, such as 2012-06-01T17:00:00"
+
+
+def parse(text: str) -> datetime:
+    """The local hour of `text`, without offset.
+
+    Raises ValueError, in words that follow a field's name.
+    """
+    if not _TAKEN(text):
+        raise ValueError(_why_not(text))
+    if len(text) <= _LONGEST_LOCAL and text[-1] != "Z" and "+" not in text and "-" not in text[10:]:
+        return datetime.fromisoformat(text[:13])
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(ZONE)
+    return moment.replace(minute=0, second=0, microsecond=0, tzinfo=None, fold=0)
+
+
+_LONGEST_LOCAL = len("2012-06-01T17:30:00.123456789")
+
+
+def _why_not(text: str) -> str:
+    match = _DATE(text)
+    if not match:
+        return f"must be {_FORM}"
+    year, month, day = (int(part) for part in match.groups())
+    if not FIRST_YEAR <= year <= LAST_YEAR:
+        return f"must be in the years {FIRST_YEAR} to {LAST_YEAR}"
+    try:
+        datetime(year, month, day)  # noqa: DTZ001 - only whether the date exists
+    except ValueError:
+        return f"names a date that does not exist: {match[0]}"
+    if len(text) == len("2012-06-01"):
+        return f"is a date without a time; it must be {_FORM}"
+    return f"has a time or an offset that cannot be read; it must be {_FORM}"
+
+
+def parse_many(texts: list[Any]) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]]:
+    """The local hour of each of `texts` (datetime64[h]) and whether it is one: both of shape (n,).
+
+    Where it is none, the hour is 1970-01-01T00.
+    """
+    fixed = _parse_fixed(texts)
+    if fixed is not None:
+        return fixed
+    hours = np.zeros(len(texts), dtype="datetime64[h]")
+    good = np.zeros(len(texts), dtype=bool)
+    for i, text in enumerate(texts):
+        if isinstance(text, str) and _TAKEN(text):
+            hours[i] = parse(text)
+            good[i] = True
+    return hours, good
+
+
+def _parse_fixed(texts: list[Any]) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]] | None:
+    """`parse_many` for local times of one layout, `2012-06-01T17:00:00` or `2012-06-01T17:00`.
+
+    None if any text has another layout.
+    """
+    if set(map(type, texts)) != {str}:
+        return None
+    lengths = set(map(len, texts))
+    joined = "".join(texts)
+    if lengths not in ({19}, {16}) or not joined.isascii():
+        return None
+    (length,) = lengths
+    letters = np.frombuffer(joined.encode(), dtype=np.uint8).reshape(-1, length)
+    if not _layout_is_fixed(letters):
+        return None
+    pairs = [at for at in (0, 2, 5, 8, 11, 14, 17) if at < length]
+    tens = letters.take(pairs, axis=1).astype(np.int64) - ord("0")
+    ones = letters.take([p + 1 for p in pairs], axis=1).astype(np.int64) - ord("0")
+    values = tens * 10 + ones
+    year = values[:, 0] * 100 + values[:, 1]
+    month, day, hour = values[:, 2], values[:, 3], values[:, 4]
+    months = ((year - 1970) * 12 + month - 1).astype("datetime64[M]")
+    days = months.astype("datetime64[D]") + (day - 1)
+    good = (
+        (year >= FIRST_YEAR)
+        & (year <= LAST_YEAR)
+        & (month >= 1)
+        & (month <= 12)  # noqa: PLR2004
+        & (days.astype("datetime64[M]") == months)
+        & (hour < 24)  # noqa: PLR2004
+        & (values[:, 5:] < 60).all(axis=1)  # noqa: PLR2004
+    )
+    hours = days.astype("datetime64[h]") + hour
+    hours[~good] = np.datetime64(0, "h")
+    return hours, good
+
+
+def _layout_is_fixed(letters: NDArray[np.uint8]) -> bool:
+    """Whether each row reads `dddd-dd-ddTdd:dd` or `dddd-dd-ddTdd:dd:dd` (or a blank for the T)."""
+    length = letters.shape[1]
+    separators = [at for at in (4, 7, 10, 13, 16) if at < length]
+    digits = [at for at in range(length) if at not in separators]
+    values = letters.take(digits, axis=1) - np.uint8(ord("0"))  # wraps below "0", so one test does
+    if (values > 9).any():  # noqa: PLR2004
+        return False
+    found = letters.take(separators, axis=1)
+    found[:, 2][found[:, 2] == ord(" ")] = ord("T")
+    return bool((found == np.frombuffer(b"--T::"[: len(separators)], dtype=np.uint8)).all())

@@ -1,0 +1,105 @@
+"""POST /predict/{name}."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.admission import ADMISSION
+from models.bikes import BIKES
+from service.rows import columns_of_one
+from service.schemas import ANSWERS, REQUESTS
+from tests.serving import TASKS, VERSION, connect, example, tiny_app, tiny_served
+
+pytestmark = pytest.mark.anyio
+APP = tiny_app()
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("level", [None, 0.5, 0.8, 0.99])
+async def test_answer_is_the_models(name: str, level: float | None) -> None:
+    """An answer has exactly what Model.predict gives, at the level that was asked for."""
+    row = example(TASKS[name])
+    async with connect(APP) as client:
+        query = {} if level is None else {"level": str(level)}
+        answer = await client.post(f"/predict/{name}", json=row, params=query)
+    assert answer.status_code == 200
+    request = REQUESTS[name].model_validate(row)
+    columns = columns_of_one(request, TASKS[name])
+    wanted = tiny_served(name).model.predict(columns, level or 0.9)
+    body = answer.json()
+    assert body[TASKS[name].target] == wanted.value[0]
+    assert body["interval"] == {
+        "level": level or 0.9,
+        "low": wanted.low[0],
+        "high": wanted.high[0],
+    }
+    assert body["model"] == {"name": name, "version": VERSION}
+    ANSWERS[name].model_validate_json(answer.content, strict=True, extra="forbid")
+
+
+async def test_headers_name_request_and_model() -> None:
+    """Every answer carries the caller's sane request id, or a new one, and the model's version."""
+    async with connect(APP) as client:
+        given = await client.post(
+            "/predict/bikes", json=example(BIKES), headers={"X-Request-ID": "abc-1"}
+        )
+        made = await client.post(
+            "/predict/bikes", json=example(BIKES), headers={"X-Request-ID": "a b\tc"}
+        )
+        failed = await client.post("/predict/bikes", content=b"{")
+    assert given.headers["X-Request-ID"] == "abc-1"
+    assert made.headers["X-Request-ID"] not in ("", "a b\tc")
+    assert failed.headers["X-Request-ID"] != made.headers["X-Request-ID"]
+    for answer in (given, made, failed):
+        assert answer.headers["X-Model-Version"] == f"bikes/{VERSION}"
+
+
+async def test_admission_is_decided_at_the_threshold() -> None:
+    """`admitted` says whether the probability reaches the threshold, which is in the answer."""
+    async with connect(APP) as client:
+        for gre in (200, 500, 800):
+            row = example(ADMISSION, gre=gre)
+            body = (await client.post("/predict/admission", json=row)).json()
+            assert body["admitted"] == (body["probability"] >= body["threshold"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"timestamp": "2026-07-01T12:00:00"}, ["timestamp is later than"]),
+        ({"timestamp": "1999-07-01T12:00:00"}, ["timestamp is earlier than"]),
+        ({"temperature": 49.5, "wind_speed": 119}, ["temperature is above", "wind_speed is above"]),
+        ({"feels_like": None}, []),
+    ],
+    ids=["later", "earlier", "two", "missing"],
+)
+async def test_warnings_name_the_field(changes: dict[str, Any], words: list[str]) -> None:
+    """An input outside the training range is answered, with a warning that names its field."""
+    async with connect(APP) as client:
+        answer = await client.post("/predict/bikes", json=example(BIKES, **changes))
+    found = answer.json()["warnings"]
+    assert len(found) == len(words)
+    assert all(text.startswith(start) for text, start in zip(found, words, strict=True))
+
+
+async def test_offset_and_minutes() -> None:
+    """A time with an offset is converted to Washington's; minutes are dropped."""
+    texts = ["2012-06-01T17:00:00", "2012-06-01 17:59", "2012-06-01T21:30:00Z", "2012-06-02T02+05"]
+    async with connect(APP) as client:
+        answers = [
+            (await client.post("/predict/bikes", json=example(BIKES, timestamp=text))).json()
+            for text in texts
+        ]
+    assert len({answer["rentals"] for answer in answers}) == 1
+    assert np.isfinite(answers[0]["rentals"])
+
+
+async def test_whole_numbers_may_have_a_point() -> None:
+    """JSON makes no difference between 660 and 660.0, and neither does the service."""
+    async with connect(APP) as client:
+        answers = [
+            await client.post("/predict/admission", json=example(ADMISSION, gre=gre))
+            for gre in (660, 660.0)
+        ]
+    assert answers[0].json() == answers[1].json()
