@@ -57,11 +57,12 @@ clean: ## remove .venv and every cache; ./store and ./reports stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# --no-deps: the lock files are complete, so there is nothing to resolve.
+# --no-deps: the lock files are complete, so there is nothing to resolve. --no-compile: Python compiles
+# what is imported when it first is, a small part of what is installed.
 $(VENV)/.%: requirements/%.txt requirements/build.txt pyproject.toml | $(BIN)/python
 	@echo "make: installing $< into $(VENV)"
-	@$(PIP) install --no-deps --require-hashes -r requirements/build.txt -r $<
-	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(PIP) install --no-compile --no-deps --require-hashes -r requirements/build.txt -r $<
+	@$(PIP) install --no-compile --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(BIN)/python:

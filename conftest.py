@@ -52,12 +52,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         fault = find_fault() if concerned else None
         if fault is None:
             continue
+        count = "1 test that needs" if len(concerned) == 1 else f"{len(concerned)} tests that need"
         if config.stash[REQUIRE_ALL]:
-            message = f"REQUIRE_ALL is set, but {len(concerned)} tests need {need}: {fault}"
-            raise pytest.UsageError(message)
+            raise pytest.UsageError(f"REQUIRE_ALL is set, so {count} {need} must run: {fault}")
         items[:] = [item for item in items if item not in concerned]
         config.hook.pytest_deselected(items=concerned)
-        config.stash[LEFT_OUT].append(f"{len(concerned)} tests that need {need}: {fault}")
+        config.stash[LEFT_OUT].append(f"{count} {need}: {fault}")
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
