@@ -15,6 +15,10 @@ import numpy as np
 from models.arrays import FloatArray
 
 
+_TINY = 1e-30
+"""Small against every activation that matters, and a normal number in float32."""
+
+
 @dataclass(frozen=True)
 class Activation:
     """One activation function.
@@ -91,12 +95,16 @@ def silu(z: FloatArray, out: FloatArray | None = None) -> FloatArray:
 
 
 def silu_derivative(z: FloatArray, a: FloatArray, out: FloatArray | None = None) -> FloatArray:
-    """da/dz = s + a (1 - s) with s = sigmoid(z)."""
-    gate = sigmoid(z, out)
-    rest = np.subtract(1.0, gate)
+    """da/dz = s + a (1 - s) with s = sigmoid(z), which is a / z.
+
+    The quotient costs a fraction of another sigmoid; the tiny terms make it 1/2 where z is 0.
+    """
+    s = np.add(z, 2.0 * _TINY, out=out)
+    np.divide(a + z.dtype.type(_TINY), s, out=s)
+    rest = np.subtract(1.0, s)
     rest *= a
-    gate += rest
-    return gate
+    s += rest
+    return s
 
 
 ACTIVATIONS: dict[str, Activation] = {

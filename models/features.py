@@ -70,12 +70,13 @@ class Inputs:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def take(self, rows: IntArray | slice) -> "Inputs":
+    def take(self, rows: IntArray) -> "Inputs":
         """The given rows."""
+        codes = self.codes.take(rows, axis=0)
         if self.dense is None:
-            return Inputs(self.numbers[rows], self.codes[rows])
-        dense = self.dense[rows]
-        return Inputs(dense[:, : self.numbers.shape[1]], self.codes[rows], dense)
+            return Inputs(self.numbers.take(rows, axis=0), codes)
+        dense = self.dense.take(rows, axis=0)
+        return Inputs(dense[:, : self.numbers.shape[1]], codes, dense)
 
     def with_dense(self, n_inputs: int) -> "Inputs":
         """The same rows with `dense`, for training."""

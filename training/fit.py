@@ -70,8 +70,8 @@ class Rows:
 
     def take(self, rows: IntArray) -> "Rows":
         """The given rows."""
-        weights = None if self.weights is None else self.weights[:, rows]
-        return Rows(self.inputs.take(rows), self.target[..., rows, :], weights)
+        weights = None if self.weights is None else self.weights.take(rows, axis=1)
+        return Rows(self.inputs.take(rows), self.target.take(rows, axis=-2), weights)
 
 
 @dataclass(frozen=True)
