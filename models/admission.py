@@ -5,13 +5,19 @@ import numpy as np
 from models.arrays import Columns, FloatArray
 from models.task import Field, Task
 
-VARIABLES = ("gre", "gpa", "rank", "rank_code")
+VARIABLES = ("gre", "gpa", "rank", "log_rank", "rank_code")
 
 
 def derive(columns: Columns) -> FloatArray:
-    """gre, gpa, rank as numbers, and the rank as a code 0..3: (n_rows, 4)."""
+    """gre, gpa, rank, its natural logarithm, and its code 0..3 for a one-hot: (n_rows, 5)."""
     rank = columns["rank"]
-    return np.column_stack([columns["gre"], columns["gpa"], rank, rank - 1]).astype(np.float64)
+    rows = np.empty((len(rank), len(VARIABLES)))
+    rows[:, 0] = columns["gre"]
+    rows[:, 1] = columns["gpa"]
+    rows[:, 2] = rank
+    np.log(rows[:, 2], out=rows[:, 3])
+    np.subtract(rows[:, 2], 1.0, out=rows[:, 4])
+    return rows
 
 
 ADMISSION = Task(

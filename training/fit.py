@@ -15,7 +15,8 @@ from training import monotone
 from training.backprop import gradient_step
 from training.losses import LOSSES, mean_loss
 from training.optimizers import Adam, Optimizer, Sgd
-from training.parameters import Parameters, architecture_of, decays, frozen, zeros
+from training.parameters import Parameters, architecture_of, frozen, zeros
+from training.prior import Penalty, weight_decay
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,7 @@ class FitSettings:
     batch_size : rows of a mini-batch; 0 for full batch, 1 for one row at a time.
     schedule : "constant", or "cosine": the rate falls to 0 along a half cosine over all steps
         (Loshchilov and Hutter 2017).
-    weight_decay, skip_decay : L2 penalty of the weights and of the linear skip: the gradient of
-        decay / 2 * |w|^2 is added to that of the mean loss. Biases are free.
+    weight_decay : adds weight_decay / 2 * |w|^2 to the mean loss, over all weights but no bias.
     signs : one a network input where the answer must rise (1) or fall (-1) with it, see
         `training.monotone`; empty for a free network.
     average_epochs : the result is the mean of the weights after each of the last so many epochs
@@ -47,7 +47,6 @@ class FitSettings:
     epochs: int = 15
     schedule: Literal["constant", "cosine"] = "constant"
     weight_decay: float = 0.0
-    skip_decay: float = 0.0
     signs: tuple[int, ...] = ()
     average_epochs: int = 0
     patience: int = 0
@@ -107,12 +106,16 @@ def fit(  # noqa: PLR0913  # what is fitted, to what, judged by what, how, with 
     settings: FitSettings,
     rng: np.random.Generator,
     on_check: Callable[[Check], None] | None = None,
+    penalty: Penalty | None = None,
 ) -> Fitted:
     """Fit `parameters` (changed in place) and return the frozen result.
 
+    penalty : instead of the one that `settings.weight_decay` says.
     Raises DivergedError when a loss or a weight is no longer finite.
     """
-    descent = _Descent(parameters, train, settings, rng)
+    if penalty is None and settings.weight_decay:
+        penalty = weight_decay(architecture_of(parameters.network), settings.weight_decay)
+    descent = _Descent(parameters, train, settings, rng, penalty)
     stopping = _Stopping(settings, parameters.flat)
     mean = np.zeros_like(parameters.flat)
     first_averaged = settings.epochs - settings.average_epochs
@@ -148,16 +151,21 @@ class _Descent:
     """The steps of gradient descent: one call of `epoch` sees every training row once."""
 
     def __init__(
-        self, parameters: Parameters, train: Rows, settings: FitSettings, rng: np.random.Generator
+        self,
+        parameters: Parameters,
+        train: Rows,
+        settings: FitSettings,
+        rng: np.random.Generator,
+        penalty: Penalty | None,
     ) -> None:
         self.parameters, self.train, self.settings, self.rng = parameters, train, settings, rng
+        self.penalty = penalty
         self.loss = LOSSES[settings.loss]
         architecture = architecture_of(parameters.network)
         self.gradient = zeros(architecture, parameters.flat.dtype.type)
-        self.decays = decays(architecture, settings.weight_decay, settings.skip_decay)
         self.signs = monotone.signs_of(architecture, settings.signs) if settings.signs else None
         if self.signs is not None:
-            monotone.start(parameters, self.signs)
+            monotone.project(parameters.flat, self.signs)
         self.optimizer: Optimizer = Adam() if settings.optimizer == "adam" else Sgd(settings.momentum)
         self.size = settings.batch_size or len(train.inputs)
         self.tapes: dict[int, Tape] = {}
@@ -181,8 +189,8 @@ class _Descent:
             network, rows.inputs, rows.target, self.loss, tape, self.gradient.network, rows.weights
         )
         flat, gradient = self.parameters.flat, self.gradient.flat
-        if self.settings.weight_decay or self.settings.skip_decay:
-            gradient += self.decays * flat
+        if self.penalty is not None:
+            gradient += self.penalty.gradient(flat)
         self.optimizer.update(flat, gradient, self._rate())
         if self.signs is not None:
             monotone.project(flat, self.signs)

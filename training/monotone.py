@@ -8,7 +8,7 @@ weights of an input carry that input's sign and all later weights are not negati
 import numpy as np
 
 from models.arrays import FloatArray
-from training.parameters import Architecture, Parameters, zeros
+from training.parameters import Architecture, zeros
 
 
 def signs_of(architecture: Architecture, signs: tuple[int, ...]) -> FloatArray:
@@ -23,12 +23,6 @@ def signs_of(architecture: Architecture, signs: tuple[int, ...]) -> FloatArray:
     if layout.network.skip is not None:
         layout.network.skip[...] = by_input
     return layout.flat
-
-
-def start(parameters: Parameters, signs: FloatArray) -> None:
-    """Turn every initial weight to its sign, in place."""
-    bound = signs != 0
-    parameters.flat[bound] = np.abs(parameters.flat[bound]) * signs[bound]
 
 
 def project(flat: FloatArray, signs: FloatArray) -> None:

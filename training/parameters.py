@@ -66,17 +66,20 @@ def initial(
     rng: np.random.Generator,
     dtype: type[np.floating[Any]] = np.float32,
     fan_in: int | None = None,
+    input_gain: float = 1.0,
 ) -> Parameters:
     """Random weights, zero biases, zero skip.
 
     A weight is normal with standard deviation gain / sqrt(fan_in), the gain being that of the layer's
     activation (LeCun 1998, He et al. 2015). `fan_in` is the number of inputs of the first layer that
-    are not 0 in a row, where that differs from its size because of one-hot columns.
+    are not 0 in a row, where that differs from its size because of one-hot columns; `input_gain`
+    multiplies the first layer's weights.
     """
     parameters = zeros(architecture, dtype)
     for i, layer in enumerate(parameters.network.layers):
         n_in = fan_in if i == 0 and fan_in else layer.weights.shape[1]
-        deviation = ACTIVATIONS[layer.activation].gain / np.sqrt(n_in)
+        gain = ACTIVATIONS[layer.activation].gain * (input_gain if i == 0 else 1.0)
+        deviation = gain / np.sqrt(n_in)
         layer.weights[...] = rng.normal(0.0, deviation, layer.weights.shape)
     return parameters
 
@@ -91,16 +94,6 @@ def architecture_of(network: Network) -> Architecture:
         members=network.n_members,
         skip=network.skip is not None,
     )
-
-
-def decays(architecture: Architecture, weights: float, skip: float) -> FloatArray:
-    """The L2 penalty of each parameter, (n_parameters,): of the weights, of the skip, 0 for biases."""
-    layout = zeros(architecture)
-    for layer in layout.network.layers:
-        layer.weights[...] = weights
-    if layout.network.skip is not None:
-        layout.network.skip[...] = skip
-    return layout.flat
 
 
 def frozen(network: Network) -> Network:

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,10 +12,10 @@ from models.arrays import FloatArray, IntArray
 from models.features import Encoder, Inputs, fit_encoder
 from models.links import LINKS
 from models.model import Head
-from models.tasks import TASKS
 from training.data import Dataset
 from training.fit import Check, Fitted, Rows, fit
-from training.parameters import Architecture, initial
+from training.parameters import Architecture, Parameters, initial
+from training.prior import Penalty, anchored
 from training.recipes import Recipe
 
 
@@ -46,12 +46,13 @@ class Targets:
 def linked_targets(recipe: Recipe, dataset: Dataset, rows: IntArray) -> Targets:
     """The targets of every row, standardised by those of the training rows `rows`."""
     raw = np.stack([dataset.targets[name] for name in recipe.targets], axis=-1)
-    values = np.stack([LINKS[link].to_link(raw) for link in recipe.links])
     shape = (len(recipe.links), 1, len(recipe.targets))
-    mean, scale = np.zeros(shape), np.ones(shape)
-    if recipe.standardise_target:
-        mean = values[:, rows].mean(axis=1, keepdims=True)
-        scale = values[:, rows].std(axis=1, keepdims=True)
+    if not recipe.standardise_target:
+        values = np.broadcast_to(raw, (len(recipe.links), *raw.shape))
+        return Targets(values.astype(np.float32), np.zeros(shape), np.ones(shape))
+    values = np.stack([LINKS[link].to_link(raw) for link in recipe.links])
+    mean = values[:, rows].mean(axis=1, keepdims=True)
+    scale = values[:, rows].std(axis=1, keepdims=True)
     return Targets(((values - mean) / scale).astype(np.float32), mean, scale)
 
 
@@ -64,26 +65,52 @@ def fit_rows(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who 
     on_check: Callable[[Check], None] | None = None,
 ) -> Regressor:
     """Fit the recipe's networks to the rows `train`, judged on the rows `validation`."""
-    task = TASKS[recipe.task]
+    task = dataset.task
     variables = task.derive(dataset.columns)
     encoder = fit_encoder(task.variables, recipe.columns, variables[train])
     inputs = encoder.encode(variables)
     targets = linked_targets(recipe, dataset, train)
-    sizes = (encoder.n_inputs, *recipe.hidden, len(recipe.targets))
-    architecture = Architecture(
-        sizes, recipe.activation, recipe.output_activation, len(recipe.links), recipe.skip
-    )
-    fan_in = len(encoder.numbers) + len(encoder.categories)
-    fitted = fit(
-        initial(architecture, rng, fan_in=fan_in),
-        _rows(inputs.with_dense(encoder.n_inputs), targets, train),
-        None if validation is None else _rows(inputs, targets, validation),
-        recipe.fit,
-        rng,
-        on_check,
-    )
+    learned = _rows(inputs.with_dense(encoder.n_inputs), targets, train)
+    if recipe.bootstrap:
+        learned = replace(learned, weights=bootstrap_weights(len(recipe.links), len(train), rng))
+    parameters, penalty = _start(recipe, encoder, learned, rng)
+    judged = None if validation is None else _rows(inputs, targets, validation)
+    fitted = fit(parameters, learned, judged, recipe.fit, rng, on_check, penalty)
     head = Head(fitted.network, recipe.links, targets.mean, targets.scale)
     return Regressor(encoder, head, fitted)
+
+
+def bootstrap_weights(n_members: int, n_rows: int, rng: np.random.Generator) -> FloatArray:
+    """How often each member counts each row, (n_members, n_rows, 1), exponential with mean 1."""
+    return rng.exponential(size=(n_members, n_rows, 1)).astype(np.float32)
+
+
+def _start(
+    recipe: Recipe, encoder: Encoder, learned: Rows, rng: np.random.Generator
+) -> tuple[Parameters, Penalty | None]:
+    architecture = Architecture(
+        (encoder.n_inputs, *recipe.hidden, len(recipe.targets)),
+        recipe.activation,
+        recipe.output_activation,
+        len(recipe.links),
+        recipe.skip,
+    )
+    penalty: Penalty | None = None
+    if recipe.prior is None:
+        fan_in = len(encoder.numbers) + len(encoder.categories)
+        parameters = initial(architecture, rng, fan_in=fan_in, input_gain=recipe.input_gain)
+    else:
+        n_rows = len(learned.inputs)
+        parameters, penalty = anchored(
+            architecture, recipe.prior, n_rows, rng, signs=recipe.fit.signs
+        )
+    if recipe.fit.loss == "cross_entropy":  # start at the base rate, not at even odds
+        weights = np.ones(1) if learned.weights is None else learned.weights
+        rate = (learned.target * weights).mean(axis=1) / np.broadcast_to(
+            weights, learned.target.shape
+        ).mean(axis=1)
+        parameters.network.layers[-1].biases[:, 0] = LINKS["logit"].to_link(rate)
+    return parameters, penalty
 
 
 def _rows(inputs: Inputs, targets: Targets, rows: IntArray) -> Rows:

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from models.features import Column
+from models.features import Column, Number
 from training.fit import FitSettings
+from training.prior import Prior
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,12 @@ class Recipe:
     targets : columns of the data set; their sum is the answer.
     links : the link of each member, a name in `models.links.LINKS`; as many members as links.
     hidden : units of each hidden layer, any number of them.
-    standardise_target : whether the linked targets are standardised (a regression) or not.
+    standardise_target : True for a squared error: the networks learn the linked targets,
+        standardised. False where the loss or the output's activation holds the link itself.
+    input_gain : factor of the first layer's initial weights: below 1 a network starts smoother.
+    prior : of the weights, for an anchored ensemble; None for random weights without one.
+    bootstrap : whether each member sees the rows with random weights of its own, exponential with
+        mean 1 (Bayesian bootstrap, Rubin 1981).
     """
 
     name: str
@@ -28,4 +34,37 @@ class Recipe:
     output_activation: str = "identity"
     skip: bool = False
     standardise_target: bool = True
+    input_gain: float = 1.0
+    prior: Prior | None = None
+    bootstrap: bool = False
     fit: FitSettings = field(default_factory=FitSettings)
+
+
+ADMISSION = Recipe(
+    name="admission",
+    task="admission",
+    description="128 networks of one hidden layer beside a linear skip, anchored and bootstrapped; "
+    "the answer rises with GRE and GPA and falls with rank by construction",
+    columns=(
+        Number("gre", 200, 800),
+        Number("gpa", 0, 4),
+        Number("rank", 1, 4),
+        Number("log_rank", 0, 1.5),
+    ),
+    targets=("admitted",),
+    links=("logit",) * 128,
+    hidden=(8,),
+    activation="tanh",
+    skip=True,
+    standardise_target=False,
+    prior=Prior(skip=0.25, hidden=0.25, hidden_bias=1.0, output=0.125),
+    bootstrap=True,
+    fit=FitSettings(
+        loss="cross_entropy",
+        rate=0.05,
+        batch_size=0,
+        epochs=100,
+        schedule="cosine",
+        signs=(1, 1, -1, -1),
+    ),
+)
