@@ -14,7 +14,6 @@ import numpy as np
 
 from models.arrays import FloatArray
 
-
 _TINY = 1e-30
 """Small against every activation that matters, and a normal number in float32."""
 

@@ -1,14 +1,14 @@
 """The errors of the project, as one tree. Each message is one line that a person can act on.
 
-    ProjectError
-    ├── SettingsError          a setting has a value that cannot be used
-    ├── DataError              a data file cannot be used
-    ├── TrainingError          a training cannot start or go on
-    │   └── DivergedError      the loss or a weight is no longer finite
-    ├── InputError             rows that a model cannot take
-    ├── BundleError            a bundle is refused
-    │   └── SignatureError     a bundle is unsigned, or signed with another key
-    └── StoreError             a store cannot be read or written
+ProjectError
+├── SettingsError          a setting has a value that cannot be used
+├── DataError              a data file cannot be used
+├── TrainingError          a training cannot start or go on
+│   └── DivergedError      the loss or a weight is no longer finite
+├── InputError             rows that a model cannot take
+├── BundleError            a bundle is refused
+│   └── SignatureError     a bundle is unsigned, or signed with another key
+└── StoreError             a store cannot be read or written
 """
 
 

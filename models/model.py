@@ -1,7 +1,7 @@
 """A model: what turns the fields of a request into an answer with its interval.
 
-    columns -> task.derive -> encoder.encode -> network.forward -> links -> value
-                                     └-------> spread of each row -> interval
+columns -> task.derive -> encoder.encode -> network.forward -> links -> value
+                                 └-------> spread of each row -> interval
 """
 
 from dataclasses import dataclass

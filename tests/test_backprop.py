@@ -143,7 +143,7 @@ def test_gradient_agrees_with_autograd(activation: str, loss: str, skip: bool) -
     network = parameters.network
     sizes = architecture_of(network).sizes
 
-    def loss_of(flat: Any) -> Any:  # noqa: ANN401  # autograd's own boxes
+    def loss_of(flat: Any) -> Any:  # autograd's own boxes
         a, start = inputs.dense, 0
         for i, (n_in, n_out) in enumerate(pairwise(sizes)):
             weights = flat[start : start + n_in * n_out].reshape(n_in, n_out)

@@ -11,7 +11,8 @@ from models.errors import DivergedError
 from models.network import forward
 from tests.nets import N_INPUTS, some_inputs, some_parameters
 from training.fit import Check, FitSettings, Fitted, Rows, batches, fit, loss_of
-from training.parameters import Architecture, Parameters, decays, initial, zeros
+from training.parameters import Architecture, Parameters, initial, zeros
+from training.prior import Prior, anchored, weight_decay
 
 SETTINGS = FitSettings(epochs=4, batch_size=8, rate=0.01)
 
@@ -25,7 +26,7 @@ def some_rows(n_rows: int, seed: int, dtype: type[np.floating[Any]] = np.float64
     return Rows(inputs, (target + 0.05 * rng.normal(size=target.shape)).astype(dtype))
 
 
-def some_start(seed: int = 0, **options: Any) -> Parameters:  # noqa: ANN401  # some_parameters' own
+def some_start(seed: int = 0, **options: Any) -> Parameters:  # some_parameters' own
     """Initial parameters."""
     return some_parameters(np.random.default_rng(seed), **options)
 
@@ -58,7 +59,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize("batch_size", [0, 1, 8, 1000])
-def test_every_way_of_batching_learns(optimizer: Any, batch_size: int) -> None:  # noqa: ANN401
+def test_every_way_of_batching_learns(optimizer: Any, batch_size: int) -> None:
     """Full batch, single rows and mini-batches all lower the loss, with either optimiser."""
     settings = FitSettings(
         optimizer=optimizer, rate=0.02, momentum=0.5, batch_size=batch_size, epochs=40
@@ -167,7 +168,7 @@ def test_weight_decay_is_an_l2_penalty() -> None:
     """One step with decay differs from one without by rate * decay * w, and spares the biases."""
     options: dict[str, Any] = {"skip": True, "hidden": (4,)}
     plain = FitSettings(optimizer="sgd", rate=0.1, batch_size=0, epochs=1)
-    decaying = replace(plain, weight_decay=0.5, skip_decay=2.0)
+    decaying = replace(plain, weight_decay=0.5)
     rows, start = some_rows(10, 1), some_start(**options)
     without, with_decay = some_start(**options), some_start(**options)
     fit(without, rows, None, plain, np.random.default_rng(0))
@@ -180,21 +181,35 @@ def test_weight_decay_is_an_l2_penalty() -> None:
         np.testing.assert_array_equal(one.biases, two.biases)
     assert without.network.skip is not None
     assert with_decay.network.skip is not None
-    shrunk = without.network.skip - 0.1 * 2.0 * start.network.skip
+    shrunk = without.network.skip - 0.1 * 0.5 * start.network.skip
     np.testing.assert_allclose(with_decay.network.skip, shrunk, rtol=1e-6)
 
 
-def test_decays_know_weights_skip_and_biases() -> None:
-    """Each parameter's penalty is that of its kind."""
-    architecture = Architecture((2, 3, 1), skip=True)
-    assert decays(architecture, 0.5, 0.1).tolist() == pytest.approx(
-        [0.5] * 6 + [0.0] * 3 + [0.5] * 3 + [0.0] + [0.1] * 2
-    )
+def test_weight_decay_spares_the_biases() -> None:
+    """Weights and the skip are penalised, biases are not."""
+    penalty = weight_decay(Architecture((2, 3, 1), skip=True), 0.5)
+    expected = [0.5] * 6 + [0.0] * 3 + [0.5] * 3 + [0.0] + [0.5] * 2
+    assert penalty.strength.tolist() == expected
+    np.testing.assert_array_equal(penalty.gradient(np.ones(15)), expected)
+
+
+def test_an_anchored_member_is_pulled_back_to_its_start() -> None:
+    """Each weight's penalty is that of its prior, 1 / (n sd^2), around where it was drawn."""
+    prior = Prior(skip=0.5, hidden=0.25, hidden_bias=1.0, output=0.1)
+    architecture = Architecture((2, 3, 1), "tanh", members=2, skip=True)
+    rng = np.random.default_rng(0)
+    start, penalty = anchored(architecture, prior, 10, rng, signs=(1, -1))
+    hidden, output = start.network.layers
+    np.testing.assert_array_equal(penalty.anchor, start.flat)
+    np.testing.assert_array_equal(np.sign(hidden.weights[:, :, 0]), [[1, -1], [1, -1]])
+    assert (output.weights == 0).all()
+    assert sorted(set(penalty.strength.tolist())) == pytest.approx([0.0, 0.1, 0.4, 1.6, 10.0])
+    np.testing.assert_array_equal(penalty.gradient(start.flat), 0.0)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_divergence_stops_with_advice(optimizer: Any, dtype: Any) -> None:  # noqa: ANN401
+def test_divergence_stops_with_advice(optimizer: Any, dtype: Any) -> None:
     """A training that diverges stops, says in which epoch, and which rate to try instead."""
     settings = FitSettings(optimizer=optimizer, rate=1e200, batch_size=8, epochs=50)
     start, rows = some_start(dtype=dtype, activation="relu"), some_rows(50, 1, dtype)
@@ -203,7 +218,7 @@ def test_divergence_stops_with_advice(optimizer: Any, dtype: Any) -> None:  # no
 
 
 @pytest.mark.parametrize(("on_rise", "checks"), [("ignore", 20), ("warn", 20), ("stop", 3)])
-def test_a_rise_of_the_training_loss(on_rise: Any, checks: int) -> None:  # noqa: ANN401
+def test_a_rise_of_the_training_loss(on_rise: Any, checks: int) -> None:
     """Where the training loss rises, a fit goes on, goes on with a remark, or stops: by choice."""
     settings = FitSettings(
         optimizer="sgd", rate=1.5, batch_size=0, epochs=20, on_rise=on_rise, loss="half_mse"
@@ -217,7 +232,7 @@ def test_a_rise_of_the_training_loss(on_rise: Any, checks: int) -> None:  # noqa
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_an_ensemble_is_its_members_trained_alone(optimizer: Any) -> None:  # noqa: ANN401
+def test_an_ensemble_is_its_members_trained_alone(optimizer: Any) -> None:
     """Networks trained side by side are those trained one by one on the same batches."""
     settings = replace(SETTINGS, optimizer=optimizer, weight_decay=1e-3)
     together = some_start(members=3, skip=True)

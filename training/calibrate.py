@@ -13,7 +13,11 @@ LEVELS = np.round(np.arange(LOWEST_LEVEL, HIGHEST_LEVEL + 0.005, 0.01), 2)
 
 
 def conformal(
-    link: str, value: FloatArray, target: FloatArray, spread: FloatArray, weights: FloatArray | None = None
+    link: str,
+    value: FloatArray,
+    target: FloatArray,
+    spread: FloatArray,
+    weights: FloatArray | None = None,
 ) -> Interval:
     """The interval whose factors are quantiles of |target - value| / spread on the link's scale.
 

@@ -166,7 +166,9 @@ class _Descent:
         self.signs = monotone.signs_of(architecture, settings.signs) if settings.signs else None
         if self.signs is not None:
             monotone.project(parameters.flat, self.signs)
-        self.optimizer: Optimizer = Adam() if settings.optimizer == "adam" else Sgd(settings.momentum)
+        self.optimizer: Optimizer = (
+            Adam() if settings.optimizer == "adam" else Sgd(settings.momentum)
+        )
         self.size = settings.batch_size or len(train.inputs)
         self.tapes: dict[int, Tape] = {}
         self.step = 0

@@ -1,6 +1,6 @@
 """From a recipe and a data set to a model: encode, fit, calibrate.
 
-    dataset -> task.derive -> fit_encoder (training rows) -> encode -> fit -> Head -> calibrate -> Model
+dataset -> task.derive -> fit_encoder (training rows) -> encode -> fit -> Head -> calibrate -> Model
 """
 
 from collections.abc import Callable
