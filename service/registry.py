@@ -1,19 +1,123 @@
-"""What is loaded."""
+"""What is loaded, and the swap: the store's pointers followed while requests are answered.
 
-from collections.abc import Mapping
+A thread looks at the pointer of each model twice a second. A pointer that moved names a version,
+which is loaded and checked beside the old one, off the event loop, and then put in its place by one
+assignment: a request that asked the registry before it goes on with the old version, one that asks
+after it gets the new one. A version that does not load is refused: it is remembered with its reason
+and told to the listeners, and the old one answers on until the pointer is written again.
+"""
 
-from service.served import Served
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from models.errors import BundleError, StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from models.bundle import Bundle
+    from service.served import Served
+
+Stamp = tuple[int, int, int] | None
+"""What tells one writing of a pointer from the next: modification time, inode, size; None without
+one.
+"""
+
+MOST_REFUSALS = 100
+"""So many refusals are remembered, the latest."""
+
+
+class VersionStore(Protocol):
+    """What the registry asks of `models.store.Store`."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the store is."""
+
+    def current(self, name: str) -> str | None:
+        """The version that the pointer of a model names."""
+
+    def versions(self, name: str) -> list[str]:
+        """The versions of a model, the oldest first."""
+
+    def load(self, name: str, version: str | None = None, key: bytes | None = None) -> Bundle:
+        """A version, checked; raises BundleError for one that is refused."""
+
+
+Prepare = Callable[[str, str, "Bundle"], "Served"]
+"""Makes what answers requests from (name, version, bundle); `Served.of` in the product."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a model; "unreadable" is the store, not a version.
+
+    previous : the version that answered before ("" for none); seconds : how long loading and
+    checking took.
+    """
+
+    kind: Literal["swapped", "refused", "unreadable"]
+    model: str
+    version: str
+    previous: str = ""
+    reason: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A version that the service did not take; at : Unix time in seconds."""
+
+    model: str
+    version: str
+    reason: str
+    at: float
 
 
 class Registry:
-    """The version of each model that answers requests."""
+    """The version of each model that answers requests.
 
-    def __init__(self, served: Mapping[str, Served]) -> None:
-        self._served = dict(served)
+    served : what answers from the start (enough for a registry without a store).
+    store : where versions come from; fallback : where `fill` looks when the store has none that
+    loads.
+    key : bundles must be signed with it, if it is given.
+    period : seconds between two looks at the pointers.
+    """
+
+    def __init__(  # noqa: PLR0913 - collaborators, by keyword
+        self,
+        served: Iterable[Served] = (),
+        *,
+        store: VersionStore | None = None,
+        fallback: VersionStore | None = None,
+        prepare: Prepare | None = None,
+        key: bytes | None = None,
+        period: float = 0.5,
+    ) -> None:
+        self._served: dict[str, Served] = {one.name: one for one in served}
+        self._store, self._fallback = store, fallback
+        self._prepare = prepare
+        self._key = key
+        self._period = period
+        self._stamps: dict[str, Stamp] = {}
+        self._troubles: dict[str, str] = {}
+        self._draining = False
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._refusals: dict[tuple[str, str], Refusal] = {}
+        self.listeners: list[Callable[[Event], None]] = []
 
     def __getitem__(self, name: str) -> Served:
         """The version of `name` that answers now: ask once a request. Raises KeyError."""
         return self._served[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._served
 
     def names(self) -> tuple[str, ...]:
         """The models that answer."""
@@ -21,9 +125,145 @@ class Registry:
 
     @property
     def ready(self) -> bool:
-        """Whether there is anything that answers."""
-        return bool(self._served)
+        """Whether requests should be sent here: models answer, and the process is not leaving."""
+        return bool(self._served) and not self._draining
 
-    def versions(self, name: str) -> list[str]:
-        """The versions of a model, the oldest first. Raises KeyError for an unknown model."""
-        return [self[name].version]
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """The versions that were refused since the start, the latest last."""
+        return tuple(self._refusals.values())
+
+    def versions(self, name: str) -> list[dict[str, str | bool]]:
+        """The versions of a model in the store, the newest first; without a store, what answers.
+
+        Each says whether it is `current` (it answers), and why it was `refused` if it was. Raises
+        KeyError for an unknown model and StoreError for a store that cannot be read.
+        """
+        answering = self[name].version
+        listed = [] if self._store is None else self._store.versions(name)
+        rows: list[dict[str, str | bool]] = []
+        for version in sorted({*listed, answering}, reverse=True):
+            row: dict[str, str | bool] = {"version": version, "current": version == answering}
+            if (name, version) in self._refusals:
+                row["refused"] = self._refusals[name, version].reason
+            rows.append(row)
+        return rows
+
+    def drain(self) -> None:
+        """Be ready no more: the process is about to leave. What comes nevertheless is answered."""
+        self._draining = True
+
+    def swap(self, served: Served) -> str:
+        """Let `served` answer from now on; returns the version that did before ("" for none)."""
+        previous = self._served.get(served.name)
+        # A new mapping in one assignment: whoever reads has the old or the new one, whole.
+        self._served = {**self._served, served.name: served}
+        return previous.version if previous else ""
+
+    def fill(self, names: Iterable[str]) -> None:
+        """Load a version of every model: the current one, else the newest that loads.
+
+        Raises StoreError, with the reason of each refusal, when no version of a model loads.
+        """
+        for name in names:
+            if not any(self._try(*candidate) for candidate in self._candidates(name)):
+                reasons = [f"{r.version}: {r.reason}" for r in self.refusals if r.model == name]
+                where = self._store.folder if self._store else "no store"
+                raise StoreError(
+                    f"no version of {name} can be loaded ({where}): "
+                    + "; ".join(reasons or ["none"])
+                )
+
+    def poll(self) -> None:
+        """One look at every pointer; loads what has changed. What the thread does all the time."""
+        for name in self._served:
+            try:
+                self._follow(name)
+            except Exception as error:  # noqa: BLE001 - the thread must outlive any fault of a store
+                self._trouble(name, error)
+
+    def start(self) -> None:
+        """Follow the pointers in a thread of its own (nothing without a store)."""
+        if self._store is not None and self._thread is None:
+            self._stopping.clear()
+            self._thread = threading.Thread(target=self._run, name="registry", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; returns when it has ended."""
+        if self._thread is not None:
+            self._stopping.set()
+            self._thread.join()
+            self._thread = None
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._period):
+            self.poll()
+
+    def _candidates(self, name: str) -> Iterable[tuple[VersionStore, str, str]]:
+        """(store, name, version) in the order in which they are tried; lazily."""
+        for store in (self._store, self._fallback):
+            if store is None:
+                continue
+            if store is self._store:
+                self._stamps[name] = self._stamp(name)
+            current = store.current(name)
+            others = [v for v in reversed(store.versions(name)) if v != current]
+            yield from ((store, name, v) for v in (current, *others) if v is not None)
+
+    def _follow(self, name: str) -> None:
+        stamp = self._stamp(name)
+        if stamp == self._stamps.get(name):
+            return
+        assert self._store is not None, "only a registry with a store follows one"  # noqa: S101
+        version = self._store.current(name)
+        if version is not None and version != self._served[name].version:
+            self._try(self._store, name, version)
+        self._stamps[name] = stamp  # after a StoreError it is not noted: the next look tries again
+        self._troubles.pop(name, None)
+
+    def _try(self, store: VersionStore, name: str, version: str) -> bool:
+        """Load, check and swap in; False if the version is refused."""
+        assert self._prepare is not None, "a registry with a store knows how to prepare"  # noqa: S101
+        started = time.perf_counter()
+        try:
+            served = self._prepare(name, version, store.load(name, version, self._key))
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a bad version does, the old one answers on
+            self._refuse(name, version, error)
+            return False
+        previous = self.swap(served)
+        seconds = time.perf_counter() - started
+        self._tell(Event("swapped", name, version, previous=previous, seconds=seconds))
+        return True
+
+    def _refuse(self, name: str, version: str, error: Exception) -> None:
+        known = isinstance(error, BundleError)
+        reason = str(error) if known else f"it fails while loading: {type(error).__name__}: {error}"
+        self._refusals.pop((name, version), None)
+        self._refusals[name, version] = Refusal(name, version, reason, time.time())
+        if len(self._refusals) > MOST_REFUSALS:
+            del self._refusals[next(iter(self._refusals))]
+        previous = self._served[name].version if name in self._served else ""
+        self._tell(Event("refused", name, version, previous=previous, reason=reason))
+
+    def _trouble(self, name: str, error: Exception) -> None:
+        """Tell of an unreadable store once, not at every look."""
+        reason = str(error)
+        if self._troubles.get(name) != reason:
+            self._troubles[name] = reason
+            version = self._served[name].version
+            self._tell(Event("unreadable", name, version, previous=version, reason=reason))
+
+    def _tell(self, event: Event) -> None:
+        for listener in self.listeners:
+            listener(event)
+
+    def _stamp(self, name: str) -> Stamp:
+        assert self._store is not None, "only a registry with a store has pointers"  # noqa: S101
+        try:
+            status = (self._store.folder / name / "current").stat()
+        except FileNotFoundError:
+            return None
+        return status.st_mtime_ns, status.st_ino, status.st_size

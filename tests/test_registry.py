@@ -1,0 +1,261 @@
+"""The registry with a store of its own making: what is loaded, followed, swapped and refused."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from models.errors import BundleError, StoreError
+from service.registry import Event, Registry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Stands for `service.served.Served`."""
+
+    name: str
+    version: str
+
+
+@dataclass
+class FakeStore:
+    """A store whose bundles are words: "good", or the reason for which one is refused."""
+
+    folder: Path
+    bundles: dict[str, dict[str, str]] = field(default_factory=dict)
+    loads: list[str] = field(default_factory=list)
+
+    def add(self, name: str, version: str, bundle: str = "good") -> None:
+        """Publish a version."""
+        self.bundles.setdefault(name, {})[version] = bundle
+        self.activate(name, version)
+
+    def activate(self, name: str, version: str) -> None:
+        """Write the pointer anew, as the store does: a new file in the place of the old."""
+        pointer = self.folder / name / "current"
+        pointer.parent.mkdir(exist_ok=True)
+        fresh = pointer.with_suffix(".new")
+        fresh.write_text(version)
+        fresh.replace(pointer)
+
+    def current(self, name: str) -> str | None:
+        """What the pointer says."""
+        pointer = self.folder / name / "current"
+        return pointer.read_text() if pointer.exists() else None
+
+    def versions(self, name: str) -> list[str]:
+        """In order."""
+        return sorted(self.bundles.get(name, {}))
+
+    def load(self, name: str, version: str | None = None, key: bytes | None = None) -> Any:  # noqa: ANN401
+        """A bundle, or the error that its word asks for; the key is not looked at."""
+        del key
+        assert version is not None
+        self.loads.append(version)
+        bundle = self.bundles[name][version]
+        if bundle == "unreadable":
+            raise StoreError("the store cannot be read")
+        if bundle == "bug":
+            raise ZeroDivisionError
+        if bundle != "good":
+            raise BundleError(bundle)
+        return bundle
+
+
+def prepare(name: str, version: str, bundle: object) -> Any:  # noqa: ANN401
+    """Stands for `Served.of`."""
+    return Loaded(name, version)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FakeStore:
+    """A store with one version."""
+    store = FakeStore(tmp_path)
+    store.add("bikes", "v1")
+    return store
+
+
+def filled(store: FakeStore, **options: Any) -> tuple[Registry, list[Event]]:  # noqa: ANN401
+    """A registry that has loaded the store's models, and what it has told since."""
+    registry = Registry(store=store, prepare=prepare, **options)
+    registry.fill(["bikes"])
+    events: list[Event] = []
+    registry.listeners.append(events.append)
+    return registry, events
+
+
+def test_current_version_answers_after_filling(store: FakeStore) -> None:
+    """The version that the pointer names is loaded, not the newest one."""
+    store.add("bikes", "v2")
+    store.activate("bikes", "v1")
+    registry, _ = filled(store)
+    assert registry["bikes"].version == "v1"
+    assert registry.names() == ("bikes",)
+    assert registry.ready
+
+
+def test_moved_pointer_is_followed(store: FakeStore) -> None:
+    """A published version answers after one look at the pointers, and the listeners hear of it."""
+    registry, events = filled(store)
+    store.add("bikes", "v2")
+    registry.poll()
+    assert registry["bikes"].version == "v2"
+    assert [(e.kind, e.version, e.previous) for e in events] == [("swapped", "v2", "v1")]
+
+
+def test_unmoved_pointer_loads_nothing(store: FakeStore) -> None:
+    """A look at a pointer that did not move costs no loading."""
+    registry, events = filled(store)
+    store.loads.clear()
+    for _ in range(5):
+        registry.poll()
+    assert store.loads == []
+    assert events == []
+
+
+@pytest.mark.parametrize(
+    ("bundle", "words"),
+    [
+        pytest.param("weights.joblib: digest differs", "digest differs", id="corrupt"),
+        pytest.param("bug", "ZeroDivisionError", id="fault in loading"),
+    ],
+)
+def test_refused_version_leaves_the_old_one_answering(
+    store: FakeStore, bundle: str, words: str
+) -> None:
+    """A version that does not load changes nothing but the list of refusals; it is tried once."""
+    registry, events = filled(store)
+    store.loads.clear()
+    store.add("bikes", "v2", bundle)
+    registry.poll()
+    registry.poll()
+    assert registry["bikes"].version == "v1"
+    assert registry.ready
+    assert store.loads == ["v2"]
+    assert [e.kind for e in events] == ["refused"]
+    assert words in registry.refusals[0].reason
+    assert registry.versions("bikes")[0]["refused"] == registry.refusals[0].reason
+
+
+def test_rewritten_pointer_tries_a_refused_version_again(store: FakeStore) -> None:
+    """Activating a refused version again, after it was mended, takes it."""
+    registry, _ = filled(store)
+    store.add("bikes", "v2", "torn")
+    registry.poll()
+    store.add("bikes", "v2", "good")
+    registry.poll()
+    assert registry["bikes"].version == "v2"
+
+
+def test_unreadable_store_is_told_once_and_tried_again(store: FakeStore) -> None:
+    """A store that cannot be read for a while makes one log line, and no version is forgotten."""
+    registry, events = filled(store)
+    store.add("bikes", "v2", "unreadable")
+    for _ in range(3):
+        registry.poll()
+    assert [e.kind for e in events] == ["unreadable"]
+    store.bundles["bikes"]["v2"] = "good"
+    registry.poll()
+    assert registry["bikes"].version == "v2"
+
+
+def test_start_falls_back_to_the_newest_version_that_loads(store: FakeStore) -> None:
+    """A worker that starts on a corrupt current version takes the newest one that is whole."""
+    store.add("bikes", "v2")
+    store.add("bikes", "v3", "torn")
+    registry, _ = filled(store)
+    assert registry["bikes"].version == "v2"
+    assert [r.version for r in registry.refusals] == ["v3"]
+
+
+def test_start_falls_back_to_the_other_store(store: FakeStore, tmp_path: Path) -> None:
+    """When nothing in the store loads, the versions that came with the code answer."""
+    store.bundles["bikes"]["v1"] = "torn"
+    shipped = FakeStore(tmp_path / "shipped")
+    shipped.folder.mkdir()
+    shipped.add("bikes", "v0")
+    registry, _ = filled(store, fallback=shipped)
+    assert registry["bikes"].version == "v0"
+
+
+def test_start_without_any_version_says_why(store: FakeStore) -> None:
+    """The error of a start that cannot succeed names the model and the reason of each refusal."""
+    store.bundles["bikes"]["v1"] = "weights.joblib is torn"
+    with pytest.raises(StoreError, match=r"no version of bikes .*v1: weights\.joblib is torn"):
+        filled(store)
+
+
+def test_draining_ends_readiness_but_not_answers(store: FakeStore) -> None:
+    """A process that leaves asks for no more requests, and still answers those that come."""
+    registry, _ = filled(store)
+    registry.drain()
+    assert not registry.ready
+    assert registry["bikes"].version == "v1"
+
+
+def test_thread_follows_within_two_seconds_and_ends(store: FakeStore) -> None:
+    """The thread takes a new version well within the promised two seconds, and stop() ends it."""
+    registry, events = filled(store, period=0.02)
+    swapped = threading.Event()
+    registry.listeners.append(lambda _: swapped.set())
+    registry.start()
+    try:
+        store.add("bikes", "v2")
+        assert swapped.wait(2.0)
+        assert registry["bikes"].version == "v2"
+    finally:
+        registry.stop()
+    store.add("bikes", "v3")
+    time.sleep(0.1)
+    assert registry["bikes"].version == "v2"
+    assert len(events) == 1
+
+
+def test_failing_listener_does_not_end_the_thread(store: FakeStore) -> None:
+    """Whatever goes wrong in a look, the next look is made."""
+    registry, _ = filled(store, period=0.02)
+
+    def fail(_: Event) -> None:
+        if registry["bikes"].version == "v2":
+            raise RuntimeError
+
+    registry.listeners.append(fail)
+    registry.start()
+    try:
+        store.add("bikes", "v2")
+        store.add("bikes", "v3")
+        deadline = time.monotonic() + 2.0
+        while registry["bikes"].version != "v3" and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert registry["bikes"].version == "v3"
+    finally:
+        registry.stop()
+
+
+def test_readers_see_whole_versions_during_swaps() -> None:
+    """Who reads while versions are swapped has one of them, never an error or a mixture."""
+    registry = Registry([Loaded("bikes", "0"), Loaded("admission", "0")])  # type: ignore[list-item]
+    seen: set[str] = set()
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            seen.add(registry["bikes"].version)
+            assert registry["admission"].version == "0"
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for i in range(2000):
+        registry.swap(Loaded("bikes", str(i)))  # type: ignore[arg-type]
+    done.set()
+    for reader in readers:
+        reader.join()
+    assert seen <= {str(i) for i in range(2000)}
