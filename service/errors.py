@@ -51,6 +51,12 @@ TIMEOUT = Kind("request-timeout", 408, "The body came too slowly", "Send the bod
 TOO_LARGE = Kind(
     "too-large", 413, "The request is too large", "Send less at once; the limit is in the detail."
 )
+HEADERS_TOO_LARGE = Kind(
+    "headers-too-large",
+    431,
+    "The headers are too large",
+    "Send fewer or shorter headers, or a shorter URL.",
+)
 MEDIA = Kind(
     "unsupported-media-type",
     415,
@@ -91,6 +97,7 @@ KINDS = (
     TOO_LARGE,
     MEDIA,
     INVALID,
+    HEADERS_TOO_LARGE,
     INTERNAL,
     UNAVAILABLE,
     DEADLINE,

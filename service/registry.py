@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -82,7 +82,7 @@ class Refusal:
 class Registry:
     """The version of each model that answers requests.
 
-    served : what answers from the start (enough for a registry without a store).
+    served : what answers from the start, by name (enough for a registry without a store).
     store : where versions come from; fallback : where `fill` looks when the store has none that
     loads.
     key : bundles must be signed with it, if it is given.
@@ -91,7 +91,7 @@ class Registry:
 
     def __init__(  # noqa: PLR0913 - collaborators, by keyword
         self,
-        served: Iterable[Served] = (),
+        served: Mapping[str, Served] | None = None,
         *,
         store: VersionStore | None = None,
         fallback: VersionStore | None = None,
@@ -99,7 +99,7 @@ class Registry:
         key: bytes | None = None,
         period: float = 0.5,
     ) -> None:
-        self._served: dict[str, Served] = {one.name: one for one in served}
+        self._served: dict[str, Served] = dict(served or {})
         self._store, self._fallback = store, fallback
         self._prepare = prepare
         self._key = key
@@ -133,21 +133,13 @@ class Registry:
         """The versions that were refused since the start, the latest last."""
         return tuple(self._refusals.values())
 
-    def versions(self, name: str) -> list[dict[str, str | bool]]:
-        """The versions of a model in the store, the newest first; without a store, what answers.
+    def versions(self, name: str) -> list[str]:
+        """The versions of a model in the store, the oldest first; without a store, what answers.
 
-        Each says whether it is `current` (it answers), and why it was `refused` if it was. Raises
-        KeyError for an unknown model and StoreError for a store that cannot be read.
+        Raises KeyError for an unknown model and StoreError for a store that cannot be read.
         """
         answering = self[name].version
-        listed = [] if self._store is None else self._store.versions(name)
-        rows: list[dict[str, str | bool]] = []
-        for version in sorted({*listed, answering}, reverse=True):
-            row: dict[str, str | bool] = {"version": version, "current": version == answering}
-            if (name, version) in self._refusals:
-                row["refused"] = self._refusals[name, version].reason
-            rows.append(row)
-        return rows
+        return [answering] if self._store is None else self._store.versions(name)
 
     def drain(self) -> None:
         """Be ready no more: the process is about to leave. What comes nevertheless is answered."""

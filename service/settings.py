@@ -32,6 +32,36 @@ class Settings:
     workers: int = _setting(1, "Processes that answer", low=1, high=256)
     batch_rows: int = _setting(10_000, "Most rows in one batch", low=1, high=1_000_000)
     explain_rows: int = _setting(100, "Most rows of a batch that are explained", low=0, high=10_000)
+    row_places: int = _setting(
+        32, "Requests for a single row that a worker takes on at once", low=1, high=100_000
+    )
+    batch_places: int = _setting(
+        4, "Batches and explanations that a worker takes on at once", low=1, high=10_000
+    )
+    row_bytes: int = _setting(
+        65_536, "Largest body of a request for a single row", low=1_000, high=1_000_000_000
+    )
+    batch_bytes: int = _setting(
+        8_000_000, "Largest body of any other request", low=1_000, high=1_000_000_000
+    )
+    deadline: float = _setting(
+        0.0, "Seconds for a request without X-Request-Timeout; 0 sets no limit", low=0, high=3600
+    )
+    header_seconds: float = _setting(
+        10.0, "Seconds in which the headers of a request must arrive", low=0.1, high=3600
+    )
+    body_seconds: float = _setting(
+        30.0, "Seconds in which a body must arrive, or an answer be taken", low=0.1, high=3600
+    )
+    drain_seconds: float = _setting(
+        2.0, "Seconds between SIGTERM and the closing of the port", low=0, high=600
+    )
+    shutdown_seconds: float = _setting(
+        30.0, "Seconds that requests in flight may take after that", low=0, high=3600
+    )
+    poll_seconds: float = _setting(
+        0.5, "Seconds between two looks at the store's pointers", low=0.05, high=3600
+    )
 
     def __post_init__(self) -> None:
         for setting in fields(self):

@@ -54,7 +54,7 @@ class FakeStore:
         """In order."""
         return sorted(self.bundles.get(name, {}))
 
-    def load(self, name: str, version: str | None = None, key: bytes | None = None) -> Any:  # noqa: ANN401
+    def load(self, name: str, version: str | None = None, key: bytes | None = None) -> Any:
         """A bundle, or the error that its word asks for; the key is not looked at."""
         del key
         assert version is not None
@@ -69,7 +69,7 @@ class FakeStore:
         return bundle
 
 
-def prepare(name: str, version: str, bundle: object) -> Any:  # noqa: ANN401
+def prepare(name: str, version: str, bundle: object) -> Any:
     """Stands for `Served.of`."""
     return Loaded(name, version)
 
@@ -82,7 +82,7 @@ def store(tmp_path: Path) -> FakeStore:
     return store
 
 
-def filled(store: FakeStore, **options: Any) -> tuple[Registry, list[Event]]:  # noqa: ANN401
+def filled(store: FakeStore, **options: Any) -> tuple[Registry, list[Event]]:
     """A registry that has loaded the store's models, and what it has told since."""
     registry = Registry(store=store, prepare=prepare, **options)
     registry.fill(["bikes"])
@@ -141,7 +141,7 @@ def test_refused_version_leaves_the_old_one_answering(
     assert store.loads == ["v2"]
     assert [e.kind for e in events] == ["refused"]
     assert words in registry.refusals[0].reason
-    assert registry.versions("bikes")[0]["refused"] == registry.refusals[0].reason
+    assert registry.versions("bikes") == ["v1", "v2"]
 
 
 def test_rewritten_pointer_tries_a_refused_version_again(store: FakeStore) -> None:
@@ -241,7 +241,7 @@ def test_failing_listener_does_not_end_the_thread(store: FakeStore) -> None:
 
 def test_readers_see_whole_versions_during_swaps() -> None:
     """Who reads while versions are swapped has one of them, never an error or a mixture."""
-    registry = Registry([Loaded("bikes", "0"), Loaded("admission", "0")])  # type: ignore[list-item]
+    registry = Registry({name: Loaded(name, "0") for name in ("bikes", "admission")})  # type: ignore[misc]
     seen: set[str] = set()
     done = threading.Event()
 

@@ -1,0 +1,226 @@
+"""One worker: uvicorn's server with a way to leave, and without patience for slow senders.
+
+Leaving. On SIGTERM the worker *drains*: readiness answers 503 so that a proxy looks elsewhere,
+every answer asks its connection to close, and requests are still taken for `drain_seconds`. Then
+the port is closed, requests in flight finish (`shutdown_seconds` at most), and the exit status is
+0. SIGUSR1, which the supervisor of a group sends to a worker that has been replaced, closes the
+port at once; its siblings share it. SIGINT (Ctrl-C), or a second signal, skips the draining.
+
+Slow senders. uvicorn sets no limit on how long a request may take to arrive, or its answer to be
+taken. Once a second all connections are looked at, which costs a request nothing: one that has been
+in the middle of sending for too long is told so with 408 and closed; one that does not read its
+answer is cut off.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.errors import HEADERS_TOO_LARGE, TIMEOUT, Kind, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from socket import socket
+    from types import FrameType
+
+    from starlette.types import ASGIApp
+
+    from service.settings import Settings
+
+HEADER_LIMIT = 65_536
+"""Bytes of a request's line and headers together."""
+
+_TICKS_A_SECOND = 10  # of uvicorn's main loop
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's connection with a limit on the size of a request's headers."""
+
+    _unparsed = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Parse `data`; the connection is refused when its headers come to no end."""
+        super().data_received(data)
+        if self.scope is not None and "path" not in self.scope:  # headers begun, not complete
+            self._unparsed += len(data)
+            if self._unparsed > HEADER_LIMIT:
+                refuse(
+                    self, HEADERS_TOO_LARGE, f"The headers are larger than {HEADER_LIMIT} bytes."
+                )
+        else:
+            self._unparsed = 0
+
+
+def refuse(connection: HttpToolsProtocol, kind: Kind, detail: str) -> None:
+    """Answer a request that has not come to the application, and close its connection."""
+    if connection.transport.is_closing():
+        return
+    body = Problem(kind, detail).body("about:blank")
+    connection.transport.write(
+        b"HTTP/1.1 %d %b\r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\n"
+        b"connection: close\r\n\r\n%b" % (kind.status, kind.title.encode(), len(body), body)
+    )
+    connection.transport.close()
+
+
+def waiting_for(connection: HttpToolsProtocol) -> str:
+    """What a connection waits for that its peer has to do: "headers", "body", "reader" or ""."""
+    cycle = connection.cycle
+    if connection.transport.is_closing():
+        return "reader"  # closing waits until the peer has taken what is written
+    if cycle is None:
+        return "headers"
+    if cycle.response_complete:
+        # Between requests uvicorn's own timer runs; without it the next request has begun.
+        return "" if connection.timeout_keep_alive_task is not None else "headers"
+    if connection.flow.write_paused:
+        return "reader"
+    return "body" if cycle.more_body else ""
+
+
+class Watch:
+    """Finds the connections that keep the server waiting.
+
+    limits : seconds for each answer of `waiting_for`.
+    """
+
+    def __init__(self, limits: dict[str, float]) -> None:
+        self._limits = limits
+        self._since: WeakKeyDictionary[HttpToolsProtocol, tuple[object, float]] = (
+            WeakKeyDictionary()
+        )
+        self.cut_off = 0
+
+    def look(self, connections: set[Any], now: float) -> None:
+        """One look at every connection; `now` is monotonic time."""
+        for connection in list(connections):
+            what = waiting_for(connection)
+            if not what:
+                self._since.pop(connection, None)
+                continue
+            # The same wait as at the last look? Another request is another cycle object.
+            wait = (what, id(connection.cycle))
+            known, since = self._since.get(connection, (None, now))
+            if known != wait:
+                self._since[connection] = (wait, now)
+            elif now - since > self._limits[what]:
+                self._cut(connection, what)
+
+    def _cut(self, connection: HttpToolsProtocol, what: str) -> None:
+        self.cut_off += 1
+        self._since.pop(connection, None)
+        if what == "reader":
+            connection.transport.abort()
+        elif connection.cycle is not None and connection.cycle.response_complete:
+            connection.transport.close()
+        else:
+            seconds = self._limits[what]
+            refuse(
+                connection,
+                TIMEOUT,
+                f"The {what} of the request did not arrive within {seconds:g} seconds.",
+            )
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, see the module.
+
+    on_drain : called once when the worker begins to leave.
+    on_beat : called once a second while the event loop turns, with False until the worker is up; a
+        false answer means that nobody supervises the worker any more, and it leaves.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        watch: Watch,
+        drain_seconds: float,
+        on_drain: Callable[[], None],
+        on_beat: Callable[[], bool] = lambda: True,
+    ) -> None:
+        super().__init__(config)
+        self.watch = watch
+        self._drain_seconds = drain_seconds
+        self._on_drain = on_drain
+        self._on_beat = on_beat
+        self._leave_at: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to leave; the second signal, or Ctrl-C, leaves at once."""
+        if self._leave_at is not None or sig == signal.SIGINT:
+            super().handle_exit(sig, frame)
+        self._begin_to_leave()
+
+    def retire(self, *_: object) -> None:
+        """Leave to the siblings what comes from now on."""
+        for server in self.servers:
+            server.close()
+        self._begin_to_leave()
+
+    def _begin_to_leave(self) -> None:
+        if self._leave_at is None:
+            self._leave_at = time.monotonic() + self._drain_seconds
+            self._on_drain()
+
+    async def on_tick(self, counter: int) -> bool:
+        """What happens ten times a second; True ends the server."""
+        ends = await super().on_tick(counter)
+        now = time.monotonic()
+        if counter % _TICKS_A_SECOND == 0:
+            self.watch.look(self.server_state.connections, now)
+            if not self._on_beat():
+                self._begin_to_leave()
+        if self._leave_at is None:
+            return ends
+        close = (b"connection", b"close")
+        if close not in self.server_state.default_headers:
+            self.server_state.default_headers = [*self.server_state.default_headers, close]
+        return ends or now >= self._leave_at
+
+
+def make_server(
+    app: ASGIApp,
+    settings: Settings,
+    on_drain: Callable[[], None],
+    on_beat: Callable[[], bool] = lambda: True,
+) -> Server:
+    """A server for `app` that is not started yet."""
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=Connection,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,  # longer than the usual proxies keep idle connections
+        timeout_graceful_shutdown=round(settings.shutdown_seconds),
+    )
+    watch = Watch(
+        {
+            "headers": settings.header_seconds,
+            "body": settings.body_seconds,
+            "reader": settings.body_seconds,
+        }
+    )
+    return Server(config, watch, settings.drain_seconds, on_drain, on_beat)
+
+
+def serve(server: Server, sockets: list[socket] | None = None) -> int:
+    """Answer requests until a signal; returns the exit status."""
+    # uvicorn raises a signal again once it has shut down; with a handler of ours that is not our
+    # end.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGUSR1, server.retire)
+    server.run(sockets)
+    return 0 if server.started else 1

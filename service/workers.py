@@ -1,0 +1,230 @@
+"""A group of workers on one port, and the supervisor that keeps it whole.
+
+Each worker is a process of its own (`python -m service.worker`) and takes connections from one
+socket that the supervisor opened and never closes: while a worker is replaced, its siblings take
+what comes, and nothing that waits to be accepted is lost. A worker writes a byte to a pipe when it
+is up, and another every second from its event loop. So the supervisor knows when it is ready, and
+replaces one that died or hangs; and a worker whose supervisor is gone finds the pipe closed, and
+leaves.
+
+Signals: SIGTERM and SIGINT end the group; SIGHUP replaces the workers one after the other, each new
+one up before the old one retires (new code, new settings files, no request lost).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+UP = b"u"
+BEAT = b"b"
+HANGS_AFTER = 20.0
+"""Seconds without a beat after which a worker is taken for hung."""
+START_SECONDS = 60.0
+"""Seconds that a worker may take to come up."""
+LONGEST_PAUSE = 30.0
+"""Seconds between two tries to start a worker that dies at once, at most."""
+
+_log = logging.getLogger("service.workers")
+
+
+@dataclass(eq=False)
+class Worker:
+    """A worker process as its supervisor knows it; pipe is the reading end."""
+
+    process: subprocess.Popen[bytes]
+    pipe: int
+    started: float
+    last_beat: float
+    up: bool = False
+    leaving_since: float | None = None
+    replaces: Worker | None = None
+
+
+@dataclass
+class Group:
+    """The workers of one port.
+
+    listener : the socket that all of them accept from.
+    environment : of the workers; size : how many there are.
+    patience : seconds that a worker may take to leave before it is killed.
+    """
+
+    listener: socket.socket
+    environment: Mapping[str, str]
+    size: int
+    patience: float
+    workers: list[Worker] = field(default_factory=list)
+    ending: bool = False
+    failed: bool = False
+    _ever_up: bool = False
+    _retry_at: float = 0.0
+    _pause: float = 0.5
+    _to_replace: list[Worker] = field(default_factory=list)
+    _signals: list[int] = field(default_factory=list)
+
+    def run(self) -> int:
+        """Keep the group until it is told to end; returns the exit status."""
+        with selectors.DefaultSelector() as selector:
+            self._selector = selector
+            self._listen_to_signals()
+            while not (self.ending and not self.workers):
+                for key, _ in selector.select(timeout=0.2):
+                    self._read(key.fd, key.data)
+                self.step(time.monotonic())
+        return 1 if self.failed else 0
+
+    def step(self, now: float) -> None:
+        """Look after the workers once."""
+        while self._signals:
+            self._obey(self._signals.pop(0))
+        for worker in list(self.workers):
+            self._look_after(worker, now)
+        if not self.ending:
+            self._replace_next()
+            self._fill_up(now)
+
+    def _fill_up(self, now: float) -> None:
+        staying = [w for w in self.workers if w.leaving_since is None and w.replaces is None]
+        for _ in range(self.size - len(staying)):
+            if now >= self._retry_at:
+                self._start()
+
+    def _start(self, replaces: Worker | None = None) -> None:
+        reading, writing = os.pipe()
+        os.set_blocking(reading, False)
+        command = [sys.executable, "-m", "service.worker"]
+        descriptors = [str(self.listener.fileno()), str(writing)]
+        process = subprocess.Popen(
+            [*command, *descriptors],
+            env=dict(self.environment),
+            pass_fds=(self.listener.fileno(), writing),
+        )
+        os.close(writing)
+        now = time.monotonic()
+        worker = Worker(process, reading, now, now, replaces=replaces)
+        self.workers.append(worker)
+        self._selector.register(reading, selectors.EVENT_READ, worker)
+
+    def _read(self, descriptor: int, worker: Worker | None) -> None:
+        try:
+            said = os.read(descriptor, 4096)
+        except BlockingIOError:
+            return
+        if worker is None:  # the pipe that wakes the loop at a signal
+            return
+        if not said:
+            self._selector.unregister(descriptor)  # its end is found by poll()
+            return
+        worker.last_beat = time.monotonic()
+        if UP in said:
+            self._is_up(worker)
+
+    def _is_up(self, worker: Worker) -> None:
+        worker.up = self._ever_up = True
+        self._pause = 0.5
+        _log.info("worker %d is up", worker.process.pid)
+        if worker.replaces is not None:
+            self._ask_to_leave(worker.replaces, signal.SIGUSR1)
+            worker.replaces = None
+
+    def _look_after(self, worker: Worker, now: float) -> None:
+        status = worker.process.poll()
+        if status is not None:
+            self._bury(worker, status, now)
+        elif worker.leaving_since is not None:
+            if now - worker.leaving_since > self.patience:
+                self._kill(worker, "does not leave")
+        elif now - worker.last_beat > (HANGS_AFTER if worker.up else START_SECONDS):
+            self._kill(worker, "hangs" if worker.up else "does not come up")
+
+    def _bury(self, worker: Worker, status: int, now: float) -> None:
+        self.workers.remove(worker)
+        if worker.pipe in self._selector.get_map():
+            self._selector.unregister(worker.pipe)
+        os.close(worker.pipe)
+        if worker.leaving_since is not None:
+            return
+        _log.error("worker %d ended with status %d", worker.process.pid, status)
+        if worker.up:
+            return
+        # It died before it was up. The first of all to do so ends the group: its error says why.
+        if not self._ever_up:
+            self.failed = True
+            self._end()
+        self._retry_at = now + self._pause
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        self._to_replace.clear()
+
+    def _kill(self, worker: Worker, why: str) -> None:
+        _log.error("worker %d %s and is killed", worker.process.pid, why)
+        worker.process.kill()
+        worker.process.wait()
+
+    def _replace_next(self) -> None:
+        """Start the successor of the next worker in line when no other is on its way."""
+        if self._to_replace and not any(w.replaces for w in self.workers):
+            old = self._to_replace.pop(0)
+            if old in self.workers and old.leaving_since is None:
+                self._start(replaces=old)
+
+    def _ask_to_leave(self, worker: Worker, sig: int) -> None:
+        if worker.leaving_since is None:
+            worker.leaving_since = time.monotonic()
+        worker.process.send_signal(sig)
+
+    def _end(self) -> None:
+        self.ending = True
+        for worker in self.workers:
+            self._ask_to_leave(worker, signal.SIGTERM)
+
+    def _obey(self, sig: int) -> None:
+        if sig == signal.SIGHUP:
+            _log.info("replacing the workers")
+            self._to_replace = [w for w in self.workers if w.leaving_since is None]
+        else:
+            _log.info("ending the workers")
+            self._end()
+
+    def _listen_to_signals(self) -> None:
+        waker, woken = os.pipe()
+        for end in (waker, woken):
+            os.set_blocking(end, False)
+        self._selector.register(waker, selectors.EVENT_READ, None)
+        for sig in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(sig, lambda number, _: self._signals.append(number))
+        signal.set_wakeup_fd(woken)
+
+
+def open_port(host: str, port: int) -> socket.socket:
+    """A socket that listens on every address of `host`; OSError if it is taken."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(address)
+    listener.listen(2048)
+    return listener
+
+
+def run_group(
+    listener: socket.socket, environment: Mapping[str, str], size: int, patience: float
+) -> int:
+    """Serve with `size` workers until a signal; returns the exit status."""
+    with tempfile.TemporaryDirectory(prefix="service-metrics-") as folder:
+        environment = {**environment, "SERVICE_METRICS_FOLDER": str(Path(folder))}
+        return Group(listener, environment, size, patience).run()
