@@ -1,0 +1,79 @@
+"""Files and folders written whole or not at all, and read without being led astray."""
+
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+TEMPORARY = ".new-"
+"""How the name of what is still being written begins."""
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """The bytes of a regular file, read once.
+
+    Raises OSError for anything else (a symbolic link, a pipe, a device) and above `limit` bytes.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:  # noqa: PTH123  # a descriptor, not a path
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError("not a regular file")
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(f"larger than {limit / 2**20:g} MiB")
+    return content
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Make `folder` with these files in it, at once: after a crash it is there whole or not at all.
+
+    It is written under a neighbouring name, synced and renamed. An empty folder may stand in its place.
+    Raises OSError; what was written until then is removed.
+    """
+    temporary = neighbour(folder)
+    temporary.mkdir(parents=True)
+    try:
+        for name, content in files.items():
+            _write_synced(temporary / name, content)
+        sync_folder(temporary)
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_folder(folder.parent)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Give a file a new content at once: whoever reads it sees the old one or the new one."""
+    temporary = neighbour(path)
+    try:
+        _write_synced(temporary, content)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def neighbour(path: Path) -> Path:
+    """A name beside `path` that nothing has."""
+    return path.with_name(f"{TEMPORARY}{path.name}-{secrets.token_hex(4)}")
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

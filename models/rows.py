@@ -1,0 +1,88 @@
+"""Rows by column as JSON, and back: {"timestamp": ["2012-06-01T17", ...], "humidity": [55.0, null], ...}.
+
+A value that was not given is null. See `models.task.Field` for the form of each column.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.arrays import Columns
+from models.task import Field, Task
+
+DTYPES = {
+    "timestamp": "datetime64[h]",
+    "number": "float64",
+    "integer": "int64",
+    "category": "int8",
+    "boolean": "int8",
+}
+"""Of each kind of field, the dtype of its column."""
+
+
+def to_json(task: Task, columns: Columns) -> dict[str, list[Any]]:
+    """Rows by column as JSON."""
+    return {field.name: _values(field, columns[field.name]) for field in task.fields}
+
+
+def from_json(task: Task, columns: Mapping[str, list[Any]]) -> dict[str, NDArray[Any]]:
+    """Rows by column from JSON.
+
+    Raises KeyError, TypeError or ValueError for what `to_json` would not have written.
+    """
+    return {field.name: _column(field, columns[field.name]) for field in task.fields}
+
+
+def fault(task: Task, columns: Columns) -> str | None:
+    """Why `columns` are no rows that the task accepts, in words; None if they are."""
+    if set(columns) != set(task.field_names):
+        return f"must have the columns {', '.join(task.field_names)}"
+    if len({column.shape for column in columns.values()}) != 1:
+        return "its columns differ in length"
+    for field in task.fields:
+        column = columns[field.name]
+        if column.ndim != 1 or str(column.dtype) != DTYPES[field.kind]:
+            return f"{field.name}: must be one column of {DTYPES[field.kind]}"
+        if not _within(field, column):
+            return f"{field.name}: has a value outside what the field accepts"
+    return None
+
+
+def _within(field: Field, column: NDArray[Any]) -> bool:
+    if field.kind == "timestamp":
+        column = column.astype("datetime64[Y]").astype(np.int64) + 1970
+    low, high = field.low, field.high
+    if field.kind == "category":
+        low, high = 0, len(field.choices) - 1
+    if field.kind == "boolean":
+        low, high = (0 if field.required else -1), 1
+    inside = (column >= low) & (column <= high)
+    if field.kind == "number" and not field.required:
+        inside |= np.isnan(column)
+    return bool(inside.all())
+
+
+def _values(field: Field, column: NDArray[Any]) -> list[Any]:
+    match field.kind:
+        case "timestamp":
+            return [str(value) for value in column]
+        case "number":
+            return [None if np.isnan(value) else float(value) for value in column]
+        case "category":
+            return [field.choices[value] for value in column]
+        case "boolean":
+            return [None if value < 0 else bool(value) for value in column]
+    return [int(value) for value in column]
+
+
+def _column(field: Field, values: list[Any]) -> NDArray[Any]:
+    match field.kind:
+        case "number":
+            values = [float("nan") if value is None else value for value in values]
+        case "category":
+            values = [field.choices.index(value) for value in values]
+        case "boolean":
+            values = [-1 if value is None else int(value) for value in values]
+    return np.array(values, dtype=DTYPES[field.kind])

@@ -1,0 +1,226 @@
+"""A store: the versions of each model on disk, and which of them is active.
+
+    <store>/<model>/<version>/      a bundle
+    <store>/<model>/current         its first line is the active version, below it those that were
+                                    active before, the latest first: one file, replaced at once
+    <store>/<model>/.lock           held by whoever changes the above
+    <store>/<model>/.new-*          being written, or left by a process that was killed
+
+A version is in place, whole and synced, before `current` names it, so a process killed at any moment
+leaves the old version active or the new one. Reading takes no lock. Writers wait for each other: the
+lock is the kernel's and goes with its process, so what a writer finds unfinished is a leftover, which
+it removes.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from models import bundle, files
+from models.bundle import Bundle
+from models.errors import BundleError, StoreError
+from models.model import Model
+from models.tree import Json
+
+VERSION = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+"""The name of a version: UTC time and the first 8 hex digits of the weights' digest."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_MOST_REMEMBERED = 100
+_LARGEST_POINTER = 2**16
+_PATIENCE = 30.0
+"""Seconds to wait for another writer."""
+
+
+class Store:
+    """The store in `folder`, which need not exist yet. It keeps no state; processes may share it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def names(self) -> list[str]:
+        """The models that have an active version."""
+        with _told(self.folder):
+            entries = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
+        return [e.name for e in entries if _NAME.fullmatch(e.name) and self.current(e.name)]
+
+    def current(self, name: str) -> str | None:
+        """The active version of a model, or None if there is none. One small read."""
+        return next(iter(self._active(name)), None)
+
+    def versions(self, name: str) -> list[str]:
+        """The versions of a model, the oldest first."""
+        home = self._home(name)
+        with _told(home):
+            found = [entry.name for entry in home.iterdir()] if home.is_dir() else []
+        return sorted(version for version in found if VERSION.fullmatch(version))
+
+    def load(self, name: str, version: str | None = None, key: bytes | None = None) -> Bundle:
+        """A version of a model, by default the active one.
+
+        Raises StoreError if there is none, BundleError or SignatureError if it is refused.
+        """
+        version = version or self.current(name)
+        if version is None:
+            raise StoreError(f"{self._home(name)}: no version is active")
+        loaded = bundle.load(self._path(name, version), key)
+        _check_place(loaded, name, version)
+        return loaded
+
+    def publish(self, model: Model, details: Mapping[str, Json], key: bytes | None = None) -> str:
+        """Add a version, make it the active one and return it.
+
+        Raises BundleError for a model that would be refused, StoreError if it cannot be written.
+        """
+        name = model.task.name
+        with self._writing(name):
+            content = bundle.pack(model, details, key)
+            version = bundle.version_of(content)
+            while self._path(name, version).exists():  # the same weights, in the same second
+                time.sleep(0.1)
+                content = bundle.pack(model, details, key)
+                version = bundle.version_of(content)
+            self._add(name, version, content)
+        return version
+
+    def activate(self, name: str, version: str, key: bytes | None = None) -> None:
+        """Make `version` the active one, once it has been loaded and checked."""
+        self.load(name, version, key)
+        with self._writing(name):
+            self._point(name, version)
+
+    def rollback(self, name: str, key: bytes | None = None) -> str:
+        """Go back to the version that was active before, and return it."""
+        with self._writing(name):
+            remembered = self._active(name)[1:]
+            kept = [v for v in remembered if self._path(name, v).is_dir()]
+            if not kept:
+                raise StoreError(f"{self._home(name)}: no version was active before this one")
+            self.load(name, kept[0], key)
+            self._write_pointer(name, kept)
+        return kept[0]
+
+    def copy(self, name: str, version: str, other: "Store", key: bytes | None = None) -> None:
+        """Add a version to another store, byte by byte, and make it the active one there."""
+        content = bundle.read(self._path(name, version))
+        _check_place(bundle.unpack(content, key), name, version)
+        with other._writing(name):  # noqa: SLF001  # of the same class
+            other._add(name, version, content)  # noqa: SLF001
+
+    def fill_from(self, artifacts: Path, key: bytes | None = None) -> list[str]:
+        """Give each model of `artifacts` (<model>/ bundles) that has no active version that one.
+
+        With a key the bundles are signed: they come with the code and are trusted as the code is.
+        Returns the names of the models that were filled.
+        """
+        filled = []
+        for folder in sorted(artifacts.iterdir()) if artifacts.is_dir() else []:
+            if not _NAME.fullmatch(folder.name) or self.current(folder.name) is not None:
+                continue
+            content = bundle.read(folder)
+            content = content if key is None else bundle.sign(content, key)
+            loaded = bundle.unpack(content, key)
+            _check_place(loaded, folder.name, loaded.version)
+            with self._writing(folder.name):
+                if self.current(folder.name) is None:  # nobody was quicker
+                    self._add(folder.name, loaded.version, content)
+                    filled.append(folder.name)
+        return filled
+
+    def _add(self, name: str, version: str, content: Mapping[str, bytes]) -> None:
+        path = self._path(name, version)
+        if not path.is_dir():
+            files.write_folder(path, content)
+        self._point(name, version)
+
+    def _point(self, name: str, version: str) -> None:
+        active = self._active(name)
+        if active[:1] != [version]:
+            self._write_pointer(name, [version, *active])
+
+    def _write_pointer(self, name: str, versions: list[str]) -> None:
+        text = "".join(f"{version}\n" for version in versions[:_MOST_REMEMBERED])
+        files.replace_file(self._home(name) / "current", text.encode())
+
+    def _active(self, name: str) -> list[str]:
+        """The active version, then those before it, the latest first."""
+        pointer = self._home(name) / "current"
+        with _told(pointer):
+            try:
+                lines = files.read_regular(pointer, _LARGEST_POINTER).decode().splitlines()
+            except FileNotFoundError:
+                return []
+            except UnicodeDecodeError:
+                lines = []
+        if not lines or not all(VERSION.fullmatch(line) for line in lines):
+            raise StoreError(f"{pointer}: does not name a version")
+        return lines
+
+    def _home(self, name: str) -> Path:
+        if not _NAME.fullmatch(name):
+            raise StoreError(f"{name!r:.80} is no name of a model")
+        return self.folder / name
+
+    def _path(self, name: str, version: str) -> Path:
+        if not VERSION.fullmatch(version):
+            raise StoreError(f"{version!r:.80} is no name of a version")
+        return self._home(name) / version
+
+    @contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
+        """Be the only writer of a model, and begin by removing what killed ones have left."""
+        home = self._home(name)
+        with _told(home):
+            home.mkdir(parents=True, exist_ok=True)
+            lock = os.open(home / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                _acquire(lock, home)
+                for leftover in home.glob(f"{files.TEMPORARY}*"):
+                    _remove(leftover)
+                yield
+            finally:
+                os.close(lock)  # which releases it
+
+
+def _acquire(lock: int, home: Path) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise StoreError(
+                    f"{home}: another process has been writing for {_PATIENCE:g} seconds"
+                ) from None
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _remove(leftover: Path) -> None:
+    if leftover.is_dir() and not leftover.is_symlink():
+        shutil.rmtree(leftover, ignore_errors=True)
+    else:
+        leftover.unlink(missing_ok=True)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn what the system says into a StoreError of one line."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{error.filename or path}: {error.strerror or error}") from error
+
+
+def _check_place(loaded: Bundle, name: str, version: str) -> None:
+    if (loaded.model.task.name, loaded.version) != (name, version):
+        raise BundleError(
+            f"manifest.json: is of {loaded.model.task.name} {loaded.version}, and stands in the "
+            f"place of {name} {version}"
+        )
