@@ -21,7 +21,7 @@ from service import replies
 from service.errors import INVALID, MALFORMED, TOO_LARGE, Fault, Problem, invalid
 from service.query import Options
 from service.replies import Answered
-from service.rows import Rows, Values, check, transpose
+from service.rows import MISSING, Rows, Values, check, transpose
 from service.served import Served
 from service.words import escape, instead_of, type_words
 
@@ -132,9 +132,16 @@ def of_columns(form: str, columns: Values, task: Task, most: int) -> Batch:
     """A batch from lists of values of one length, by field."""
     n_rows = len(next(iter(columns.values())))
     limit(n_rows, most)
+    absent = [MISSING] * min(n_rows, SLICE_ROWS)
 
     def piece(start: int, stop: int) -> Rows:
-        return check({name: values[start:stop] for name, values in columns.items()}, task)
+        return check(
+            {
+                name: columns[name][start:stop] if name in columns else absent[: stop - start]
+                for name in task.field_names
+            },
+            task,
+        )
 
     return Batch(form, n_rows, piece)
 

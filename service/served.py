@@ -10,6 +10,7 @@ import orjson
 from numpy.typing import NDArray
 
 from models.arrays import Columns
+from models.bundle import Bundle
 from models.model import Model
 from models.task import Field
 
@@ -39,6 +40,11 @@ class Served:
     version: str
     model: Model
     manifest: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, name: str, version: str, bundle: Bundle) -> "Served":
+        """What a bundle of the store is as a served version."""
+        return cls(name, version, bundle.model, bundle.manifest)
 
     @cached_property
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:

@@ -7,9 +7,10 @@ import pytest
 
 from models.admission import ADMISSION
 from models.bikes import BIKES
+from models.tasks import TASKS
 from service.rows import columns_of_one
 from service.schemas import ANSWERS, REQUESTS
-from tests.serving import TASKS, VERSION, connect, example, tiny_app, tiny_served
+from tests.serving import VERSION, connect, example, tiny_app, tiny_served
 
 pytestmark = pytest.mark.anyio
 APP = tiny_app()

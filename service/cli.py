@@ -1,0 +1,43 @@
+"""The command `serve`: its options are the settings."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+
+from models.errors import ProjectError
+from service.settings import PREFIX, Settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until a signal; returns the exit status.
+
+    What cannot be served (a bad setting, a port in use, a store without models) is said in one line.
+    """
+    options = vars(_parser().parse_args(arguments))
+    given = {PREFIX + name.upper(): text for name, text in options.items() if text is not None}
+    try:
+        settings = Settings.from_environment({**os.environ, **given})
+        from service.main import run  # noqa: PLC0415 - a bad setting is told without the imports
+
+        return run(settings)
+    except ProjectError as error:
+        print(f"serve: {error}", file=sys.stderr)  # noqa: T201 - the command's own words
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="serve",
+        description="Serve the models of a store over HTTP.",
+        epilog="Each option is also read from the environment: --batch-rows is "
+        f"{PREFIX}BATCH_ROWS.",
+    )
+    for setting in fields(Settings):
+        parser.add_argument(
+            "--" + setting.name.replace("_", "-"),
+            metavar="VALUE",
+            help=f"{setting.metadata['help']} (default: {setting.default})",
+        )
+    return parser
