@@ -13,13 +13,19 @@ VARIABLES = (
     *calendar.DAY_VARIABLES,
     "hour",
     "working_day",
+    "day_type",
     "temperature",
     "feels_like",
     "humidity",
     "wind_speed",
     "weather",
 )
-_CALENDAR = len(calendar.DAY_VARIABLES)
+"""What the networks may read. working_day : 1 on Monday to Friday but days off; day_type : the
+weekday, 0 = Monday, a day off counting as a Sunday."""
+
+_AT = {name: i for i, name in enumerate(VARIABLES)}
+_DAY = len(calendar.DAY_VARIABLES)
+_SUNDAY = 6
 
 
 def fill_feels_like(feels_like: FloatArray, temperature: FloatArray) -> FloatArray:
@@ -30,23 +36,28 @@ def fill_feels_like(feels_like: FloatArray, temperature: FloatArray) -> FloatArr
 def derive(columns: Columns) -> FloatArray:
     """The variables of each row: (n_rows, len(VARIABLES)).
 
-    `holiday` overrides the calendar: a Monday to Friday that is no holiday is a working day.
+    A `holiday` that was given and is not what the calendar says decides whether the day is taken off.
     """
     hours = columns["timestamp"]
     days = hours.astype("datetime64[D]")
     rows = np.empty((len(hours), len(VARIABLES)))
-    rows[:, :_CALENDAR] = calendar.day_rows(days)
-    weekday, by_calendar = rows[:, 3], rows[:, 5]
-    given = columns["holiday"]
-    holiday = np.where(given < 0, by_calendar, given)
-    rows[:, _CALENDAR] = (hours - days).astype(np.int64)
-    rows[:, _CALENDAR + 1] = (weekday < 5) & (holiday == 0)
-    temperature = columns["temperature"]
-    rows[:, _CALENDAR + 2] = temperature
-    rows[:, _CALENDAR + 3] = fill_feels_like(columns["feels_like"], temperature)
-    rows[:, _CALENDAR + 4] = columns["humidity"]
-    rows[:, _CALENDAR + 5] = columns["wind_speed"]
-    rows[:, _CALENDAR + 6] = columns["weather"]
+    rows[:, :_DAY] = calendar.day_rows(days)
+    given, by_calendar = columns["holiday"], rows[:, _AT["holiday"]]
+    decides = (given >= 0) & (given != by_calendar)
+    day_off = np.where(decides, given, rows[:, _AT["day_off"]])
+    weekday = rows[:, _AT["weekday"]]
+    on_weekday = weekday < calendar.SATURDAY
+    off = on_weekday & (day_off > 0)
+    rows[:, _AT["holiday"]] = np.where(decides, given, by_calendar)
+    rows[:, _AT["day_off"]] = off
+    rows[:, _AT["hour"]] = (hours - days).astype(np.int64)
+    rows[:, _AT["working_day"]] = on_weekday & ~off
+    rows[:, _AT["day_type"]] = np.where(off, _SUNDAY, weekday)
+    rows[:, _AT["temperature"]] = columns["temperature"]
+    rows[:, _AT["feels_like"]] = fill_feels_like(columns["feels_like"], columns["temperature"])
+    rows[:, _AT["humidity"]] = columns["humidity"]
+    rows[:, _AT["wind_speed"]] = columns["wind_speed"]
+    rows[:, _AT["weather"]] = columns["weather"]
     return rows
 
 

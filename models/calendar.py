@@ -23,18 +23,32 @@ _SEASON_STARTS = ((3, 21), (6, 21), (9, 23), (12, 21))
 
 DAY_VARIABLES = (
     "day_index",
-    "year",
     "month",
     "weekday",
     "season",
-    "calendar_holiday",
+    "holiday",
+    "day_off",
+    "away",
     "sin_year",
     "cos_year",
     "sin_half_year",
     "cos_half_year",
 )
-"""The columns of `year_table`. weekday: 0 = Monday; season: index into SEASONS; day_index: days
-since EPOCH; the last four: the first two annual harmonics."""
+"""The columns of `year_table`.
+
+day_index : days since EPOCH. weekday : 0 = Monday. season : index into SEASONS.
+holiday : 1 on a holiday. day_off : 1 on a Monday to Friday that people take off, see `is_day_off`.
+away : 0 to 1, how far the town is away for Christmas or Thanksgiving, see `away_share`.
+The last four : the first two annual harmonics.
+"""
+
+SATURDAY = 5
+CHRISTMAS_RAMP, CHRISTMAS_RETURN = 4, 12
+"""Days before Christmas over which the town empties, and after it over which it fills again."""
+THANKSGIVING_AWAY = {-1: 0.3, 0: 1.0, 1: 0.7, 2: 0.4, 3: 0.3}
+"""Days from Thanksgiving -> `away`."""
+EMANCIPATION_DAYS = ((4, 15), (4, 16), (4, 17))
+"""A holiday of the District of Columbia (16 April, observed), on which most of its commuters work."""
 
 
 def season_of(day: date) -> int:
@@ -46,7 +60,34 @@ def season_of(day: date) -> int:
 def holidays_of(year: int) -> dict[date, str]:
     """The holidays of a year that fall on Monday to Friday, with their names."""
     listed = holidays.country_holidays("US", subdiv="DC", years=year, observed=True)
-    return {day: name for day, name in listed.items() if day.year == year and day.weekday() < 5}
+    return {day: name for day, name in listed.items() if day.year == year and day.weekday() < SATURDAY}
+
+
+def thanksgiving(year: int) -> date:
+    """The fourth Thursday of November."""
+    first = date(year, 11, 1)
+    return first + timedelta(days=(3 - first.weekday()) % 7 + 21)
+
+
+def is_day_off(day: date) -> bool:
+    """Whether a Monday to Friday is taken off: a holiday but Emancipation Day, or off by custom.
+
+    By custom: the day after Thanksgiving and Christmas Eve.
+    """
+    if day.weekday() >= SATURDAY:
+        return False
+    if day in holidays_of(day.year):
+        return (day.month, day.day) not in EMANCIPATION_DAYS
+    return (day.month, day.day) == (12, 24) or (day - thanksgiving(day.year)).days == 1
+
+
+def away_share(day: date) -> float:
+    """0 on an ordinary day, up to 1 at Christmas and Thanksgiving."""
+    christmas = date(day.year if day.month > 6 else day.year - 1, 12, 25)  # noqa: PLR2004
+    after = (day - christmas).days
+    ramp = 1.0 + after / CHRISTMAS_RAMP if after <= 0 else 1.0 - after / CHRISTMAS_RETURN
+    from_thanksgiving = (day - thanksgiving(day.year)).days
+    return max(ramp, THANKSGIVING_AWAY.get(from_thanksgiving, 0.0), 0.0)
 
 
 @cache
@@ -60,11 +101,12 @@ def year_table(year: int) -> FloatArray:
         angle = 2.0 * np.pi * i / n_days
         table[i] = (
             (day - EPOCH).days,
-            year,
             day.month,
             day.weekday(),
             season_of(day),
             day in holidays_of(year),
+            is_day_off(day),
+            away_share(day),
             np.sin(angle),
             np.cos(angle),
             np.sin(2.0 * angle),
