@@ -60,14 +60,14 @@ def sigmoid(z: FloatArray, out: FloatArray | None = None) -> FloatArray:
 
 
 def sigmoid_derivative(z: FloatArray, a: FloatArray, out: FloatArray | None = None) -> FloatArray:
-    """da/dz = a (1 - a)."""
+    """The derivative of the sigmoid: da/dz = a (1 - a)."""
     out = np.subtract(1.0, a, out=out)
     out *= a
     return out
 
 
 def tanh(z: FloatArray, out: FloatArray | None = None) -> FloatArray:
-    """a = tanh(z)."""
+    """The hyperbolic tangent: a = tanh(z)."""
     return np.tanh(z, out=out)
 
 

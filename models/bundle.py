@@ -64,7 +64,19 @@ _HEAD = re.compile(
     rb'\{\n  "digest": "([0-9a-f]{64})",\n(  "signature": (?:null|"([0-9a-f]{64})"),\n)'
 )
 _RESERVED = frozenset(
-    "digest signature format task created fields model weights canary libraries git_commit".split()
+    {
+        "digest",
+        "signature",
+        "format",
+        "task",
+        "created",
+        "fields",
+        "model",
+        "weights",
+        "canary",
+        "libraries",
+        "git_commit",
+    }
 )
 
 

@@ -14,6 +14,7 @@ All columns of a kind are computed at once, so a single row costs a handful of N
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ Column = Number | Category
 def segments(variable: str, *knots: float) -> tuple[Number, ...]:
     """The columns of a continuous piecewise-linear function of `variable` with these knots."""
     edges = (None, *knots, None)
-    return tuple(Number(variable, low, high) for low, high in zip(edges, edges[1:], strict=False))
+    return tuple(Number(variable, low, high) for low, high in pairwise(edges))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ class Encoder:
 
     def encode(self, variables: FloatArray, dtype: type[np.floating[Any]] = np.float32) -> Inputs:
         """`variables` of shape (n_rows, n_variables) as the input of a network."""
-        numbers = variables.take(self._source, axis=1)  # type: ignore[attr-defined]
+        numbers: FloatArray = variables.take(self._source, axis=1)  # type: ignore[attr-defined]
         np.minimum(numbers, self.high, out=numbers)
         np.maximum(numbers, self.low, out=numbers)
         numbers -= self.mean

@@ -39,7 +39,8 @@ class Head:
         for link in dict.fromkeys(self.links):
             members = [i for i, name in enumerate(self.links) if name == link]
             z[members] = LINKS[link].from_link(z[members])
-        return z.sum(axis=2)
+        values: FloatArray = z.sum(axis=2)
+        return values
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ class Model:
 
     def value(self, columns: Columns) -> FloatArray:
         """The answers alone: (n_rows,)."""
-        return self.head.member_values(self.encode(columns)).mean(axis=0)
+        value: FloatArray = self.head.member_values(self.encode(columns)).mean(axis=0)
+        return value
 
     def predict(self, columns: Columns, level: float = DEFAULT_LEVEL) -> Prediction:
         """The answers with their intervals at `level` (0.5 to 0.99).

@@ -28,7 +28,9 @@ _HOURS = "datetime64[h]"
 """A column of timestamps: kept as int64, hours since 1970."""
 
 
-def flatten(value: object, arrays: dict[str, NDArray[Any]], path: str = "") -> Json:
+def flatten(  # noqa: PLR0911  # one return for each kind of value
+    value: object, arrays: dict[str, NDArray[Any]], path: str = ""
+) -> Json:
     """`value` as JSON; its arrays are added to `arrays`."""
     match value:
         case Task():
@@ -74,7 +76,7 @@ class _Builder:
         self.arrays = arrays
         self.used: set[str] = set()
 
-    def build(self, kind: Any, tree: Json, path: str) -> Any:  # noqa: ANN401, PLR0911
+    def build(self, kind: Any, tree: Json, path: str) -> Any:  # noqa: PLR0911
         """The value of type `kind` that `tree` describes; one case a kind of type."""
         origin, arguments = typing.get_origin(kind), typing.get_args(kind)
         if origin in {types.UnionType, typing.Union}:  # only ever "or None"
@@ -100,7 +102,7 @@ class _Builder:
             return float(_require((int, float), tree, path))
         return _require(kind, tree, path)
 
-    def instance(self, cls: Any, tree: dict[str, Json], path: str) -> Any:  # noqa: ANN401
+    def instance(self, cls: Any, tree: dict[str, Json], path: str) -> Any:
         """A dataclass from the object of its fields."""
         fields = {field.name: field for field in dataclasses.fields(cls)}
         for name in tree.keys() - fields.keys():
@@ -146,7 +148,7 @@ def task_of(name: Json) -> Task:
     return TASKS[name]
 
 
-def _require(kind: Any, tree: Json, path: str) -> Json:  # noqa: ANN401
+def _require(kind: Any, tree: Json, path: str) -> Json:
     """`tree`, if it is of the JSON type `kind`; true and false are no numbers."""
     if not isinstance(tree, kind) or (isinstance(tree, bool) and kind is not bool):
         names = {dict: "an object", list: "a list", str: "a text", int: "a whole number"}

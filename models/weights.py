@@ -14,7 +14,7 @@ import io
 import math
 import pickle
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import joblib
 import numpy as np
@@ -86,14 +86,14 @@ class _Dtype:
         if self.order in {"<", "|"}:
             for name in DTYPES:
                 if self.code == np.dtype(name).str[1:]:
-                    return np.dtype(name).newbyteorder(self.order)
+                    return np.dtype(self.order + self.code)
         raise _RefusedError(f"holds an array of {self.order}{self.code!r}, not {', '.join(DTYPES)}")
 
 
 class _Subclass:
     """Stands for numpy.ndarray, which a wrapper names as the class of its array; it makes nothing."""
 
-    def __new__(cls, *_: object) -> "_Subclass":
+    def __new__(cls, *_: object) -> Self:
         raise _RefusedError("builds an array in another way than joblib does")
 
 

@@ -53,7 +53,9 @@ def rows(task: str, n_rows: int, rng: np.random.Generator) -> Rows:
     }
 
 
-def network(sizes: tuple[int, ...], members: int, skip: bool, rng: np.random.Generator) -> Network:
+def network(
+    sizes: tuple[int, ...], members: int, *, skip: bool, rng: np.random.Generator
+) -> Network:
     """A random network of float32: SiLU hidden layers, identity output."""
 
     def normal(*shape: int) -> NDArray[np.float32]:
@@ -82,7 +84,7 @@ def model(task: str, seed: int = 0, members: int = 3, hidden: tuple[int, ...] = 
 
     def head(links: tuple[str, ...], n_out: int, mean: float, scale: float) -> Head:
         shape = (len(links), 1, n_out)
-        body = network((encoder.n_inputs, *hidden, n_out), len(links), not bikes, rng)
+        body = network((encoder.n_inputs, *hidden, n_out), len(links), skip=not bikes, rng=rng)
         return Head(body, links, np.full(shape, mean), np.full(shape, scale))
 
     links = ("sqrt", "log") * members if bikes else ("logit",) * members

@@ -74,4 +74,5 @@ def mean_loss(loss: Loss, output: FloatArray, target: FloatArray) -> float:
 
     output : (n_members, n_rows, n_outputs); target : broadcastable to it.
     """
-    return float(loss.value(output, target).sum()) / (output.shape[0] * output.shape[1])
+    n_members, n_rows, _ = output.shape
+    return float(loss.value(output, target).sum()) / int(n_members * n_rows)
