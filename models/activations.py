@@ -67,7 +67,7 @@ def sigmoid_derivative(z: FloatArray, a: FloatArray, out: FloatArray | None = No
 
 
 def tanh(z: FloatArray, out: FloatArray | None = None) -> FloatArray:
-    """The hyperbolic tangent: a = tanh(z)."""
+    """The hyperbolic tangent of z."""
     return np.tanh(z, out=out)
 
 

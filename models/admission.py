@@ -51,7 +51,9 @@ ADMISSION = Task(
     limits_of_use=(
         "Teaching data: 400 applications that are hypothetical by their authors' own word.",
         "No decision on a person should rest on this model.",
-        "Three inputs say little about an application; the interval is about the model's own "
-        "uncertainty, not about the outcome, which is yes or no.",
+        (
+            "Three inputs say little about an application; the interval is about the model's own "
+            "uncertainty, not about the outcome, which is yes or no."
+        ),
     ),
 )

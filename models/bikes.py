@@ -94,7 +94,7 @@ BIKES = Task(
             "boolean",
             "Whether the day is a public holiday; by default what the calendar of the District of "
             "Columbia says",
-            False,
+            example=False,
             required=False,
         ),
     ),
@@ -105,9 +105,13 @@ BIKES = Task(
     bounds=(0.0, float("inf")),
     limits_of_use=(
         "Trained on 2011 and 2012 of one system, Capital Bikeshare in Washington, D.C.",
-        "After 2012 the growth of the system is held at its last level: later years are an "
-        "extrapolation.",
-        "The weather of the hour is taken as known; with a forecast of the weather the error is "
-        "larger.",
+        (
+            "After 2012 the growth of the system is held at its last level: later years are an "
+            "extrapolation."
+        ),
+        (
+            "The weather of the hour is taken as known; with a forecast of the weather the error is "
+            "larger."
+        ),
     ),
 )

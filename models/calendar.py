@@ -60,7 +60,9 @@ def season_of(day: date) -> int:
 def holidays_of(year: int) -> dict[date, str]:
     """The holidays of a year that fall on Monday to Friday, with their names."""
     listed = holidays.country_holidays("US", subdiv="DC", years=year, observed=True)
-    return {day: name for day, name in listed.items() if day.year == year and day.weekday() < SATURDAY}
+    return {
+        day: name for day, name in listed.items() if day.year == year and day.weekday() < SATURDAY
+    }
 
 
 def thanksgiving(year: int) -> date:

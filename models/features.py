@@ -18,7 +18,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.arrays import FloatArray, IntArray
 
@@ -132,18 +131,19 @@ class Encoder:
 
     def encode(self, variables: FloatArray, dtype: type[np.floating[Any]] = np.float32) -> Inputs:
         """`variables` of shape (n_rows, n_variables) as the input of a network."""
-        numbers: FloatArray = variables.take(self._source, axis=1)  # type: ignore[attr-defined]
+        source: IntArray = self._source  # type: ignore[attr-defined]
+        numbers = variables.take(source, axis=1)
         np.minimum(numbers, self.high, out=numbers)
         np.maximum(numbers, self.low, out=numbers)
-        numbers -= self.mean
-        numbers *= self._factor  # type: ignore[attr-defined]
+        np.subtract(numbers, self.mean, out=numbers)
+        np.multiply(numbers, self._factor, out=numbers)  # type: ignore[attr-defined]
         codes = variables @ self._strides  # type: ignore[attr-defined]
         codes += self._offsets  # type: ignore[attr-defined]
         return Inputs(numbers.astype(dtype), codes.astype(np.intp))
 
 
 def fit_encoder(
-    variables: tuple[str, ...], columns: tuple[Column, ...], rows: NDArray[np.float64]
+    variables: tuple[str, ...], columns: tuple[Column, ...], rows: FloatArray
 ) -> Encoder:
     """An encoder for `columns` whose ranges, means and scales come from `rows`.
 

@@ -17,7 +17,6 @@ def conformal(
     value: FloatArray,
     target: FloatArray,
     spread: FloatArray,
-    weights: FloatArray | None = None,
 ) -> Interval:
     """The interval whose factors are quantiles of |target - value| / spread on the link's scale.
 

@@ -101,9 +101,7 @@ BIKES = Recipe(
     hidden=(64, 32),
     skip=True,
     input_gain=0.25,
-    fit=FitSettings(
-        rate=5e-3, batch_size=256, epochs=15, schedule="cosine", average_epochs=5
-    ),
+    fit=FitSettings(rate=5e-3, batch_size=256, epochs=15, schedule="cosine", average_epochs=5),
 )
 
 RECIPES = {recipe.name: recipe for recipe in (BIKES, ADMISSION)}
