@@ -36,7 +36,7 @@ DAY_VARIABLES = (
 )
 """The columns of `year_table`.
 
-day_index : days since EPOCH. weekday : 0 = Monday. season : index into SEASONS.
+day_index : days since EPOCH. month : 0 = January. weekday : 0 = Monday. season : index into SEASONS.
 holiday : 1 on a holiday. day_off : 1 on a Monday to Friday that people take off, see `is_day_off`.
 away : 0 to 1, how far the town is away for Christmas or Thanksgiving, see `away_share`.
 The last four : the first two annual harmonics.
@@ -103,7 +103,7 @@ def year_table(year: int) -> FloatArray:
         angle = 2.0 * np.pi * i / n_days
         table[i] = (
             (day - EPOCH).days,
-            day.month,
+            day.month - 1,
             day.weekday(),
             season_of(day),
             day in holidays_of(year),

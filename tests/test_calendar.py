@@ -59,8 +59,8 @@ def test_working_days(days: dict[date, Row], table: dict[str, list[float]]) -> N
 
 
 def test_month_and_day_index(days: dict[date, Row], table: dict[str, list[float]]) -> None:
-    """Month and the day index are the date's."""
-    assert table["month"] == [day.month for day in days]
+    """The month, counted from 0, and the day index are the date's."""
+    assert table["month"] == [day.month - 1 for day in days]
     assert table["day_index"] == list(range(731))
 
 
@@ -69,4 +69,4 @@ def test_rows_of_any_order_and_year() -> None:
     asked = np.array(["2100-12-31", "1970-01-01", "2012-02-29"], dtype="datetime64[D]")
     rows = calendar.day_rows(asked)
     assert rows[:, 0].tolist() == [32871, -14975, 424]
-    assert rows[:, 1].tolist() == [12, 1, 2]
+    assert rows[:, 1].tolist() == [11, 0, 1]

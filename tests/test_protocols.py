@@ -113,6 +113,15 @@ def test_cv_is_a_stratified_partition(admission: Dataset) -> None:
             assert not set(split.train) & set(split.test)
 
 
+def test_holdout(admission: Dataset) -> None:
+    """The lecture's test is a random tenth of the applications, another for each of ten seeds."""
+    made = splits(admission, "holdout")
+    assert sizes(made) == [(360, 0, 40)] * 10
+    assert not np.array_equal(made[0].test, made[1].test)
+    for split in made:
+        np.testing.assert_array_equal(np.union1d(split.train, split.test), np.arange(400))
+
+
 def test_folds_are_random() -> None:
     """Folds come from the generator that is passed in and from nothing else."""
     classes = np.repeat([0.0, 1.0], 20)

@@ -5,7 +5,8 @@
 - `p2`: random 80 / 10 / 10, five times;
 - `p3`: days 20 to the end of every month test, days 17 to 19 validation;
 - `rolling`: six test windows of 21 days through 2012, each trained on the days more than 60 before;
-- `cv`: stratified 10-fold, once a partition.
+- `cv`: stratified 10-fold, once a partition;
+- `holdout`, the lecture's for applications: a random tenth is the test, ten times.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,7 @@ ROLLING_ORIGINS = (480, 520, 560, 600, 640, 680)
 """First test days, counted from 2011-01-01 = day 0."""
 P3_VALIDATION, P3_TEST = 17, 20
 """The days of the month on which they begin."""
-P2_PARTITIONS, FOLDS = 5, 10
+P2_PARTITIONS, FOLDS, HOLDOUTS = 5, 10, 10
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,17 @@ def _cv(dataset: Dataset, seed: int, partitions: int) -> list[Split]:
     return made
 
 
+def _holdout(dataset: Dataset, seed: int, partitions: int) -> list[Split]:
+    del partitions
+    n_rows = len(dataset)
+    made = []
+    for i in range(seed, seed + HOLDOUTS):
+        train, test = np.split(np.random.default_rng(i).permutation(n_rows), [n_rows * 9 // 10])
+        nobody = np.empty(0, dtype=np.intp)
+        made.append(Split(f"holdout {i}", np.sort(train), nobody, np.sort(test)))
+    return made
+
+
 def stratified_folds(classes: FloatArray, rng: np.random.Generator, folds: int = FOLDS) -> IntArray:
     """The fold of each row, (n_rows,): every class is shuffled and dealt out over the folds."""
     fold = np.empty(len(classes), dtype=np.intp)
@@ -134,5 +146,5 @@ def stratified_folds(classes: FloatArray, rng: np.random.Generator, folds: int =
 
 PROTOCOLS: dict[str, dict[str, Callable[[Dataset, int, int], list[Split]]]] = {
     "bikes": {"p1": _p1, "p1_refit": _p1_refit, "p2": _p2, "p3": _p3, "rolling": _rolling},
-    "admission": {"cv": _cv},
+    "admission": {"cv": _cv, "holdout": _holdout},
 }

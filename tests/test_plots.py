@@ -1,0 +1,50 @@
+"""The pictures: they are drawn, labelled, and written where they should be."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from training import plots
+from training.fit import Check
+
+HISTORY = [Check(1, 1.0, 1.2), Check(2, 0.5, 0.9), Check(3, 0.3, 1.0)]
+
+
+def labels(figure: Figure) -> list[str]:
+    """The labels of what is drawn in the first axes."""
+    return figure.axes[0].get_legend_handles_labels()[1]
+
+
+def test_descent_shows_three_rates_and_a_bowl(tmp_path: Path) -> None:
+    """The picture of gradient descent has four parts and is written as PNG."""
+    figure = plots.descent()
+    assert len(figure.axes) == 4
+    path = tmp_path / "pictures" / "descent.png"
+    plots.save(figure, path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".pdf"])
+def test_other_formats(tmp_path: Path, suffix: str) -> None:
+    """The path's suffix chooses the format."""
+    path = tmp_path / f"losses{suffix}"
+    plots.save(plots.losses(HISTORY, "losses", "loss"), path)
+    assert path.stat().st_size > 1000
+
+
+def test_losses_with_and_without_validation() -> None:
+    """Both curves are drawn, or the one that there is."""
+    assert labels(plots.losses(HISTORY, "losses", "loss")) == ["training", "validation"]
+    alone = [Check(check.epoch, check.training, None) for check in HISTORY]
+    assert labels(plots.losses(alone, "losses", "loss")) == ["training"]
+
+
+def test_forecast_with_and_without_interval() -> None:
+    """Reality and forecast are drawn, and the interval where there is one."""
+    hours = np.arange("2012-12-11", "2012-12-13", dtype="datetime64[h]")
+    actual, predicted = np.arange(48.0), np.arange(48.0)[::-1]
+    assert labels(plots.forecast(hours, actual, predicted, "t")) == ["rentals", "forecast"]
+    both = plots.forecast(hours, actual, predicted, "t", predicted - 5, predicted + 5)
+    assert labels(both) == ["interval", "rentals", "forecast"]

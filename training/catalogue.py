@@ -1,0 +1,29 @@
+"""Every recipe by its name: the product's and the lecture's."""
+
+import difflib
+
+from models.errors import SettingsError
+from training import lecture, recipes
+from training.recipes import Recipe
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe for recipe in (recipes.ADMISSION, *lecture.RECIPES)
+}
+
+
+def recipe(name: str, task: str) -> Recipe:
+    """The recipe `name`, which must be one of the task's.
+
+    Raises SettingsError for any other name.
+    """
+    names = [known.name for known in RECIPES.values() if known.task == task]
+    if name in names:
+        return RECIPES[name]
+    raise SettingsError(unknown("recipe", name, names))
+
+
+def unknown(what: str, name: str, known: list[str]) -> str:
+    """A line about a name that is not known: the nearest one first, then all."""
+    near = difflib.get_close_matches(name, known, n=1)
+    meant = f" Did you mean {near[0]!r}?" if near else ""
+    return f"there is no {what} {name!r}.{meant} Known: {', '.join(known)}"

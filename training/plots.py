@@ -1,0 +1,134 @@
+"""The pictures: gradient descent, loss curves, forecast against reality.
+
+Drawn on figures of their own, without pyplot, so that no state is shared and no screen is needed.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from models.arrays import FloatArray
+from training.fit import Check
+from training.trace import Descent, descend_bowl, descend_parabola
+
+BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#666666"
+"""Colours that people with colour-blindness tell apart (Okabe and Ito 2008)."""
+
+RATES = (0.15, 0.6, 1.9)
+RATE_NAMES = ("small: it creeps", "good: there after a few steps", "large: it overshoots")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure in the format that the path's suffix names (.png, .svg, .pdf)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120, metadata={})
+
+
+def _figure(width: float, height: float) -> Figure:
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _bare(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def descent() -> Figure:
+    """Gradient descent, w <- w - rate dL/dw: one weight at three rates, two weights of a unit."""
+    figure = _figure(11.0, 8.0)
+    figure.suptitle(
+        r"Gradient descent:  $w \leftarrow w - \alpha\,\partial L/\partial w$", fontsize=15
+    )
+    axes = figure.subplots(2, 2)
+    for place, rate, name in zip(axes.flat, RATES, RATE_NAMES, strict=False):
+        _draw_parabola(place, descend_parabola(rate), rf"rate $\alpha$ = {rate:g}, {name}")
+    _draw_bowl(axes[1, 1], descend_bowl())
+    return figure
+
+
+def _draw_parabola(axes: Axes, path: Descent, title: str) -> None:
+    weights = np.linspace(-0.8, 4.8, 200)
+    axes.plot(weights, path.loss_at(weights[:, np.newaxis]), color=GREY)
+    w, loss = path.weights[:, 0], path.losses
+    axes.plot(w, loss, "o", color=BLUE, markersize=5, zorder=3)
+    for i in range(len(w) - 1):
+        axes.annotate(
+            "",
+            xy=(w[i + 1], loss[i + 1]),
+            xytext=(w[i], loss[i]),
+            arrowprops={"arrowstyle": "->", "color": ORANGE, "shrinkA": 3, "shrinkB": 3},
+        )
+    slope = path.gradients[0, 0]
+    near = w[0] + np.array([-0.9, 0.9])
+    axes.plot(near, loss[0] + slope * (near - w[0]), "--", color=GREEN)
+    axes.text(1.7, 4.3, rf"slope $\partial L/\partial w$ = {slope:g}", color=GREEN)
+    axes.set(
+        title=title,
+        xlabel="weight w",
+        ylabel="loss L = ½ (y - w x)²",
+        xlim=(-1.2, 5.3),
+        ylim=(-0.3, 5.2),
+    )
+    _bare(axes)
+
+
+def _draw_bowl(axes: Axes, path: Descent) -> None:
+    first, second = np.meshgrid(np.linspace(-1.5, 5.5, 120), np.linspace(-4.5, 2.0, 120))
+    losses = path.loss_at(np.column_stack([first.ravel(), second.ravel()])).reshape(first.shape)
+    lines = axes.contour(first, second, losses, 14, cmap="viridis", linewidths=0.9)
+    axes.clabel(lines, fontsize=7)
+    axes.plot(path.weights[:, 0], path.weights[:, 1], ".-", color=ORANGE, markersize=4)
+    axes.plot(*path.weights[0], "o", color=BLUE, label=f"start, L = {path.losses[0]:.3f}")
+    after = f"after {len(path.losses) - 1} steps, L = {path.losses[-1]:.3f}"
+    axes.plot(*path.weights[-1], "*", color=GREEN, markersize=13, label=after)
+    axes.set(title="a sigmoid unit: weight and bias", xlabel="weight w", ylabel="bias b")
+    axes.legend(loc="lower left", fontsize=8, framealpha=1.0)
+
+
+def losses(history: Sequence[Check], title: str, unit: str) -> Figure:
+    """Training and validation loss over the epochs."""
+    figure = _figure(8.0, 4.5)
+    axes = figure.subplots()
+    epochs = [check.epoch for check in history]
+    axes.plot(epochs, [check.training for check in history], color=BLUE, label="training")
+    validation = [(c.epoch, c.validation) for c in history if c.validation is not None]
+    if validation:
+        axes.plot(*zip(*validation, strict=True), color=ORANGE, label="validation")
+    axes.set(title=title, xlabel="epoch", ylabel=unit)
+    axes.set_ylim(bottom=0.0)
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.3)
+    _bare(axes)
+    return figure
+
+
+def forecast(  # noqa: PLR0913  # the series that are drawn, and the title
+    hours: NDArray[np.datetime64],
+    actual: FloatArray,
+    predicted: FloatArray,
+    title: str,
+    low: FloatArray | None = None,
+    high: FloatArray | None = None,
+) -> Figure:
+    """Forecast against reality, hour by hour: all of shape (n_rows,), hours as datetime64[h]."""
+    figure = _figure(14.0, 5.0)
+    axes = figure.subplots()
+    if low is not None and high is not None:
+        axes.fill_between(hours, low, high, color=BLUE, alpha=0.18, linewidth=0, label="interval")
+    axes.plot(hours, actual, color=GREY, linewidth=1.2, label="rentals")
+    axes.plot(hours, predicted, color=BLUE, linewidth=1.2, label="forecast")
+    locator = AutoDateLocator(minticks=8, maxticks=22)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(formatter)
+    axes.set(title=title, ylabel="rentals per hour")
+    axes.set_ylim(bottom=0.0)
+    axes.margins(x=0.005)
+    axes.legend(frameon=False, ncols=3, loc="upper right")
+    axes.grid(alpha=0.3)
+    _bare(axes)
+    return figure
