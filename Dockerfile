@@ -7,7 +7,8 @@ ARG PYTHON=3.11
 FROM python:${PYTHON}-slim AS base
 ENV PYTHONUNBUFFERED=1 \
     PATH=/venv/bin:$PATH
-# /store belongs to the user of the service, and so does the named volume that is first mounted there.
+# /store belongs to the user of both images. A named volume that is empty when it is mounted there takes its
+# owner and its content, the models that come with the code; from then on only `train` writes to it.
 RUN groupadd --gid 10001 service \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin service \
     && install --directory --owner 10001 --group 10001 /store
@@ -49,9 +50,10 @@ COPY LICENSE NOTICE ./
 COPY models models
 COPY training training
 RUN python -m compileall -q models training
+USER 10001:10001
+RUN ["python", "-c", "from pathlib import Path; from models.store import Store; Store(Path('/store')).fill_from(Path('models/artifacts'))"]
 ENV SERVICE_STORE=/store \
     MPLCONFIGDIR=/tmp/matplotlib
-USER 10001:10001
 ENTRYPOINT ["python", "-m", "training"]
 CMD ["all"]
 
@@ -66,10 +68,11 @@ COPY LICENSE NOTICE deploy/healthcheck.py ./
 COPY models models
 COPY service service
 RUN python -m compileall -q models service
+USER 10001:10001
+RUN ["python", "-c", "from pathlib import Path; from models.store import Store; Store(Path('/store')).fill_from(Path('models/artifacts'))"]
 ENV SERVICE_STORE=/store \
     SERVICE_HOST=0.0.0.0 \
     SERVICE_PORT=8000
-USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=5s --retries=3 --start-period=30s --start-interval=1s \
