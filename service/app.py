@@ -6,7 +6,8 @@ ExchangeLayer (request id, clock, errors, observers)
                 -> FastAPI: everything else
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
@@ -15,10 +16,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from models import __version__
 from service.exchange import ExchangeLayer, Observer
+from service.metrics import Metrics
 from service.openapi import document
 from service.raw import RawRoute, Shortcut
 from service.registry import Registry
 from service.routes import batch, health, models, predict
+from service.routes import metrics as metrics_route
 from service.settings import Settings
 
 Layer = Callable[[ASGIApp], ASGIApp]
@@ -26,6 +29,9 @@ Layer = Callable[[ASGIApp], ASGIApp]
 
 class Service(FastAPI):
     """FastAPI behind the layers that the module lists."""
+
+    drain: Callable[[], None]
+    """Called when the process is about to leave: readiness ends, answers go on."""
 
     def enter_by(self, layers: Iterable[Layer]) -> None:
         """Put layers before FastAPI, the first one outermost."""
@@ -55,9 +61,18 @@ def create_app(
     *,
     layers: Iterable[Layer] = (),
     observers: Iterable[Observer] = (),
-) -> FastAPI:
-    """The service of the models in `registry`."""
+    metrics: Metrics | None = None,
+) -> Service:
+    """The service of the models in `registry`; with `metrics` there is a route that shows them."""
+
+    @asynccontextmanager
+    async def follow_store(_: FastAPI) -> AsyncIterator[None]:
+        registry.start()
+        yield
+        registry.stop()
+
     app = Service(
+        lifespan=follow_store,
         title="Backprop service",
         version=__version__,
         docs_url=None,
@@ -72,6 +87,9 @@ def create_app(
     app.router.routes.extend(hot)
     app.include_router(models.router(registry))
     app.include_router(health.router(registry))
+    if metrics is not None:
+        app.include_router(metrics_route.router(metrics))
+    app.drain = registry.drain
     app.enter_by(
         [
             lambda inner: ExchangeLayer(inner, observers),

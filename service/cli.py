@@ -13,9 +13,13 @@ from service.settings import PREFIX, Settings
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal; returns the exit status.
 
-    What cannot be served (a bad setting, a port in use, a store without models) is said in one line.
+    What cannot be served (a bad setting, a port in use, a store without models) is said in one
+    line.
     """
     options = vars(_parser().parse_args(arguments))
+    # A worker is one thread's work: more threads for products of these sizes only wait for each
+    # other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     given = {PREFIX + name.upper(): text for name, text in options.items() if text is not None}
     try:
         settings = Settings.from_environment({**os.environ, **given})

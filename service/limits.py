@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from service.errors import DEADLINE, INVALID, TOO_LARGE, UNAVAILABLE, Fault, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -40,19 +40,21 @@ class Gate:
 
     places : so many requests are worked on at once.
     body_limit : the largest body, in bytes.
-    taken : how many places are taken now; shed : how many requests found none since the start.
+    taken : how many places are taken now.
+    on_shed : called with `kind` for each request that finds no place.
     """
 
     kind: str
     places: int
     body_limit: int
     taken: int = 0
-    shed: int = 0
+    on_shed: Callable[[str], None] | None = None
 
     def check(self) -> None:
         """Raise Problem if every place is taken."""
         if self.taken >= self.places:
-            self.shed += 1
+            if self.on_shed is not None:
+                self.on_shed(self.kind)
             raise Problem(
                 UNAVAILABLE,
                 f"All {self.places} places for {self.kind} are taken; try again after the time "

@@ -62,6 +62,22 @@ class Settings:
     poll_seconds: float = _setting(
         0.5, "Seconds between two looks at the store's pointers", low=0.05, high=3600
     )
+    signing_key_file: Path | None = _setting(
+        None, "File with the key that every bundle must be signed with"
+    )
+    key_file: Path | None = _setting(
+        None, "File with the digests of the API keys, see `python -m service.keys`"
+    )
+    keys: str = _setting("", "API keys as name:sha256:digest, separated by commas")
+    require_keys: bool = _setting(
+        default=False,
+        help_="Refuse to start without API keys; with any key given they are asked for anyway",
+    )
+    log_format: str = _setting("auto", "json, console, or auto: console in a terminal")
+    log_inputs: bool = _setting(default=False, help_="Write the values of inputs to the log")
+    metrics_folder: Path | None = _setting(
+        None, "Folder that the workers of a group share for their metrics; set by the group"
+    )
 
     def __post_init__(self) -> None:
         for setting in fields(self):

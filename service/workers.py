@@ -23,11 +23,10 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 UP = b"u"
 BEAT = b"b"
@@ -61,12 +60,14 @@ class Group:
     listener : the socket that all of them accept from.
     environment : of the workers; size : how many there are.
     patience : seconds that a worker may take to leave before it is killed.
+    on_up : called whenever a worker has come up.
     """
 
     listener: socket.socket
     environment: Mapping[str, str]
     size: int
     patience: float
+    on_up: Callable[[], object]
     workers: list[Worker] = field(default_factory=list)
     ending: bool = False
     failed: bool = False
@@ -137,6 +138,7 @@ class Group:
         worker.up = self._ever_up = True
         self._pause = 0.5
         _log.info("worker %d is up", worker.process.pid)
+        self.on_up()
         if worker.replaces is not None:
             self._ask_to_leave(worker.replaces, signal.SIGUSR1)
             worker.replaces = None
@@ -222,9 +224,13 @@ def open_port(host: str, port: int) -> socket.socket:
 
 
 def run_group(
-    listener: socket.socket, environment: Mapping[str, str], size: int, patience: float
+    listener: socket.socket,
+    environment: Mapping[str, str],
+    size: int,
+    patience: float,
+    on_up: Callable[[], object],
 ) -> int:
-    """Serve with `size` workers until a signal; returns the exit status."""
+    """Serve with `size` workers until a signal; returns the exit status. See Group."""
     with tempfile.TemporaryDirectory(prefix="service-metrics-") as folder:
-        environment = {**environment, "SERVICE_METRICS_FOLDER": str(Path(folder))}
-        return Group(listener, environment, size, patience).run()
+        environment = {**environment, "SERVICE_METRICS_FOLDER": folder}
+        return Group(listener, environment, size, patience, on_up).run()

@@ -1,0 +1,106 @@
+"""How far the rows that come are from the rows that a model learned from, field by field.
+
+The measure is the population stability index of the shares e_i of the training rows and a_i of the
+rows that come, over the bins of a field:
+
+    PSI = sum_i (a_i - e_i) * ln(a_i / e_i)
+
+0 for equal shares; by custom above 0.1 is worth a look and above 0.25 a shift. Bins: of numbers the
+tenths of the training rows; of categories and truth values their values; of a timestamp the hour of
+the day in eighths (the date itself always moves on). A value that is not given is in no bin.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.arrays import Columns, FloatArray, IntArray
+from models.task import Field, Task
+
+JSON = dict[str, dict[str, list[float]]]
+
+_TENTHS = np.linspace(0.1, 0.9, 9)
+_HOURS_A_BIN = 3
+_SMALLEST_SHARE = 1e-4  # keeps the logarithm finite where the training rows have none
+
+
+@dataclass(frozen=True)
+class Bins:
+    """The bins of a field and the share of the training rows in each.
+
+    edges : rising, the inner edges between the bins of a number; empty for other kinds.
+    shares : (n_bins,), adding up to 1.
+    """
+
+    field: Field
+    edges: FloatArray
+    shares: FloatArray
+
+    def count(self, values: NDArray[np.generic]) -> FloatArray:
+        """How many of `values` (n_rows,) fall in each bin: (n_bins,)."""
+        return _count(self.field, self.edges, values)
+
+    def psi(self, counts: FloatArray) -> float:
+        """The population stability index of `counts` (n_bins,); 0 for no rows at all.
+
+        Half a row is added to each bin, so that a bin that a small sample misses is no infinity.
+        """
+        total = counts.sum()
+        if total == 0:
+            return 0.0
+        actual = (counts + 0.5) / (total + 0.5 * len(counts))
+        expected = np.maximum(self.shares, _SMALLEST_SHARE)
+        return float(np.sum((actual - expected) * np.log(actual / expected)))
+
+
+def reference(task: Task, columns: Columns) -> JSON:
+    """The bins of the training rows for a manifest; a field that is never given has none."""
+    made = {}
+    for field in task.fields:
+        values = columns[field.name]
+        edges = _edges(field, values)
+        counts = _count(field, edges, values)
+        if counts.sum() > 0:
+            shares = (counts / counts.sum()).round(6)
+            made[field.name] = {"edges": edges.tolist(), "shares": shares.tolist()}
+    return made
+
+
+def bins_of(task: Task, made: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, Bins]:
+    """The bins that `reference` made, by field."""
+    return {
+        field.name: Bins(
+            field,
+            np.asarray(made[field.name]["edges"], dtype=np.float64),
+            np.asarray(made[field.name]["shares"], dtype=np.float64),
+        )
+        for field in task.fields
+        if field.name in made
+    }
+
+
+def _edges(field: Field, values: NDArray[np.generic]) -> FloatArray:
+    if field.kind not in {"number", "integer"}:
+        return np.empty(0)
+    given = values.astype(np.float64)
+    given = given[~np.isnan(given)]
+    return np.unique(np.quantile(given, _TENTHS)) if len(given) else np.empty(0)
+
+
+def _count(field: Field, edges: FloatArray, values: NDArray[np.generic]) -> FloatArray:
+    codes, n_bins = _codes(field, edges, values)
+    return np.bincount(codes, minlength=n_bins).astype(np.float64)
+
+
+def _codes(field: Field, edges: FloatArray, values: NDArray[np.generic]) -> tuple[IntArray, int]:
+    """The bin of each value that is given, and the number of bins."""
+    if field.kind == "timestamp":
+        hours = values.astype("datetime64[h]").astype(np.int64) % 24
+        return hours // _HOURS_A_BIN, 24 // _HOURS_A_BIN
+    if field.kind in {"number", "integer"}:
+        numbers = values.astype(np.float64)
+        return np.searchsorted(edges, numbers[~np.isnan(numbers)], side="right"), len(edges) + 1
+    codes = values.astype(np.int64)
+    return codes[codes >= 0], len(field.choices) or 2

@@ -1,0 +1,117 @@
+"""Numbers of several processes that one of them can read: the memory of the metrics.
+
+Each worker counts in cells (float64) of a file of its own that is mapped into its memory; a second
+file lists which cells mean what. Counting is a store to memory: nothing is sent, no lock is taken,
+and what a worker counted is there even after it was killed. Whoever is asked for the metrics reads
+the files of all workers. A new worker takes over the files of one that is gone (the lock on them
+says so), so that counters go on and files do not pile up.
+
+Without a folder the cells are memory of this process alone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import json
+import mmap
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+Key = tuple[str, ...]
+"""What cells mean: a family and its labels."""
+
+GAUGE = "gauge"
+"""Families with this name hold a state, not a count: they begin at 0 in every process."""
+
+CAPACITY = 1 << 18
+_WIDTH = 8
+_SPARE = CAPACITY - 256
+
+
+class Cells:
+    """The cells of this process; values is where they are counted: `cells.values[i] += 1`."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._blocks: dict[Key, tuple[int, int]] = {}
+        self._used = 0
+        self._keys: BinaryIO | None = None
+        self._folder = folder
+        if folder is None:
+            memory = mmap.mmap(-1, CAPACITY * _WIDTH)
+        else:
+            path = self._claim(folder)
+            with path.open("r+b") as file:
+                memory = mmap.mmap(file.fileno(), CAPACITY * _WIDTH)
+        self.values = memoryview(memory).cast("d")
+        for key, (start, width) in self._blocks.items():
+            if key[0] == GAUGE:
+                self.values[start : start + width] = memoryview(bytes(width * _WIDTH)).cast("d")
+
+    def block(self, key: Key, width: int = 1) -> int:
+        """The first of the `width` cells of `key`, which begin at 0.
+
+        When there are no cells left (thousands of versions later), all further keys share cells
+        that are not shown.
+        """
+        if key in self._blocks:
+            return self._blocks[key][0]
+        if self._used + width > _SPARE:
+            return _SPARE
+        start = self._used
+        self._used += width
+        self._blocks[key] = (start, width)
+        if self._keys is not None:
+            self._keys.write(json.dumps([*key, start, width]).encode() + b"\n")
+            self._keys.flush()
+        return start
+
+    def read(self) -> Iterator[tuple[Key, list[float]]]:
+        """(key, values) of every block of every process."""
+        if self._folder is None:
+            yield from _shown(self._blocks, self.values)
+            return
+        for path in sorted(self._folder.glob("*.keys")):
+            blocks = _parse(path.read_bytes())
+            with path.with_suffix(".cells").open("rb") as file:
+                data = file.read(_WIDTH * max((s + w for s, w in blocks.values()), default=0))
+            yield from _shown(blocks, memoryview(data).cast("d"))
+
+    def _claim(self, folder: Path) -> Path:
+        """The first files that no living process holds; new ones if there are none."""
+        for number in itertools.count():
+            path = folder / f"{number}.keys"
+            file = path.open("a+b")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.close()
+                continue
+            self._keys = file  # the lock lasts as long as the file is open
+            file.seek(0)
+            lines = file.read()
+            file.truncate(lines.rfind(b"\n") + 1)  # a line that a killed process left half written
+            self._blocks = _parse(lines)
+            self._used = max((s + w for s, w in self._blocks.values()), default=0)
+            break
+        cells = path.with_suffix(".cells")
+        with cells.open("ab") as data:
+            data.truncate(CAPACITY * _WIDTH)  # sparse: what is not counted in takes no room
+        return cells
+
+
+def _parse(lines: bytes) -> dict[Key, tuple[int, int]]:
+    """The blocks of a file of keys; a line that is only half written is not there yet."""
+    whole = lines[: lines.rfind(b"\n") + 1]
+    rows = (json.loads(line) for line in whole.splitlines())
+    return {tuple(key): (start, width) for *key, start, width in rows}
+
+
+def _shown(
+    blocks: dict[Key, tuple[int, int]], values: memoryview[float]
+) -> Iterator[tuple[Key, list[float]]]:
+    for key, (start, width) in list(blocks.items()):
+        yield key, list(values[start : start + width])

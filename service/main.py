@@ -1,0 +1,165 @@
+"""Putting the service together: settings -> models -> application -> server.
+
+`from_environment` is what an ASGI server of one's choice is given; `run` is what `serve` does, with
+our server (`service.server`) and, for several workers, our supervisor (`service.workers`).
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import models
+from models.errors import ProjectError, SettingsError
+from models.store import Store
+from models.tasks import TASKS
+from service import logs
+from service.app import Service, create_app
+from service.keys import Keyring, KeysLayer
+from service.limits import LimitsLayer, limits_of
+from service.metrics import Metrics
+from service.registry import Registry
+from service.served import Served
+from service.server import make_server, serve
+from service.settings import Settings
+from service.shipped import Shipped
+from service.workers import open_port, run_group
+
+if TYPE_CHECKING:
+    import socket
+
+    from service.app import Layer
+
+ARTIFACTS = Path(models.__file__).with_name("artifacts")
+"""The bundles that come with the code."""
+
+_log = logging.getLogger("service")
+
+
+def from_environment() -> Service:
+    """The application as the environment describes it."""
+    return build(Settings.from_environment(os.environ))
+
+
+def build(settings: Settings) -> Service:
+    """The application with the models of the store. Raises ProjectError for what is not there."""
+    write = _configure_logs(settings)
+    registry = load_registry(settings)
+    limits = limits_of(settings, (f"/predict/{name}" for name in registry.names()))
+    metrics = Metrics(registry, (limits.rows, limits.batches), settings.metrics_folder)
+    for gate in (limits.rows, limits.batches):
+        gate.on_shed = metrics.on_shed
+    registry.listeners.append(metrics.on_event)
+    console = logs.is_console(settings.log_format)
+    requests = logs.RequestLog(write, console=console, inputs=settings.log_inputs)
+    atexit.register(requests.flush)
+    return create_app(
+        registry,
+        settings,
+        layers=[*_keys(settings), lambda app: LimitsLayer(app, limits)],
+        observers=[metrics, requests],
+        metrics=metrics,
+    )
+
+
+def load_registry(settings: Settings) -> Registry:
+    """A registry with a version of every model. Raises StoreError if there is none of one."""
+    key = _signing_key(settings)
+    store = Store(settings.store)
+    try:
+        filled = store.fill_from(ARTIFACTS, key)
+    except ProjectError as error:
+        _log.warning("the store is not filled with what comes with the code: %s", error)
+    else:
+        for name in filled:
+            _log.info("the store has no %s: filled with what comes with the code", name)
+    registry = Registry(
+        store=store,
+        fallback=Shipped(ARTIFACTS),
+        prepare=Served.of,
+        key=key,
+        period=settings.poll_seconds,
+    )
+    registry.listeners.append(logs.EventLog())
+    registry.fill(TASKS)
+    return registry
+
+
+def run(settings: Settings) -> int:
+    """Serve until a signal; returns the exit status."""
+    listener = _listen(settings)
+    if settings.workers == 1:
+        app = build(settings)
+        server = make_server(app, settings, app.drain, _Announcement(listener))
+        with listener:
+            return serve(server, [listener])
+    _configure_logs(settings)
+    environment = {**os.environ, **settings.to_environment()}
+    patience = settings.drain_seconds + settings.shutdown_seconds + 5.0
+    up = _Announcement(listener)
+    with listener:
+        return run_group(listener, environment, settings.workers, patience, up)
+
+
+def _configure_logs(settings: Settings) -> logs.Write:
+    if settings.log_format not in {"auto", "json", "console"}:
+        raise SettingsError(
+            f"SERVICE_LOG_FORMAT must be auto, json or console, and is {settings.log_format!r}"
+        )
+    return logs.configure(sys.stdout, console=logs.is_console(settings.log_format))
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        return open_port(settings.host, settings.port)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}; "
+            "SERVICE_HOST and SERVICE_PORT say where"
+        ) from None
+
+
+class _Announcement:
+    """Says once where the service answers; always true, as a beat that nobody counts."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        host, port = listener.getsockname()[:2]
+        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - not bound here
+        self._url = f"http://{shown}:{port}"
+        self._made = False
+
+    def __call__(self) -> bool:
+        if not self._made:
+            self._made = True
+            _log.info("ready on %s (API reference: %s/docs)", self._url, self._url)
+        return True
+
+
+def _keys(settings: Settings) -> list[Layer]:
+    """The layer that asks for API keys, if there are any."""
+    keyring = Keyring(settings.key_file, settings.keys)
+    if settings.require_keys and not len(keyring):
+        raise SettingsError(
+            "SERVICE_REQUIRE_KEYS is set and there is no key: make one with "
+            "`python -m service.keys NAME` and name its file in SERVICE_KEY_FILE"
+        )
+    asked = settings.require_keys or settings.key_file is not None or settings.keys
+    return [partial(KeysLayer, keyring=keyring)] if asked else []
+
+
+def _signing_key(settings: Settings) -> bytes | None:
+    file = settings.signing_key_file
+    if file is None:
+        return None
+    try:
+        key = file.read_bytes().strip()
+    except OSError as error:
+        raise SettingsError(f"SERVICE_SIGNING_KEY_FILE: {error.strerror}: {file}") from None
+    if not key:
+        raise SettingsError(f"SERVICE_SIGNING_KEY_FILE: {file} is empty")
+    return key

@@ -1,0 +1,169 @@
+"""What the inputs and the answers of a model look like: the part of the metrics that knows models.
+
+A request hands its rows over as they are, which costs an append. They are looked at together, when
+some hundreds have come or a second is over, with a handful of NumPy calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models import drift
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from models.arrays import Columns, FloatArray
+    from service.cells import Cells
+    from service.served import Edge, Served
+
+ROWS, REJECTED, WARNED, OUTSIDE, ANSWERS, WINDOW = (
+    "rows",
+    "rejected",
+    "warned",
+    "outside",
+    "answers",
+    "window",
+)
+"""Families of cells; the labels that follow are model and version (and field, and slot)."""
+
+QUANTITY_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 300.0, 500.0, 700.0, 1000.0)
+PROBABILITY_BUCKETS = tuple(i / 10 for i in range(1, 10))
+
+SLOT_SECONDS = 600
+SLOTS = 6
+"""Drift is measured over the last SLOTS * SLOT_SECONDS seconds, in steps of SLOT_SECONDS."""
+
+_FOLD_ROWS = 512
+_FOLD_SECONDS = 1.0
+
+
+def answer_buckets(served: Served) -> tuple[float, ...]:
+    """The upper bounds of the histogram of a model's answers."""
+    return PROBABILITY_BUCKETS if served.model.task.bounds == (0.0, 1.0) else QUANTITY_BUCKETS
+
+
+def bins_of(served: Served) -> dict[str, drift.Bins]:
+    """The bins of the training rows; of the background rows where a manifest has none."""
+    task = served.model.task
+    made = served.manifest.get("reference") or drift.reference(task, served.model.background)
+    return drift.bins_of(task, made)
+
+
+@dataclass
+class _Series:
+    """The cells of one version, the first of each block; it does not hold the model itself."""
+
+    edges: tuple[Edge, ...]
+    bins: dict[str, drift.Bins]
+    buckets: tuple[float, ...]
+    rows: int
+    rejected: int
+    warned: int
+    answers: int
+    outside: dict[str, int]
+
+
+class Monitor:
+    """Counts rows and answers into cells; `clock` gives Unix time."""
+
+    def __init__(self, cells: Cells, clock: Callable[[], float] = time.time) -> None:
+        self._cells = cells
+        self._clock = clock
+        self._pending: list[tuple[Served, Columns, FloatArray]] = []
+        self._pending_rows = 0
+        self._series: dict[tuple[str, str], _Series] = {}
+
+    def add(self, served: Served, columns: Columns, values: FloatArray) -> None:
+        """Take note of answered rows: columns of `values`' length (n_rows,)."""
+        self._pending.append((served, columns, values))
+        self._pending_rows += len(values)
+        if self._pending_rows >= _FOLD_ROWS:
+            self.fold()
+        elif len(self._pending) == 1:
+            asyncio.get_running_loop().call_later(_FOLD_SECONDS, self.fold)
+
+    def count(self, served: Served, rows: int, answered: int, warned: int) -> None:
+        """Count the rows of a request, those that were answered, and those with a warning."""
+        series, values = self._of(served), self._cells.values
+        values[series.rows] += answered
+        values[series.warned] += warned
+        if rows != answered:
+            values[series.rejected] += rows - answered
+
+    def fold(self) -> None:
+        """Look at the rows that have come since the last time."""
+        pending, self._pending, self._pending_rows = self._pending, [], 0
+        while pending:
+            served = pending[0][0]
+            same = [entry for entry in pending if entry[0] is served]
+            pending = [entry for entry in pending if entry[0] is not served]
+            columns = {
+                name: np.concatenate([entry[1][name] for entry in same])
+                for name in served.model.task.field_names
+            }
+            self._count_inputs(served, columns)
+            self._count_answers(self._of(served), np.concatenate([entry[2] for entry in same]))
+
+    def _of(self, served: Served) -> _Series:
+        key = (served.name, served.version)
+        series = self._series.get(key)
+        if series is None:
+            block, buckets = self._cells.block, answer_buckets(served)
+            series = self._series[key] = _Series(
+                served.edges,
+                bins_of(served),
+                buckets,
+                rows=block((ROWS, *key)),
+                rejected=block((REJECTED, *key)),
+                warned=block((WARNED, *key)),
+                answers=block((ANSWERS, *key), len(buckets) + 2),
+                outside={edge.name: block((OUTSIDE, *key, edge.name)) for edge in served.edges},
+            )
+        return series
+
+    def _count_inputs(self, served: Served, columns: Columns) -> None:
+        series, cells = self._of(served), self._cells.values
+        for edge in series.edges:
+            values = columns[edge.name].astype(np.float64)
+            outside = (values < edge.low) | (values > edge.high)
+            cells[series.outside[edge.name]] += int(np.count_nonzero(outside))
+        slot = int(self._clock() // SLOT_SECONDS)
+        for name, bins in series.bins.items():
+            counts = bins.count(columns[name])
+            start = self._window(served, name, slot, len(counts))
+            for i, count in enumerate(counts.tolist(), start + 1):
+                cells[i] += count
+
+    def _window(self, served: Served, field: str, slot: int, width: int) -> int:
+        """The cells of a field in this slot of the window: the slot's number, then the counts."""
+        key = (WINDOW, served.name, served.version, field, str(slot % SLOTS))
+        start = self._cells.block(key, width + 1)
+        if self._cells.values[start] != slot:  # cells of an hour ago
+            for i in range(start + 1, start + 1 + width):
+                self._cells.values[i] = 0.0
+            self._cells.values[start] = slot
+        return start
+
+    def _count_answers(self, series: _Series, values: FloatArray) -> None:
+        cells, start, n_buckets = self._cells.values, series.answers, len(series.buckets)
+        places = np.searchsorted(series.buckets, values, side="left")
+        counts = np.bincount(places, minlength=n_buckets + 1)
+        for i, count in enumerate(counts.tolist(), start):
+            cells[i] += count
+        cells[start + n_buckets + 1] += float(values.sum())
+
+    def drifts(self, served: Served) -> dict[str, tuple[float, float]]:
+        """(index, rows) of each field over the window, from the cells of all processes."""
+        now = int(self._clock() // SLOT_SECONDS)
+        bins = bins_of(served)
+        counts = {name: np.zeros(len(of_field.shares)) for name, of_field in bins.items()}
+        for key, values in self._cells.read():
+            if key[:3] == (WINDOW, served.name, served.version) and now - values[0] < SLOTS:
+                counts[key[3]] += values[1:]
+        return {name: (bins[name].psi(c), float(c.sum())) for name, c in counts.items()}

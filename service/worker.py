@@ -1,0 +1,50 @@
+"""The process of one worker of a group: `python -m service.worker LISTENER PIPE`.
+
+Started by `service.workers`. LISTENER and PIPE are numbers of inherited file descriptors; the
+settings come from the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+from service.main import build
+from service.server import make_server, serve
+from service.settings import Settings
+from service.workers import BEAT, UP
+
+
+class Beat:
+    """Tells the supervisor through a pipe that the event loop turns; false when it is gone."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+        self._word = UP
+        os.set_blocking(pipe, False)
+
+    def __call__(self) -> bool:
+        """One beat."""
+        try:
+            os.write(self._pipe, self._word)
+        except BlockingIOError:
+            return True  # the supervisor is slow, not gone
+        except BrokenPipeError:
+            return False
+        self._word = BEAT
+        return True
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until a signal; returns the exit status."""
+    listener, pipe = (int(argument) for argument in arguments)
+    settings = Settings.from_environment(os.environ)
+    app = build(settings)
+    server = make_server(app, settings, on_drain=app.drain, on_beat=Beat(pipe))
+    with socket.socket(fileno=listener) as shared:
+        return serve(server, [shared])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
