@@ -1,0 +1,229 @@
+"""Write RESULTS.md: ours and the peers side by side, from the lines that the other scripts left.
+
+python -m bench.accuracy.table
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.accuracy.lines import METRICS, RESULTS, Lines, winners
+
+PROTOCOLS = {
+    "p1": ("p1", "P1: the last 21 days, trained on the training rows only"),
+    "p1_refit": ("p1", "P1, refitted on training and validation rows"),
+    "p2": ("p2-", "P2: random 80/10/10, mean of five seeds; the calendar day may be known"),
+    "p3": ("p3", "P3: days 20 to the end of every month"),
+    "rolling": ("rolling", "Rolling: mean of six windows of 21 days through 2012"),
+}
+"""Protocol -> its study (or the beginning of its studies' names) and the title of its table."""
+
+PEERS = {
+    "baseline": "Mean of the hour of the week",
+    "lightgbm": "LightGBM",
+    "catboost": "CatBoost",
+    "xgboost": "XGBoost",
+    "forest": "scikit-learn random forest",
+    "torch-mlp": "PyTorch MLP",
+    "sklearn-mlp": "scikit-learn MLPRegressor",
+    "logistic-numeric": "Logistic regression, rank a number",
+    "logistic-category": "Logistic regression, rank a category",
+    "lightgbm-cqr": "LightGBM, conformalised quantiles",
+}
+SCORES = {
+    "log_loss": "log loss",
+    "brier": "Brier",
+    "auc": "AUC",
+    "accuracy": "accuracy",
+    "slope": "slope",
+    "intercept": "intercept",
+}
+TABLE = Path(__file__).parent / "RESULTS.md"
+OURS = "**ours**"
+
+HEAD = """# Accuracy: ours and the peers
+
+Written by `python -m bench.accuracy.table`; how the numbers came to be, and how to make them again, is in
+[the bench's README](../README.md). Lower is better unless a column says otherwise; the best of each
+column is bold. *Trials* is the number of random-search trials that were really run (P2: for each seed);
+*chosen by* is what picked the best of them, on validation rows. MAE and RMSE are in rentals per hour.
+"""
+
+
+def results(name: str) -> Lines:
+    """A file of results."""
+    return Lines(RESULTS / f"{name}.jsonl")
+
+
+def forecast_rows(protocol: str) -> list[tuple[list[str], list[float]]]:
+    """Name, chosen by, trials; and MAE, RMSE, RMSLE: ours first, then the peers."""
+    rows = []
+    mine = results("ours").where(task="bikes", protocol=protocol)
+    if mine:
+        rows.append(([OURS, "", ""], _means(mine, METRICS)))
+    for peer, title in PEERS.items():
+        found: dict[tuple[float, ...], list[str]] = {}
+        for criterion, (tried, lines) in _chosen(peer, protocol).items():
+            values = tuple(_means(lines, METRICS))
+            if values in found:  # both criteria chose the same trials
+                found[values] = [title, "either", tried]
+            else:
+                found[values] = [title, criterion, tried]
+        rows += [(cells, list(values)) for values, cells in found.items()]
+    return rows
+
+
+def _chosen(peer: str, protocol: str) -> dict[str, tuple[str, list[dict[str, Any]]]]:
+    """Criterion -> number of trials and the scored lines of the winners; only complete ones."""
+    trials, scores = results("trials"), results("scores")
+    start, _ = PROTOCOLS[protocol]
+    names = {line["study"] for line in trials.where(peer=peer) if line["study"].startswith(start)}
+    if start.endswith("-") and len(names) < 5:  # noqa: PLR2004  # a seed is missing
+        return {}
+    found: dict[str, list[dict[str, Any]]] = {}
+    counts = []
+    for study in sorted(names):
+        tried = trials.where(peer=peer, study=study)
+        counts.append(len(tried))
+        for criterion, best in winners(tried).items():
+            lines = scores.where(peer=peer, study=study, trial=best["trial"])
+            wanted = [
+                line for line in lines if (line["split"] == "p1_refit") == (protocol == "p1_refit")
+            ]
+            if not wanted:
+                return {}
+            found.setdefault(criterion, []).extend(wanted)
+    tried_text = "" if peer == "baseline" else str(min(counts, default=0))
+    return {criterion: (tried_text, lines) for criterion, lines in found.items()}
+
+
+def _means(lines: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[float]:
+    return [float(np.mean([line[name] for line in lines])) for name in names]
+
+
+def table(
+    head: Sequence[str], rows: Sequence[tuple[list[str], list[float]]], digits: Sequence[int]
+) -> str:
+    """A Markdown table; the least of each numeric column is bold."""
+    values = np.array([numbers for _, numbers in rows])
+    best = values.min(axis=0) if len(rows) else values
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for cells, numbers in rows:
+        shown = [
+            f"**{value:.{n}f}**" if value == least else f"{value:.{n}f}"
+            for value, least, n in zip(numbers, best, digits, strict=True)
+        ]
+        lines.append("| " + " | ".join([*cells, *shown]) + " |")
+    return "\n".join(lines)
+
+
+def peer_wins(protocol: str, rows: Sequence[tuple[list[str], list[float]]]) -> list[str]:
+    """A sentence for every metric in which a peer is ahead of ours."""
+    mine = [numbers for cells, numbers in rows if cells[0] == OURS]
+    others = [(cells, numbers) for cells, numbers in rows if cells[0] != OURS]
+    if not mine or not others:
+        return []
+    said = []
+    for i, metric in enumerate(METRICS):
+        cells, numbers = min(others, key=lambda row: row[1][i])
+        if numbers[i] < mine[0][i]:
+            said.append(
+                f"- {protocol}, {metric.upper()}: {cells[0]} {numbers[i]:.3g}, ours {mine[0][i]:.3g}."
+            )
+    return said
+
+
+def bikes() -> str:
+    """The tables of the forecast, and where a peer wins."""
+    parts, ahead = [], []
+    for protocol, (_, title) in PROTOCOLS.items():
+        rows = forecast_rows(protocol)
+        head = ["", "chosen by", "trials", "MAE", "RMSE", "RMSLE"]
+        parts += [f"### {title}", table(head, rows, (1, 1, 3))]
+        ahead += peer_wins(protocol, rows)
+    if results("ours").where(task="bikes"):
+        parts += ["### Where a peer is ahead", "\n".join(ahead) or "Nowhere in the tables above."]
+    return "\n\n".join(["## Bikes: the forecast", *parts])
+
+
+def coverage(splits: Sequence[Mapping[str, Any]]) -> tuple[float, float, float, float]:
+    """Coverage, its day-clustered standard error, mean width and interval score, rows pooled."""
+    days = np.concatenate([np.asarray(split["per_day"], dtype=np.float64) for split in splits])
+    rows, hits = days.sum(axis=0)
+    error = float(np.sqrt(np.square(days[:, 1] - hits / rows * days[:, 0]).sum()) / rows)
+    weight = [split["rows"] for split in splits]
+    width, score = (np.average([s[k] for s in splits], weights=weight) for k in ("width", "score"))
+    return float(hits / rows), error, float(width), float(score)
+
+
+def intervals() -> str:
+    """The table of the 90 % intervals."""
+    lines = [
+        "| protocol | | trials | coverage | standard error | mean width | interval score |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for protocol in ("p1", "p2", "rolling"):
+        start, _ = PROTOCOLS[protocol]
+        mine = results("ours").where(task="bikes", protocol=protocol)
+        theirs = [line for line in results("intervals").lines if line["study"].startswith(start)]
+        tried = [
+            line
+            for line in results("trials").where(peer="lightgbm-cqr")
+            if line["study"].startswith(start)
+        ]
+        trials = len(tried) // max(len({line["study"] for line in tried}), 1)
+        sides = [
+            (OURS, "", [line["interval"] for line in mine if line["interval"]]),
+            (PEERS["lightgbm-cqr"], str(trials), theirs),
+        ]
+        for name, count, splits in sides:
+            if splits:
+                share, error, width, score = coverage(splits)
+                numbers = f"{share:.3f} | {error:.3f} | {width:.1f} | {score:.1f}"
+                lines.append(f"| {protocol} | {name} | {count} | {numbers} |")
+    text = (
+        "Coverage is best at 0.900; its standard error lets the hours of a day be wrong together."
+    )
+    return "\n\n".join(["## Bikes: 90 % intervals", text, "\n".join(lines)])
+
+
+def admission() -> str:
+    """The table of the admission probability."""
+    scored = {PEERS[name]: results("admission").where(peer=name) for name in PEERS}
+    scored[OURS] = results("ours").where(task="admission")
+    reference = scored[PEERS["logistic-numeric"]]
+    head = ["", "partitions", *SCORES.values(), "log loss less logistic regression's"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for name in [OURS, *PEERS.values()]:
+        if not scored[name]:
+            continue
+        means = [f"{value:.4f}" for value in _means(scored[name], list(SCORES))]
+        cells = [name, str(len(scored[name])), *means, _paired(scored[name], reference)]
+        lines.append("| " + " | ".join(cells) + " |")
+    text = (
+        "Means over fixed partitions of stratified 10-fold, out of fold. AUC and accuracy: higher is "
+        "better; slope and intercept of the calibration line are best at 1 and 0. The last column is the "
+        "mean difference over the partitions that both sides have, with the middle 95 % of them: the noise "
+        "of partitions, not that of the 400 rows."
+    )
+    return "\n\n".join(["## Admission", text, "\n".join(lines)])
+
+
+def _paired(mine: Sequence[Mapping[str, Any]], reference: Sequence[Mapping[str, Any]]) -> str:
+    pairs = [a["log_loss"] - b["log_loss"] for a, b in zip(mine, reference, strict=False)]
+    if mine is reference or not pairs:
+        return ""
+    low, high = np.quantile(pairs, [0.025, 0.975])
+    return f"{np.mean(pairs):+.4f} ({low:+.4f} to {high:+.4f})"
+
+
+def main() -> None:
+    """Write the tables beside this file."""
+    text = f"{HEAD.strip()}\n\n{bikes()}\n\n{intervals()}\n\n{admission()}\n"
+    TABLE.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

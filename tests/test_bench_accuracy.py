@@ -1,0 +1,89 @@
+"""The parts of bench/accuracy that need no library of the peers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.accuracy import lines, special, table
+from bench.accuracy.lines import Lines, winners
+
+
+def days(*dates: str) -> special.Days:
+    """Dates as an array."""
+    return np.array(dates, dtype="datetime64[D]")
+
+
+def test_distances_to_christmas_and_thanksgiving() -> None:
+    """The distance is signed, to the nearest Christmas and the year's Thanksgiving, and is held."""
+    around = days("2011-12-24", "2012-01-02", "2012-07-04", "2011-11-24", "2012-11-23")
+    assert special.from_christmas(around).tolist() == [-1, 8, -12, -12, -12]
+    assert special.from_thanksgiving(around).tolist() == [4, -3, -3, 0, 1]
+
+
+def test_the_town_is_away_at_christmas_and_thanksgiving() -> None:
+    """The ramp is 1 on the feast itself, falls to both sides and is 0 on ordinary days."""
+    dates = days("2011-12-25", "2011-12-23", "2011-12-31", "2011-11-24", "2011-10-05")
+    values = {
+        "christmas": special.from_christmas(dates),
+        "thanksgiving": special.from_thanksgiving(dates),
+    }
+    assert special.away(values).tolist() == [1.0, 0.5, 0.5, 1.0, 0.0]
+
+
+def test_the_sun_is_high_at_a_summer_noon_and_below_the_horizon_at_night() -> None:
+    """The elevation is that of Washington: 90 - 38.9 + 23.4 degrees at the solstice's noon."""
+    noon, night = special.sun(np.array([171.0, 171.0]), np.array([11.6, 0.0]))
+    assert noon == pytest.approx(74.5, abs=0.5)
+    assert night < 0
+
+
+def test_lines_go_on_where_they_stopped(tmp_path: Path) -> None:
+    """What one run wrote, the next one reads; `replace` leaves the other lines alone."""
+    file = Lines(tmp_path / "new" / "file.jsonl")
+    file.add(peer="a", trial=0)
+    file.add(peer="b", trial=0)
+    again = Lines(tmp_path / "new" / "file.jsonl")
+    again.replace([{"peer": "a", "trial": 7}], peer="a")
+    assert Lines(file.path).where(trial=0) == [{"peer": "b", "trial": 0}]
+    assert Lines(file.path).where(peer="a") == [{"peer": "a", "trial": 7}]
+
+
+def test_winners_are_chosen_by_each_criterion() -> None:
+    """The least RMSE wins one line of the table, the least RMSE times RMSLE the other."""
+    trials = [{"rmse": 50.0, "rmsle": 0.6}, {"rmse": 51.0, "rmsle": 0.4}]
+    assert winners(trials) == {"RMSE": trials[0], "RMSE x RMSLE": trials[1]}
+    assert winners([]) == {}
+
+
+def test_coverage_lets_the_hours_of_a_day_be_wrong_together() -> None:
+    """With whole days missed the standard error is that of days, not that of hours."""
+    split = {"rows": 48, "width": 10.0, "score": 20.0, "per_day": [[24, 24], [24, 0]]}
+    share, error, width, score = table.coverage([split])
+    assert (share, width, score) == (0.5, 10.0, 20.0)
+    assert error == pytest.approx(np.sqrt(2 * 12.0**2) / 48)
+
+
+def test_the_least_of_each_column_is_bold() -> None:
+    """A reader sees the winner of every column, whoever it is."""
+    rows = [(["a"], [1.0, 4.0]), (["b"], [2.0, 3.0])]
+    assert table.table(["", "x", "y"], rows, (1, 2)).splitlines()[2:] == [
+        "| a | **1.0** | 4.00 |",
+        "| b | 2.0 | **3.00** |",
+    ]
+
+
+def test_the_table_says_where_a_peer_is_ahead() -> None:
+    """Every metric in which the best peer beats ours is named with both numbers."""
+    rows = [([table.OURS, "", ""], [25.0, 36.0, 0.4]), (["CatBoost", "", "50"], [26.0, 35.0, 0.4])]
+    assert table.peer_wins("p1", rows) == ["- p1, RMSE: CatBoost 35, ours 36."]
+
+
+def test_the_written_table_is_that_of_the_kept_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RESULTS.md is what the script writes from the lines beside it, never edited by hand."""
+    written = lines.RESULTS.parent / "RESULTS.md"
+    monkeypatch.setattr(table, "TABLE", tmp_path / "RESULTS.md")
+    table.main()
+    assert (tmp_path / "RESULTS.md").read_text() == written.read_text()
