@@ -3,11 +3,13 @@
 import difflib
 
 from models.errors import SettingsError
-from training import lecture, recipes
+from training import lecture
+from training.admission import ADMISSION
+from training.bikes import BIKES
 from training.recipes import Recipe
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (recipes.ADMISSION, *lecture.RECIPES)
+    recipe.name: recipe for recipe in (BIKES, ADMISSION, *lecture.RECIPES)
 }
 
 
