@@ -20,7 +20,7 @@ from service.metrics import Metrics
 from service.openapi import document
 from service.raw import RawRoute, Shortcut
 from service.registry import Registry
-from service.routes import batch, health, models, predict
+from service.routes import batch, health, models, predict, web
 from service.routes import metrics as metrics_route
 from service.settings import Settings
 
@@ -87,6 +87,7 @@ def create_app(
     app.router.routes.extend(hot)
     app.include_router(models.router(registry))
     app.include_router(health.router(registry))
+    app.include_router(web.router())
     if metrics is not None:
         app.include_router(metrics_route.router(metrics))
     app.drain = registry.drain

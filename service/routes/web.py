@@ -1,0 +1,46 @@
+"""GET /docs and /static/...: the API reference, and the files that pages need."""
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import FileResponse, Response
+from starlette.staticfiles import StaticFiles
+
+FOLDER = Path(__file__).parent.parent / "web"
+
+PAGE_HEADERS = {
+    "cache-control": "no-cache",
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+"""The headers of every page: it may load what this service serves and nothing else."""
+
+
+class Assets(StaticFiles):
+    """The files of `web/static`; one in a folder with a version never changes."""
+
+    def file_response(self, full_path: Any, *arguments: Any, **options: Any) -> Response:
+        """A file with its caching headers."""
+        response = super().file_response(full_path, *arguments, **options)
+        versioned = Path(full_path).parent.name[-1:].isdigit()
+        response.headers["cache-control"] = (
+            "public, max-age=31536000, immutable" if versioned else "no-cache"
+        )
+        response.headers["x-content-type-options"] = "nosniff"
+        return response
+
+
+def router() -> APIRouter:
+    """The routes of this module."""
+    routes = APIRouter(include_in_schema=False)
+
+    @routes.get("/docs")
+    async def reference() -> Response:
+        return FileResponse(FOLDER / "reference.html", headers=PAGE_HEADERS)
+
+    routes.mount("/static", Assets(directory=FOLDER / "static"))
+    return routes

@@ -1,0 +1,70 @@
+"""The service as a process of its own, started the way `make serve` does it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.store import Store
+from models.tasks import TASKS
+from tests import tiny
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+_READY = re.compile(r"ready on (http://[^\s\"]+)")
+
+
+def fill(folder: Path) -> Path:
+    """A store in `folder` with a tiny model of each task."""
+    for name in TASKS:
+        Store(folder).publish(tiny.model(name), {"recipe": {"name": "tiny"}})
+    return folder
+
+
+def environment(**settings: Any) -> dict[str, str]:
+    """The environment of a service with these settings, on a free port, with plain log lines."""
+    ours = {k: v for k, v in os.environ.items() if not k.startswith("SERVICE_")}
+    chosen = {"port": 0, "drain_seconds": 0, "log_format": "json"} | settings
+    return ours | {f"SERVICE_{name.upper()}": str(value) for name, value in chosen.items()}
+
+
+def start(**settings: Any) -> subprocess.Popen[str]:
+    """A service whose output is a pipe; see `environment`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "service"],
+        cwd=ROOT,
+        env=environment(**settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_until_ready(process: subprocess.Popen[str]) -> str:
+    """The URL that the service names once it answers; an AssertionError if it ends before."""
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        found = _READY.search(line)
+        if found:
+            return found[1]
+    raise AssertionError("".join(said))
+
+
+@contextmanager
+def running(**settings: Any) -> Iterator[str]:
+    """The URL of a service that ends with the block."""
+    with start(**settings) as process:
+        try:
+            yield wait_until_ready(process)
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)

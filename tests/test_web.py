@@ -1,0 +1,91 @@
+"""GET /docs and /static: the API reference works with no internet and under a strict policy."""
+
+import hashlib
+import re
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from conftest import CHROMIUM_NAMES
+from service.routes.web import FOLDER
+from tests.process import fill, running
+from tests.serving import connect, tiny_app
+
+APP = tiny_app()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A running service."""
+    with running(store=fill(tmp_path_factory.mktemp("store"))) as address:
+        yield address
+
+
+@pytest.mark.anyio
+async def test_reference_loads_only_what_the_service_serves() -> None:
+    """Each script and style of the API reference comes from the service, and no script is inline."""
+    async with connect(APP) as client:
+        page = await client.get("/docs")
+        assert page.status_code == 200
+        links = re.findall(r'(?:src|href)="(static/[^"]+)"', page.text)
+        answers = [await client.get(f"/{link}") for link in links]
+    assert len(links) == len(re.findall(r"<script|<link rel=.stylesheet", page.text)) == 3
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert not re.search(r"https?:|<script>|<style|\son\w+=", page.text)
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+
+
+@pytest.mark.anyio
+async def test_assets_are_kept_by_their_version() -> None:
+    """A file in a folder with a version is kept for good; any other is asked for again, by ETag."""
+    async with connect(APP) as client:
+        kept = await client.get("/static/swagger-ui-5.35.0/swagger-ui.css")
+        asked = await client.get("/static/reference.js")
+        again = await client.get(
+            "/static/reference.js", headers={"If-None-Match": asked.headers["ETag"]}
+        )
+        missing = await client.get("/static/swagger-ui-5.35.0/none.css")
+        outside = await client.get("/static/..%2freference.html")
+    assert "immutable" in kept.headers["cache-control"]
+    assert asked.headers["cache-control"] == "no-cache"
+    assert again.status_code == 304
+    assert missing.status_code == outside.status_code == 404
+    assert missing.headers["content-type"] == "application/problem+json"
+
+
+def test_vendored_files_are_those_of_their_readme() -> None:
+    """Vendored files are never edited: their digests are the documented ones."""
+    (folder,) = (FOLDER / "static").glob("swagger-ui-*")
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    documented = dict(re.findall(r"^\| `([\w.-]+)` \| `([0-9a-f]{64})` \|$", text, re.MULTILINE))
+    found = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
+    assert found == documented
+    assert f"`static/{folder.name}/`" in text
+    assert folder.name in (FOLDER / "reference.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.browser
+def test_reference_answers_a_prediction_in_a_browser(url: str) -> None:
+    """In a browser the reference shows every route and sends a request, asking no other host."""
+    chromium = next(path for path in map(shutil.which, CHROMIUM_NAMES) if path)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page()
+        asked: list[str] = []
+        complaints: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(f"{url}/docs")
+        row = page.locator(".opblock", has=page.locator('[data-path="/predict/bikes"]'))
+        row.locator(".opblock-summary-control").click()
+        row.get_by_role("button", name="Execute").click()
+        answer = row.locator(".live-responses-table .response .microlight").first.inner_text()
+        browser.close()
+    assert '"rentals"' in answer
+    assert complaints == []
+    assert all(address.startswith((url, "data:")) for address in asked)
