@@ -34,7 +34,10 @@ def answers(fitted: Regressor, dataset: Dataset, rows: IntArray) -> FloatArray:
 
 @pytest.mark.parametrize("recipe", [lecture.BIKES, lecture.BIKES_DEEP], ids=lambda r: r.name)
 def test_bikes_reach_the_courses_bar(bikes: Dataset, recipe: Recipe) -> None:
-    """In P1 the validation mean squared error of the standardised rentals is below 0.18."""
+    """In P1 the validation mean squared error of the standardised rentals is below 0.18.
+
+    Measured: 0.122 with one hidden layer, 0.123 with three; over seeds 0 to 4 at most 0.157 and 0.123.
+    """
     (p1,) = splits(bikes, "p1")
     fitted = fit_rows(recipe, bikes, p1.train, p1.validation, np.random.default_rng(0))
     rentals = bikes.targets["rentals"]
@@ -48,7 +51,10 @@ def test_bikes_reach_the_courses_bar(bikes: Dataset, recipe: Recipe) -> None:
 
 
 def test_gre_over_ten_seeds(admission: Dataset) -> None:
-    """Over ten seeds the test accuracy is at least that of always answering "no"."""
+    """Over ten seeds the test accuracy is at least that of always answering "no".
+
+    Measured: 69.0 % against 68.5 %, half a point better.
+    """
     admitted = admission.targets["admitted"] == 1.0
     right, no = [], []
     for seed, split in enumerate(splits(admission, "holdout")):
@@ -58,6 +64,8 @@ def test_gre_over_ten_seeds(admission: Dataset) -> None:
         right.append((yes == admitted[split.test]).mean())
         no.append(1.0 - admitted[split.test].mean())
     assert np.mean(right) >= np.mean(no)
+    assert np.mean(no) == pytest.approx(0.685)
+    assert np.mean(right) == pytest.approx(0.69, abs=0.01)  # one row of the 400 is 0.0025
 
 
 @pytest.mark.parametrize("recipe", [lecture.GRE_SGD, lecture.GRE_MINIBATCH], ids=lambda r: r.name)

@@ -1,9 +1,9 @@
 """Backpropagation: the chain rule, layer by layer, from the loss back to the first weights.
 
 Symbols as in `docs/backpropagation.md`. Layer l computes z(l) = a(l-1) W(l) + b(l) and
-a(l) = f(z(l)) from its input a(l-1). With delta(l) = dL/dz(l):
+a(l) = f(z(l)) from its input a(l-1); the last is layer K. With delta(l) = dL/dz(l):
 
-    delta(L)    =  dL/da(L) * f'(z(L))               at the output
+    delta(K)    =  dL/da(K) * f'(z(K))               at the output
     dL/dW(l)    =  a(l-1)^T delta(l)                 a weight: what came in times what went wrong
     dL/db(l)    =  sum of delta(l) over the rows
     delta(l-1)  =  (delta(l) W(l)^T) * f'(z(l-1))    one layer further back
@@ -25,7 +25,7 @@ def backward(
 
     inputs : rows with `dense`.
     tape : what `forward` wrote for the same rows. It is used up: z is overwritten by f'(z).
-    error : dL/da(L), (n_members, n_rows, n_outputs), with the 1/n of the mean in it. Overwritten.
+    error : dL/da(K), (n_members, n_rows, n_outputs), with the 1/n of the mean in it. Overwritten.
     gradient : a network of the same shape, see `training.parameters.zeros`.
     """
     delta = error
