@@ -106,3 +106,15 @@ def test_clustered_error() -> None:
     doubled = metrics.clustered_error(values.repeat(2), np.arange(50).repeat(2))
     assert doubled == pytest.approx(alone)
     assert math.isnan(metrics.clustered_error(values, np.zeros(50, dtype=int)))
+
+
+def test_reliability_by_hand() -> None:
+    """Each bin's mean probability, share of ones and rows, in the order of the probability."""
+    probability = np.linspace(0.95, 0.05, 10).repeat(2)
+    got = metrics.reliability(np.tile([0.0, 1.0], 10), probability)
+    np.testing.assert_allclose(got[:, 0], np.linspace(0.05, 0.95, 10))
+    assert got[:, 1:].tolist() == [[0.5, 2]] * 10
+    assert metrics.reliability(np.array([1.0, 0.0]), np.array([0.9, 0.2])).tolist() == [
+        [0.2, 0.0, 1.0],
+        [0.9, 1.0, 1.0],
+    ]

@@ -5,13 +5,10 @@ All arrays have the shape (n_rows,). A group of metrics comes as a dict with a f
 
 import numpy as np
 
-from models.activations import sigmoid
 from models.arrays import FloatArray, IntArray
 from models.links import LINKS
+from training.logistic import coefficients
 
-NEWTON_STEPS = 25
-FLAT, STILL = 1e12, 1e-9
-"""The condition number at which no line is best; the step at which Newton's method is done."""
 CALIBRATION_BINS = 10
 
 
@@ -60,14 +57,20 @@ def auc(target: FloatArray, score: FloatArray) -> float:
     return float((ranks[target == 1].sum() - ones * (ones + 1.0) / 2.0) / (ones * zeros))
 
 
-def calibration_error(target: FloatArray, probability: FloatArray) -> float:
-    """Expected calibration error: the mean of |share of ones - mean probability| over ten bins.
+def reliability(target: FloatArray, probability: FloatArray) -> FloatArray:
+    """What a reliability diagram shows, (n_bins, 3): mean probability, share of ones, rows of each bin.
 
-    The bins hold equally many rows, in the order of the probability.
+    The ten bins hold equally many rows, in the order of the probability; fewer bins for fewer rows.
     """
-    bins = np.array_split(np.argsort(probability, kind="stable"), CALIBRATION_BINS)
-    gaps = [len(b) * abs(target[b].mean() - probability[b].mean()) for b in bins if len(b)]
-    return float(sum(gaps) / len(target))
+    order = np.argsort(probability, kind="stable")
+    bins = np.array_split(order, min(CALIBRATION_BINS, len(order)))
+    return np.array([(probability[b].mean(), target[b].mean(), len(b)) for b in bins])
+
+
+def calibration_error(target: FloatArray, probability: FloatArray) -> float:
+    """Expected calibration error: the mean over the rows of their bin's |share - mean probability|."""
+    said, happened, n_rows = reliability(target, probability).T
+    return float(np.average(np.abs(happened - said), weights=n_rows))
 
 
 def calibration_line(target: FloatArray, logit: FloatArray) -> tuple[float, float]:
@@ -78,17 +81,8 @@ def calibration_line(target: FloatArray, logit: FloatArray) -> tuple[float, floa
     the outcomes.
     """
     rows = np.column_stack([logit, np.ones_like(logit)])
-    line = np.zeros(2)
-    for _ in range(NEWTON_STEPS):
-        p = sigmoid(rows @ line)
-        curvature = rows.T @ (rows * (p * (1.0 - p))[:, None])
-        if np.linalg.cond(curvature) > FLAT:
-            break
-        step = np.linalg.solve(curvature, rows.T @ (target - p))
-        line += step
-        if np.abs(step).max() < STILL:
-            return float(line[0]), float(line[1])
-    return float("nan"), float("nan")
+    slope, intercept = coefficients(rows, target)
+    return float(slope), float(intercept)
 
 
 def intervals(
