@@ -5,7 +5,6 @@ few milliseconds at a time. (A thread would not help: the interpreter's lock is 
 for.)
 """
 
-import asyncio
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,11 +13,13 @@ from typing import Any
 import numpy as np
 import orjson
 from pydantic_core import from_json
+from starlette.types import Scope
 
 from models.arrays import Columns, FloatArray
 from models.task import Task
-from service import replies
+from service import explanations, replies
 from service.errors import INVALID, MALFORMED, TOO_LARGE, Fault, Problem, invalid
+from service.limits import give_way
 from service.query import Options
 from service.replies import Answered
 from service.rows import MISSING, Rows, Values, check, transpose
@@ -154,6 +155,15 @@ def limit(n_rows: int, most: int) -> None:
         )
 
 
+def limit_explained(n_rows: int, most: int) -> None:
+    """Raise Problem if a batch of which every row is to be explained has more than `most` rows."""
+    if n_rows > most:
+        raise Problem(
+            TOO_LARGE,
+            f"With explain=true a batch may have at most {most} rows, and this one has {n_rows}.",
+        )
+
+
 @dataclass(frozen=True)
 class Reply:
     """What is answered to a batch, and what is counted of it.
@@ -168,7 +178,9 @@ class Reply:
     outside: int
 
 
-async def answer(served: Served, batch: Batch, options: Options, *, as_csv: bool) -> Reply:
+async def answer(
+    scope: Scope, served: Served, batch: Batch, options: Options, *, as_csv: bool
+) -> Reply:
     """Answer a batch slice by slice. Raises Problem; with `strict`, for any bad row."""
     pieces: list[tuple[Rows, Answered]] = []
     parts: list[bytes] = []
@@ -179,18 +191,23 @@ async def answer(served: Served, batch: Batch, options: Options, *, as_csv: bool
         faults += itertools.chain.from_iterable(placed.values())
         prediction = served.model.predict(rows.columns, options.level)
         errors = {i: _row_error(found) for i, found in placed.items()}
-        answered = Answered(prediction, served.outside(rows.columns), errors)
+        explained = None
+        if options.explain and not (options.strict and faults):
+            explained = await explanations.of_rows(
+                scope, served, rows.columns, prediction.value, rows.faults
+            )
+        answered = Answered(prediction, served.outside(rows.columns), errors, explained)
         pieces.append((rows, answered))
         parts.append(
             replies.rows_csv(served, answered)
             if as_csv
             else replies.rows_json(served, answered, options.level)
         )
-        await asyncio.sleep(0)
+        await give_way(scope)
     if options.strict and faults:
         raise _refusal(faults)
     body = (
-        replies.csv_header(served) + b"".join(parts)
+        replies.csv_header(served, explained=options.explain) + b"".join(parts)
         if as_csv
         else replies.batch_json(served, parts)
     )

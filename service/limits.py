@@ -68,7 +68,8 @@ class Limits:
     """What the layer holds requests to.
 
     rows, batches : the places for single rows and for everything else that has a body.
-    row_paths : the paths of requests for a single row. With `explain` they are the work of a batch.
+    row_paths : the paths of requests for a single row. With `explain` they are the work of a batch
+        (and with a percent sign in the query, which may spell it).
     deadline : seconds for a request that names no time itself, or None for as long as it takes.
     buffer : bytes of unfinished bodies that one worker holds at once.
     """
@@ -81,7 +82,8 @@ class Limits:
 
     def gate_of(self, scope: Scope) -> Gate:
         """The gate of a request that has a body."""
-        if scope["path"] in self.row_paths and b"explain" not in scope["query_string"]:
+        query = scope["query_string"]
+        if scope["path"] in self.row_paths and b"explain" not in query and b"%" not in query:
             return self.rows
         return self.batches
 
@@ -178,6 +180,12 @@ def check_deadline(scope: Scope) -> None:
             "The time that the request allows (X-Request-Timeout, or the service's own limit) was "
             "over before the work was done; what was left of it is not started.",
         )
+
+
+async def give_way(scope: Scope) -> None:
+    """Let other requests have their turn in the middle of long work; raise Problem past the deadline."""
+    await sleep(0)
+    check_deadline(scope)
 
 
 def too_large(limit: int) -> Problem:

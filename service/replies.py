@@ -13,6 +13,7 @@ import numpy as np
 import orjson
 
 from models.arrays import FloatArray
+from models.explain import Explanation
 from models.model import Prediction
 from service.served import Served
 
@@ -23,13 +24,13 @@ class Answered:
 
     bits : (n_rows,), `Served.outside` of each row.
     failed : row -> its error as a JSON object; the other members of such a row mean nothing.
-    explanations : one JSON object a row, if they were asked for.
+    explanations : one a row, if they were asked for.
     """
 
     prediction: Prediction
     bits: Any
     failed: Mapping[int, Mapping[str, Any]]
-    explanations: Sequence[Mapping[str, Any]] = ()
+    explanations: Sequence[Explanation] | None = None
 
 
 def texts(numbers: FloatArray) -> list[bytes]:
@@ -41,7 +42,11 @@ def texts(numbers: FloatArray) -> list[bytes]:
 
 
 def one(
-    served: Served, prediction: Prediction, level: float, bits: int, explanation: Any = None
+    served: Served,
+    prediction: Prediction,
+    level: float,
+    bits: int,
+    explanation: Explanation | None = None,
 ) -> bytes:
     """The answer to a single row."""
     low, high = prediction.low.item(), prediction.high.item()
@@ -51,7 +56,7 @@ def one(
         "warnings": served.warnings(bits),
     }
     if explanation is not None:
-        answer["explanation"] = explanation
+        answer["explanation"] = explanation  # orjson writes a dataclass as an object
     answer["model"] = {"name": served.name, "version": served.version}
     return orjson.dumps(answer)
 
@@ -87,7 +92,7 @@ def rows_json(served: Served, answered: Answered, level: float) -> bytes:
         b'},"warnings":',
         _warnings_json(served, answered),
     ]
-    if answered.explanations:
+    if answered.explanations is not None:
         columns += [b',"explanation":', [orjson.dumps(e) for e in answered.explanations]]
     columns.append(b"}")
     failed = {i: b',{"error":' + orjson.dumps(e) + b"}" for i, e in answered.failed.items()}
@@ -119,11 +124,13 @@ def batch_json(served: Served, parts: Sequence[bytes]) -> bytes:
     return b'{"predictions":[' + rows + b'],"model":' + served.model_json + b"}"
 
 
-def csv_header(served: Served) -> bytes:
+def csv_header(served: Served, *, explained: bool = False) -> bytes:
     """The first line of a CSV answer."""
-    target = served.model.task.target
-    decision = [] if served.model.threshold is None else ["admitted"]
-    return ",".join([target, *decision, "low", "high", "warnings", "error"]).encode() + b"\r\n"
+    task = served.model.task
+    names = [task.target, *([] if served.model.threshold is None else ["admitted"]), "low", "high"]
+    if explained:
+        names += ["baseline", *(f"contribution_{name}" for name in task.field_names)]
+    return ",".join([*names, "warnings", "error"]).encode() + b"\r\n"
 
 
 def rows_csv(served: Served, answered: Answered) -> bytes:
@@ -136,13 +143,21 @@ def rows_csv(served: Served, answered: Answered) -> bytes:
     bits = answered.bits.tolist()
     words = {kind: quoted("; ".join(served.warnings(kind))) for kind in set(bits)}
     columns += [b",", texts(answered.prediction.low), b",", texts(answered.prediction.high), b","]
+    explained = answered.explanations is not None
+    if answered.explanations is not None:
+        columns += [[_numbers_csv(e) for e in answered.explanations], b","]
     columns += [[words[kind] for kind in bits], b",\r\n"]
-    commas = csv_header(served).count(b",") * b","
+    commas = csv_header(served, explained=explained).count(b",") * b","
     failed = {
         i: commas + quoted("; ".join(entry["detail"] for entry in e["errors"])) + b"\r\n"
         for i, e in answered.failed.items()
     }
     return _interleave(columns, n_rows, failed)
+
+
+def _numbers_csv(explanation: Explanation) -> bytes:
+    numbers = [explanation.baseline, *explanation.contributions.values()]
+    return b",".join(texts(np.array(numbers)))
 
 
 def quoted(text: str) -> bytes:

@@ -138,10 +138,21 @@ class ModelName(BaseModel):
 
 
 class Explanation(BaseModel):
-    """What moved the answer away from the baseline: Shapley values, which add up to the answer."""
+    """What moved the answer away from the baseline: Shapley values, which add up to the answer.
 
-    baseline: Finite = Field(description="The mean answer over the background rows")
-    contributions: dict[str, Finite] = Field(description="What each field adds")
+    A field that was not given is filled from the others, so its effect is theirs and its own contribution
+    is 0.
+    """
+
+    baseline: Finite = Field(
+        description="The mean answer over the background rows, some rows of the training data, as "
+        "if the fields that were not given were missing in them, too",
+        examples=[189.6],
+    )
+    contributions: dict[str, Finite] = Field(
+        description="What each field adds, in the unit of the answer",
+        examples=[{"timestamp": 98.1, "temperature": 24.7}],
+    )
 
 
 Warnings = Annotated[

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from models.interval import HIGHEST_LEVEL, LOWEST_LEVEL
 from models.task import Task
+from models.tasks import TASKS
 from service import batches, query, tables
 from service.errors import MALFORMED, Fault, Problem, invalid
 from service.exchange import Exchange
@@ -18,7 +19,7 @@ from service.query import DEFAULTS
 from service.raw import JSON, RawRoute, header, media_type, read_body, refuse_media, send_bytes
 from service.registry import Registry
 from service.routes import documented
-from service.schemas import BATCH_ANSWERS, REQUESTS
+from service.schemas import ANSWERS, BATCH_ANSWERS, REQUESTS
 from service.settings import Settings
 
 PARAMETERS = ("level", "explain", "strict")
@@ -33,6 +34,7 @@ class PredictBatch:
         self._name = name
         self._registry = registry
         self._most = settings.batch_rows
+        self._most_explained = settings.explain_rows
         self._path = f"/predict/{name}/batch"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,8 +44,10 @@ class PredictBatch:
         served = exchange.served = self._registry[self._name]
         options = query.parse(scope["query_string"], PARAMETERS)
         batch = await self._read(scope, receive, served.model.task)
+        if options.explain:
+            batches.limit_explained(batch.n_rows, self._most_explained)
         as_csv = wants_csv(header(scope, b"accept"))
-        reply = await batches.answer(served, batch, options, as_csv=as_csv)
+        reply = await batches.answer(scope, served, batch, options, as_csv=as_csv)
         exchange.rows, exchange.outside = batch.n_rows, reply.outside
         exchange.columns, exchange.values = reply.columns, reply.values
         await send_bytes(send, b"text/csv; charset=utf-8" if as_csv else JSON, reply.body)
@@ -98,14 +102,15 @@ async def uploaded_file(scope: Scope, body: bytes) -> bytes:
     return content
 
 
-def signature() -> Callable[..., Any]:
+def signature(most_explained: int) -> Callable[..., Any]:
     """The documentation of the route: its parameters as FastAPI reads them."""
+    explain_words = f"{documented.EXPLAIN}; for at most {most_explained} rows"
 
     def predict_batch(
         level: Annotated[
             float, Query(ge=LOWEST_LEVEL, le=HIGHEST_LEVEL, description=documented.LEVEL)
         ] = DEFAULTS.level,
-        explain: Annotated[bool, Query(description=documented.EXPLAIN)] = DEFAULTS.explain,
+        explain: Annotated[bool, Query(description=explain_words)] = DEFAULTS.explain,
         strict: Annotated[bool, Query(description=documented.STRICT)] = DEFAULTS.strict,
     ) -> Any: ...
 
@@ -116,7 +121,7 @@ def route(name: str, title: str, registry: Registry, settings: Settings) -> RawR
     """The route of one task."""
     return RawRoute(
         f"/predict/{name}/batch",
-        signature(),
+        signature(settings.explain_rows),
         app=PredictBatch(name, registry, settings),
         methods=["POST"],
         name=f"predict_{name}_batch",
@@ -124,11 +129,25 @@ def route(name: str, title: str, registry: Registry, settings: Settings) -> RawR
         tags=["predict"],
         response_model=BATCH_ANSWERS[name],
         responses={
-            200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
+            200: {"content": {"text/csv": {"schema": csv_answer(name)}}},
             **documented.problems(400, 413, 415, 422, 500, 503),
         },
         openapi_extra={"requestBody": request_body(name, settings.batch_rows)},
     )
+
+
+def csv_answer(name: str) -> dict[str, Any]:
+    """The schema of an answer in CSV."""
+    task = TASKS[name]
+    columns = "low, high, warnings, error"
+    decision = ", admitted" if "admitted" in ANSWERS[name].model_fields else ""
+    explained = ", ".join(["baseline", *(f"contribution_{field}" for field in task.field_names)])
+    return {
+        "type": "string",
+        "description": f"A line a row, with the columns {task.target}{decision}, {columns}; a row that "
+        "cannot be answered has its faults in the column error and nothing else. With explain=true "
+        f"the columns {explained} stand before warnings",
+    }
 
 
 def request_body(name: str, most: int) -> dict[str, Any]:

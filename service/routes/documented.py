@@ -6,7 +6,10 @@ from service.errors import KINDS, MEDIA_TYPE
 from service.schemas import ProblemDocument
 
 LEVEL = "The level of the interval: the share of outcomes that it is to contain"
-EXPLAIN = "Whether the answer says what each field added to it (Shapley values)"
+EXPLAIN = (
+    "Whether the answer says what each field added to it (exact Shapley values against rows of the "
+    "training data; they and the baseline add up to the answer)"
+)
 STRICT = "Whether one bad row refuses the whole batch"
 
 HEADERS = {

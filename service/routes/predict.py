@@ -9,7 +9,7 @@ from pydantic_core import from_json
 from starlette.types import Receive, Scope, Send
 
 from models.interval import HIGHEST_LEVEL, LOWEST_LEVEL
-from service import query, replies
+from service import explanations, query, replies
 from service.errors import MALFORMED, Problem, invalid
 from service.exchange import Exchange
 from service.query import DEFAULTS
@@ -48,10 +48,14 @@ class Predict:
             raise self._problem(error, body) from None
         columns = columns_of_one(request, served.model.task)
         prediction = served.model.predict(columns, options.level)
+        explanation = None
+        if options.explain:
+            explanation = await explanations.of_row(scope, served, columns, prediction.value.item())
         bits = served.outside(columns).item()
         exchange.rows, exchange.columns, exchange.values = 1, columns, prediction.value
         exchange.outside = int(bits != 0)
-        await send_bytes(send, JSON, replies.one(served, prediction, options.level, bits))
+        answer = replies.one(served, prediction, options.level, bits, explanation)
+        await send_bytes(send, JSON, answer)
 
     def _problem(self, error: ValidationError, body: bytes) -> Problem:
         first = error.errors(include_url=False, include_input=True)[0]
