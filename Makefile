@@ -12,7 +12,7 @@ COMPILE := uv pip compile pyproject.toml --no-config --quiet --universal --pytho
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve train report test quick lint format lock upgrade clean
+.PHONY: help serve train artifacts report test quick lint format lock upgrade clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,14 @@ serve: $(VENV)/.serve ## start the service on port 8000 (SERVICE_PORT=... for an
 
 train: $(VENV)/.train ## train both models and publish them to ./store (ARGS="..." for other options)
 	@exec $(BIN)/train all $(ARGS)
+
+artifacts: $(VENV)/.train ## train the models that the repository carries, in models/artifacts
+	@rm -rf build/artifacts
+	@$(BIN)/train all --store build/artifacts
+	@for model in bikes admission; do \
+		mkdir -p models/artifacts/$$model; \
+		cp build/artifacts/$$model/"$$(head -n 1 build/artifacts/$$model/current)"/* models/artifacts/$$model/; \
+	done
 
 report: $(VENV)/.train ## write a report on each model to ./reports
 	@exec $(BIN)/train report $(ARGS)

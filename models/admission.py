@@ -48,6 +48,7 @@ ADMISSION = Task(
     target="probability",
     unit="probability of admission",
     bounds=(0.0, 1.0),
+    threshold=0.5,
     limits_of_use=(
         "Teaching data: 400 applications that are hypothetical by their authors' own word.",
         "No decision on a person should rest on this model.",

@@ -45,7 +45,7 @@ import numpy as np
 
 from models import files, rows, soundness, tree, weights
 from models.arrays import Columns
-from models.errors import BundleError, SignatureError
+from models.errors import BundleError, SettingsError, SignatureError
 from models.model import Model
 from models.task import Task
 from models.tree import Json
@@ -178,6 +178,19 @@ def unpack(content: Mapping[str, bytes], key: bytes | None = None) -> Bundle:
     soundness.check(model)
     _check_canary(model, manifest.get("canary"))
     return Bundle(model, manifest)
+
+
+def read_key(path: Path | None) -> bytes | None:
+    """The signing key in a file; None without one. Raises SettingsError."""
+    if path is None:
+        return None
+    try:
+        key = path.read_bytes().strip()
+    except OSError as error:
+        raise SettingsError(f"signing key: {path}: {error.strerror}") from None
+    if not key:
+        raise SettingsError(f"signing key: {path}: is empty")
+    return key
 
 
 def version_of(content: Mapping[str, bytes]) -> str:

@@ -49,5 +49,6 @@ LINKS: dict[str, Link] = {
     "identity": Link(_same, _same),
     "sqrt": Link(np.sqrt, _square),
     "log": Link(np.log1p, _log_inverse),
+    "exp": Link(np.log, np.exp),
     "logit": Link(_logit, sigmoid),
 }

@@ -80,8 +80,7 @@ class Model:
 
     def value(self, columns: Columns) -> FloatArray:
         """The answers alone: (n_rows,)."""
-        value: FloatArray = self.head.member_values(self.encode(columns)).mean(axis=0)
-        return value
+        return self._bounded(self.head.member_values(self.encode(columns)))
 
     def predict(self, columns: Columns, level: float = DEFAULT_LEVEL) -> Prediction:
         """The answers with their intervals at `level` (0.5 to 0.99).
@@ -91,10 +90,15 @@ class Model:
         """
         inputs = self.encode(columns)
         members = self.head.member_values(inputs)
-        value = members.mean(axis=0)
+        value = self._bounded(members)
         if self.spread is None:
             spread = LINKS[self.interval.link].to_link(members).std(axis=0)
         else:
             spread = self.spread.member_values(inputs).mean(axis=0)
         low, high = self.interval.ends(value, spread, level, self.task.bounds)
         return Prediction(value, low, high)
+
+    def _bounded(self, members: FloatArray) -> FloatArray:
+        """The mean over the members, kept inside the task's bounds: (n_rows,)."""
+        value: FloatArray = members.mean(axis=0)
+        return np.clip(value, *self.task.bounds, out=value)

@@ -41,6 +41,7 @@ class Task:
     derive : rows by column -> (n_rows, n_variables), float64.
     target, unit : what the answer is, and in which unit.
     bounds : no answer and no end of an interval lies outside.
+    threshold : the probability from which on the answer is "yes"; None for a quantity.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Task:
     unit: str
     bounds: tuple[float, float]
     limits_of_use: tuple[str, ...]
+    threshold: float | None = None
 
     @property
     def field_names(self) -> tuple[str, ...]:

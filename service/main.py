@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import models
+from models import bundle
 from models.errors import ProjectError, SettingsError
 from models.store import Store
 from models.tasks import TASKS
@@ -69,7 +70,7 @@ def build(settings: Settings) -> Service:
 
 def load_registry(settings: Settings) -> Registry:
     """A registry with a version of every model. Raises StoreError if there is none of one."""
-    key = _signing_key(settings)
+    key = bundle.read_key(settings.signing_key_file)
     store = Store(settings.store)
     try:
         filled = store.fill_from(ARTIFACTS, key)
@@ -150,16 +151,3 @@ def _keys(settings: Settings) -> list[Layer]:
         )
     asked = settings.require_keys or settings.key_file is not None or settings.keys
     return [partial(KeysLayer, keyring=keyring)] if asked else []
-
-
-def _signing_key(settings: Settings) -> bytes | None:
-    file = settings.signing_key_file
-    if file is None:
-        return None
-    try:
-        key = file.read_bytes().strip()
-    except OSError as error:
-        raise SettingsError(f"SERVICE_SIGNING_KEY_FILE: {error.strerror}: {file}") from None
-    if not key:
-        raise SettingsError(f"SERVICE_SIGNING_KEY_FILE: {file} is empty")
-    return key

@@ -115,3 +115,11 @@ def _start(
 
 def _rows(inputs: Inputs, targets: Targets, rows: IntArray) -> Rows:
     return Rows(inputs.take(rows), targets.values.take(rows, axis=1))
+
+
+def answers(regressor: Regressor, dataset: Dataset, rows: IntArray) -> FloatArray:
+    """What the networks answer for some rows, inside the task's bounds: (n_rows,)."""
+    task = dataset.task
+    inputs = regressor.encoder.encode(task.derive(dataset.take(rows)))
+    value: FloatArray = regressor.head.member_values(inputs).mean(axis=0)
+    return np.clip(value, *task.bounds, out=value)

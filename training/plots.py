@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from models.arrays import FloatArray
+from training.data import Dataset
+from training.evaluate import Evaluation
 from training.fit import Check
 from training.trace import Descent, descend_bowl, descend_parabola
 
@@ -132,3 +134,19 @@ def forecast(  # noqa: PLR0913  # the series that are drawn, and the title
     axes.grid(alpha=0.3)
     _bare(axes)
     return figure
+
+
+def save_evaluation(found: Evaluation, dataset: Dataset, folder: Path) -> list[Path]:
+    """The loss curves of the first split and, for hours, its forecast against reality."""
+    name, score = found.recipe.name, found.scores[0]
+    saved = [folder / f"{name}-loss.png"]
+    unit = f"loss ({found.recipe.fit.loss})"
+    save(losses(score.history, f"{name}: loss by epoch", unit), saved[0])
+    if score.prediction is not None:
+        saved.append(folder / f"{name}-forecast.png")
+        title = f"{name}: {found.protocol}, hours that the networks never saw"
+        said = score.prediction
+        hours = dataset.columns["timestamp"][score.rows]
+        figure = forecast(hours, score.target, said.value, title, said.low, said.high)
+        save(figure, saved[1])
+    return saved

@@ -1,0 +1,261 @@
+"""The command `train`: make models, judge recipes, keep the store."""
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from models import bundle
+from models.errors import ProjectError, SettingsError
+from models.store import Store
+from models.tasks import TASKS
+from training import catalogue, data, evaluate, overrides, product, protocols, tables, trace
+from training.data import Dataset
+from training.progress import Nobody, watch_for
+from training.recipes import Recipe
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Train the two networks on their data, judge them, and keep the store of versions.",
+)
+store_app = typer.Typer(no_args_is_help=True, help="The versions in a store.")
+app.add_typer(store_app, name="store")
+
+_out = Console(highlight=False)
+_progress = Console(stderr=True, highlight=False)
+
+RecipeName = Annotated[
+    str | None, typer.Option("--recipe", metavar="NAME", help="A recipe of `train recipes`.")
+]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="CSV", help="Another CSV file of the same schema."),
+]
+StoreFolder = Annotated[
+    Path, typer.Option("--store", metavar="DIR", envvar="SERVICE_STORE", help="The store's folder.")
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", envvar="SERVICE_SIGNING_KEY_FILE", help="Sign bundles with this file's key."
+    ),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Of every random choice.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a hyper-parameter: rate=0.01."),
+]
+Plots = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Save the pictures of the held-out evaluation here."),
+]
+DEFAULT_STORE = Path("store")
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it."""
+
+
+def run() -> int:
+    """The command line; what cannot be done is said in one line."""
+    try:
+        app()
+    except ProjectError as error:
+        return _fail(str(error))
+    except OSError as error:
+        return _fail(f"{error.filename or 'the file'}: {error.strerror or error}")
+    return 0
+
+
+def _fail(message: str) -> int:
+    print(f"train: {message}", file=sys.stderr)  # noqa: T201  # the command's own words
+    return 2
+
+
+@app.command("all")
+def train_all(
+    data_: Data = None,
+    store: StoreFolder = DEFAULT_STORE,
+    seed: Seed = 0,
+    key: KeyFile = None,
+) -> None:
+    """Train both models on the embedded data and publish them."""
+    if data_ is not None:
+        raise SettingsError("--data is the file of one model: train bikes --data FILE")
+    for name in TASKS:
+        _train(catalogue.recipe(name, name), data.read(name), Store(store), seed, key, None)
+
+
+@app.command("bikes")
+def train_bikes(
+    recipe: RecipeName = None,
+    data_: Data = None,
+    store: StoreFolder = DEFAULT_STORE,
+    seed: Seed = 0,
+    set_: Set = None,
+    plots: Plots = None,
+    key: KeyFile = None,
+) -> None:
+    """Train the bike forecast and publish it."""
+    chosen, dataset = _chosen("bikes", recipe, set_), data.read("bikes", data_)
+    _train(chosen, dataset, Store(store), seed, key, plots)
+
+
+@app.command("admission")
+def train_admission(
+    recipe: RecipeName = None,
+    data_: Data = None,
+    store: StoreFolder = DEFAULT_STORE,
+    seed: Seed = 0,
+    set_: Set = None,
+    plots: Plots = None,
+    key: KeyFile = None,
+) -> None:
+    """Train the admission probability and publish it."""
+    chosen, dataset = _chosen("admission", recipe, set_), data.read("admission", data_)
+    _train(chosen, dataset, Store(store), seed, key, plots)
+
+
+@app.command("evaluate")
+def evaluate_(
+    task: Annotated[str, typer.Argument(help="bikes or admission")],
+    recipe: RecipeName = None,
+    protocol: Annotated[str | None, typer.Option(help="How rows are held out.")] = None,
+    data_: Data = None,
+    seed: Seed = 0,
+    partitions: Annotated[int, typer.Option(min=1, help="How often cv is repeated.")] = 1,
+    set_: Set = None,
+    plots: Plots = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Judge a recipe on rows that it did not see, beside a simple baseline."""
+    chosen = _chosen(_task(task), recipe, set_)
+    dataset = data.read(task, data_)
+    protocol = protocol or evaluate.MAIN_PROTOCOL[task]
+    protocols.splits(dataset, protocol, seed, partitions)
+    watch = Nobody() if as_json else watch_for(_progress)
+    found = evaluate.evaluate(chosen, dataset, protocol, seed, partitions, watch)
+    if plots is not None:
+        _save_pictures(found, dataset, plots)
+    if as_json:
+        print(json.dumps(found.as_json()))  # noqa: T201  # for a program to read
+    else:
+        _out.print(tables.evaluation(found))
+
+
+@app.command("recipes")
+def recipes() -> None:
+    """List the recipes."""
+    _out.print(tables.recipes(catalogue.RECIPES.values()))
+
+
+@app.command("trace")
+def trace_(
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw gradient descent to this PNG, SVG or PDF."),
+    ] = None,
+) -> None:
+    """Work the lecture's exercise, step by step."""
+    _out.print(tables.exercise(trace.work()))
+    if plot is not None:
+        from training import plots  # noqa: PLC0415  # matplotlib is slow to import
+
+        plots.save(plots.descent(), plot)
+        _out.print(f"gradient descent is drawn in {plot}")
+
+
+@store_app.command("list")
+def list_(store: StoreFolder = DEFAULT_STORE) -> None:
+    """List the versions of every model; the active one is marked."""
+    _out.print(tables.versions(Store(store)))
+
+
+@store_app.command()
+def activate(
+    model: str, version: str, store: StoreFolder = DEFAULT_STORE, key: KeyFile = None
+) -> None:
+    """Make a version the active one."""
+    Store(store).activate(_task(model), version, bundle.read_key(key))
+    _out.print(f"{model}: {version} is active")
+
+
+@store_app.command()
+def rollback(model: str, store: StoreFolder = DEFAULT_STORE, key: KeyFile = None) -> None:
+    """Go back to the version that was active before."""
+    version = Store(store).rollback(_task(model), bundle.read_key(key))
+    _out.print(f"{model}: {version} is active again")
+
+
+@store_app.command()
+def copy(
+    model: str,
+    version: str,
+    to: Annotated[Path, typer.Option(metavar="DIR", help="The other store.")],
+    store: StoreFolder = DEFAULT_STORE,
+    key: KeyFile = None,
+) -> None:
+    """Take a version to another store and make it the active one there."""
+    Store(store).copy(_task(model), version, Store(to), bundle.read_key(key))
+    _out.print(f"{model}: {version} is active in {to}")
+
+
+def _task(name: str) -> str:
+    if name not in TASKS:
+        raise SettingsError(catalogue.unknown("model", name, list(TASKS)))
+    return name
+
+
+def _chosen(task: str, name: str | None, changes: list[str] | None) -> Recipe:
+    return overrides.override(catalogue.recipe(name or task, task), changes or [])
+
+
+def _train(  # noqa: PLR0913  # what the three commands share
+    recipe: Recipe,
+    dataset: Dataset,
+    store: Store,
+    seed: int,
+    key: Path | None,
+    plots: Path | None,
+) -> None:
+    secret = bundle.read_key(key)
+    try:
+        made = product.make(recipe, dataset, seed, watch_for(_progress))
+    except KeyboardInterrupt:
+        _progress.print(f"train: interrupted; {recipe.task} in {store.folder} is as it was")
+        raise typer.Exit(INTERRUPTED) from None
+    if made.evaluation is not None:
+        _out.print(tables.evaluation(made.evaluation))
+        if plots is not None:
+            _save_pictures(made.evaluation, dataset, plots)
+    for remark in made.remarks:
+        _out.print(f"remark: {remark}")
+    with _uninterrupted() as interrupts:
+        version = store.publish(made.model, made.details, secret)
+    _out.print(f"{recipe.task}: published {version} to {store.folder}")
+    if interrupts:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _save_pictures(found: evaluate.Evaluation, dataset: Dataset, folder: Path) -> None:
+    from training import plots  # noqa: PLC0415  # matplotlib is slow to import
+
+    for path in plots.save_evaluation(found, dataset, folder):
+        _out.print(f"saved {path}")
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[list[int]]:
+    """Ctrl-C waits until the version is in place, a moment; the signals that came are listed."""
+    came: list[int] = []
+    old = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGINT, old)

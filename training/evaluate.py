@@ -1,0 +1,204 @@
+"""How good a recipe is on rows that it never saw, by the protocols of `training.protocols`.
+
+Every number comes beside that of the simple baseline (`training.baselines`) on the same rows.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from models.arrays import FloatArray, IntArray
+from models.interval import DEFAULT_LEVEL
+from models.model import Prediction
+from training import baselines, metrics
+from training.data import Dataset
+from training.fit import Check
+from training.pipeline import answers, fit_rows
+from training.progress import Watch
+from training.protocols import Split, splits
+from training.recipes import Recipe
+from training.trainer import train
+
+MAIN_PROTOCOL = {"bikes": "p1", "admission": "cv"}
+"""The protocol that a training reports and puts on the model's card."""
+
+DESCRIPTIONS = {
+    "p1": "the last 21 days, by a model that learned from the rows more than 60 days before them",
+    "p1_refit": "the last 21 days, by a model that learned from all the days before them",
+    "p2": "a random tenth of the hours, by a model that learned from eight other tenths; five times",
+    "p3": "days 20 to the end of every month, by a model that learned from days 1 to 16",
+    "rolling": "six windows of 21 days through 2012, by models that learned from the days more than 60 "
+    "before each",
+    "cv": "stratified 10-fold cross-validation: every row by a model that learned from the other folds",
+    "holdout": "a random tenth of the rows, by a model that learned from the others; ten times",
+}
+
+_OUTCOME = {"bikes": "rentals", "admission": "admitted"}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one split, or one partition of a cross-validation, says.
+
+    rows : the numbers of the rows that were judged; target, forecast : (n_rows,), what happened and
+        what was forecast. prediction : with the intervals, where they are about outcomes.
+    metrics, baseline : of the recipe and of the simple forecast on the same rows.
+    history : the losses of the (last) fit.
+    """
+
+    name: str
+    rows: IntArray
+    target: FloatArray
+    forecast: FloatArray
+    prediction: Prediction | None
+    metrics: dict[str, float]
+    baseline: dict[str, float]
+    interval: dict[str, Any] | None
+    history: tuple[Check, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A recipe's scores by a protocol."""
+
+    recipe: Recipe
+    protocol: str
+    seed: int
+    scores: tuple[Scores, ...]
+
+    def mean(self, of: Callable[[Scores], dict[str, float]]) -> dict[str, float]:
+        """The mean of each metric over the splits."""
+        found = [of(score) for score in self.scores]
+        return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+
+    def as_json(self) -> dict[str, Any]:
+        """What `train evaluate --json` prints."""
+        return {
+            "task": self.recipe.task,
+            "recipe": self.recipe.name,
+            "protocol": self.protocol,
+            "description": DESCRIPTIONS[self.protocol],
+            "seed": self.seed,
+            "metrics": self.mean(lambda score: score.metrics),
+            "baseline": {
+                "description": baselines.DESCRIPTIONS[self.recipe.task],
+                "metrics": self.mean(lambda score: score.baseline),
+            },
+            "splits": [
+                {
+                    "name": score.name,
+                    "rows": len(score.rows),
+                    "metrics": score.metrics,
+                    "baseline": score.baseline,
+                    "interval": score.interval,
+                    "history": history_json(score.history),
+                }
+                for score in self.scores
+            ],
+        }
+
+
+def evaluate(  # noqa: PLR0913  # recipe, data, how it is judged, randomness, and who watches
+    recipe: Recipe,
+    dataset: Dataset,
+    protocol: str,
+    seed: int,
+    partitions: int,
+    watch: Watch,
+) -> Evaluation:
+    """The recipe's scores on every split of a protocol. Raises TrainingError as `splits` does."""
+    made = splits(dataset, protocol, seed, partitions)
+    judge = _judge_quantity if dataset.task.threshold is None else _judge_probability
+    return Evaluation(recipe, protocol, seed, tuple(judge(recipe, dataset, made, seed, watch)))
+
+
+def _judge_quantity(
+    recipe: Recipe, dataset: Dataset, made: list[Split], seed: int, watch: Watch
+) -> Iterator[Scores]:
+    target = dataset.targets[_OUTCOME[recipe.task]]
+    for split in made:
+        rng = np.random.default_rng(seed)
+        validation = split.validation if len(split.validation) else None
+        trained = train(recipe, dataset, split.train, validation, rng, watch)
+        said = trained.model.predict(dataset.take(split.test))
+        truth = target[split.test]
+        simple = baselines.baseline(dataset, split.train, split.test)
+        yield Scores(
+            split.name,
+            split.test,
+            truth,
+            said.value,
+            said,
+            metrics.regression(truth, said.value),
+            metrics.regression(truth, simple),
+            interval_scores(dataset, split.test, truth, said),
+            trained.fitted.history,
+        )
+
+
+def _judge_probability(
+    recipe: Recipe, dataset: Dataset, made: list[Split], seed: int, watch: Watch
+) -> Iterator[Scores]:
+    """Folds of one partition are judged together: their rows are the whole data set."""
+    target = dataset.targets[_OUTCOME[recipe.task]]
+    for name, folds in groupby(made, key=lambda split: split.name.partition(".")[0]):
+        rows, said, simple = [], [], []
+        history: tuple[Check, ...] = ()
+        for split in folds:
+            rng = np.random.default_rng(seed)
+            with watch.stage(split.name, recipe.fit.epochs) as on_check:
+                fitted = fit_rows(recipe, dataset, split.train, None, rng, on_check)
+            rows.append(split.test)
+            said.append(answers(fitted, dataset, split.test))
+            simple.append(baselines.baseline(dataset, split.train, split.test))
+            history = fitted.fitted.history
+        judged, forecast = np.concatenate(rows), np.concatenate(said)
+        truth = target[judged]
+        yield Scores(
+            name,
+            judged,
+            truth,
+            forecast,
+            None,
+            metrics.classification(truth, forecast),
+            metrics.classification(truth, np.concatenate(simple)),
+            None,
+            history,
+        )
+
+
+def interval_scores(
+    dataset: Dataset, rows: IntArray, target: FloatArray, said: Prediction
+) -> dict[str, Any]:
+    """Coverage, mean width and interval score (Gneiting and Raftery 2007) at the default level.
+
+    per_day : [rows, rows inside] of every day: the hours of a day are wrong together, so the standard
+        error of the coverage is clustered by day.
+    """
+    inside = (said.low <= target) & (target <= said.high)
+    days = dataset.columns["timestamp"][rows].astype("datetime64[D]")
+    _, day = np.unique(days, return_inverse=True)
+    per_day = np.column_stack([np.bincount(day), np.bincount(day, inside)]).astype(int)
+    share = float(inside.mean())
+    off = per_day[:, 1] - share * per_day[:, 0]
+    misses = np.maximum(said.low - target, 0.0) + np.maximum(target - said.high, 0.0)
+    score = (said.high - said.low) + 2.0 / (1.0 - DEFAULT_LEVEL) * misses
+    return {
+        "level": DEFAULT_LEVEL,
+        "rows": len(rows),
+        "coverage": share,
+        "standard_error": float(np.sqrt(np.square(off).sum()) / len(rows)),
+        "width": float((said.high - said.low).mean()),
+        "score": float(score.mean()),
+        "per_day": per_day.tolist(),
+    }
+
+
+def history_json(history: tuple[Check, ...]) -> list[dict[str, float | int | None]]:
+    """The losses of a fit as JSON."""
+    return [
+        {"epoch": c.epoch, "training": c.training, "validation": c.validation} for c in history
+    ]

@@ -1,0 +1,99 @@
+"""`--set key=value`: a recipe with some of its hyper-parameters changed, by name."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, get_args, get_origin, get_type_hints
+
+from models.activations import ACTIVATIONS
+from models.errors import SettingsError
+from models.links import LINKS
+from training.catalogue import unknown
+from training.fit import FitSettings
+from training.losses import LOSSES
+from training.recipes import Recipe
+
+_FIXED = {"name", "task", "description", "columns", "targets", "prior", "fit"}
+"""What is a recipe's own, and no number to turn."""
+
+_BOOLEANS = {"true": True, "false": False}
+
+
+def override(recipe: Recipe, changes: Sequence[str]) -> Recipe:
+    """The recipe with `changes`, each "key=value": a field of `Recipe` or of its `FitSettings`.
+
+    Lists are written with commas: hidden=64,32. Raises SettingsError for anything else.
+    """
+    for change in changes:
+        key, found, text = change.partition("=")
+        if not found:
+            raise SettingsError(f"--set {change}: write it as key=value, such as rate=0.01")
+        known = _settable()
+        if key not in known:
+            raise SettingsError(f"--set {change}: {unknown('setting', key, sorted(known))}")
+        owner, kind = known[key]
+        value = _read(change, kind, text.strip())
+        if owner is Recipe:
+            recipe = replace(recipe, **{key: value})
+        else:
+            recipe = replace(recipe, fit=replace(recipe.fit, **{key: value}))
+    return check(recipe)
+
+
+def _settable() -> dict[str, tuple[type, Any]]:
+    """Key -> the class that has it, and its type."""
+    known: dict[str, tuple[type, Any]] = {}
+    for owner in (Recipe, FitSettings):
+        kinds = get_type_hints(owner)
+        names = [field.name for field in dataclasses.fields(owner) if field.name not in _FIXED]
+        known |= {name: (owner, kinds[name]) for name in names}
+    return known
+
+
+def _read(change: str, kind: Any, text: str) -> Any:
+    if get_origin(kind) is tuple:
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        return tuple(_read(change, get_args(kind)[0], part) for part in parts)
+    choices = get_args(kind)
+    if choices:
+        if text not in choices:
+            raise SettingsError(f"--set {change}: must be one of {', '.join(choices)}")
+        return text
+    readers: dict[Any, Callable[[str], Any]] = {bool: _BOOLEANS.__getitem__}
+    try:
+        return readers.get(kind, kind)(text)
+    except (KeyError, ValueError):
+        names = {bool: "true or false", int: "a whole number", float: "a number"}
+        raise SettingsError(f"--set {change}: must be {names[kind]}") from None
+
+
+def check(recipe: Recipe) -> Recipe:
+    """The recipe, if every hyper-parameter makes sense. Raises SettingsError, naming the first."""
+    fit = recipe.fit
+    known: dict[str, tuple[str, Iterable[str]]] = {
+        "activation": (recipe.activation, ACTIVATIONS),
+        "output_activation": (recipe.output_activation, ACTIVATIONS),
+        "loss": (fit.loss, LOSSES),
+        **{f"links ({link})": (link, LINKS) for link in recipe.links},
+    }
+    for key, (name, table) in known.items():
+        if name not in set(table):
+            raise SettingsError(unknown(key, name, sorted(table)))
+    demands = {
+        "links must have at least one entry, one a network": bool(recipe.links),
+        "hidden must have widths of at least 1": all(width >= 1 for width in recipe.hidden),
+        "rate must be above 0": 0.0 < fit.rate < math.inf,
+        "momentum must be from 0 to below 1": 0.0 <= fit.momentum < 1.0,
+        "batch_size must be 0 (full batch) or more": fit.batch_size >= 0,
+        "epochs must be at least 1": fit.epochs >= 1,
+        "weight_decay must not be below 0": 0.0 <= fit.weight_decay < math.inf,
+        "average_epochs must be from 0 to epochs": 0 <= fit.average_epochs <= fit.epochs,
+        "patience must not be below 0": fit.patience >= 0,
+        "check_every must be at least 1": fit.check_every >= 1,
+        "input_gain must be above 0": 0.0 < recipe.input_gain < math.inf,
+    }
+    for demand, holds in demands.items():
+        if not holds:
+            raise SettingsError(f"{recipe.name}: {demand}")
+    return recipe

@@ -1,0 +1,82 @@
+"""The product of a training: a model of all rows, and what its bundle says about it.
+
+The recipe is judged first, by the task's main protocol, on rows that it does not see; then it learns
+from all of them. The scores on the card are those of the first model: from the second nothing is held
+out.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from models import drift
+from models.errors import TrainingError
+from models.model import Model
+from training.data import Dataset
+from training.evaluate import MAIN_PROTOCOL, Evaluation, evaluate, history_json
+from training.progress import Watch
+from training.protocols import splits
+from training.recipes import Recipe
+from training.trainer import fixed_epochs, train
+
+
+@dataclass(frozen=True)
+class Product:
+    """A trained model, the details for its manifest, and the scores of its recipe.
+
+    evaluation : None where the data do not suffice for the protocol.
+    remarks : what a reader of the result should know, a line each.
+    """
+
+    model: Model
+    details: dict[str, Any]
+    evaluation: Evaluation | None
+    remarks: tuple[str, ...]
+
+
+def make(recipe: Recipe, dataset: Dataset, seed: int, watch: Watch) -> Product:
+    """Judge a recipe, then train it on every row. Raises TrainingError."""
+    protocol = MAIN_PROTOCOL[recipe.task]
+    remarks: list[str] = []
+    evaluation = None
+    try:
+        splits(dataset, protocol, seed)
+    except TrainingError as error:
+        remarks.append(f"not judged on held-out rows: {error}")
+    else:
+        evaluation = evaluate(recipe, dataset, protocol, seed, 1, watch)
+    final = fixed_epochs(recipe, evaluation.scores[0].history) if evaluation else recipe
+    rows = np.arange(len(dataset))
+    trained = train(final, dataset, rows, None, np.random.default_rng(seed), watch)
+    remarks += trained.fitted.remarks
+    details = {
+        "recipe": described(recipe),
+        "seed": seed,
+        "data": {"file": dataset.source, "sha256": dataset.digest, "rows": len(dataset)},
+        "history": history_json((evaluation.scores[0] if evaluation else trained.fitted).history),
+        "evaluation": None if evaluation is None else summary(evaluation),
+        "reference": drift.reference(dataset.task, dataset.columns),
+    }
+    return Product(trained.model, details, evaluation, tuple(remarks))
+
+
+def described(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as JSON: every hyper-parameter by its name."""
+    columns = [
+        {"kind": type(column).__name__.lower(), **dataclasses.asdict(column)}
+        for column in recipe.columns
+    ]
+    return {**dataclasses.asdict(recipe), "columns": columns}
+
+
+def summary(evaluation: Evaluation) -> dict[str, Any]:
+    """What the card says of an evaluation: its means, without the losses and the single days."""
+    told = evaluation.as_json()
+    made = {name: told[name] for name in ("protocol", "description", "metrics", "baseline")}
+    made["rows"] = sum(split["rows"] for split in told["splits"])
+    interval = told["splits"][0]["interval"]
+    if interval is not None:
+        made["coverage"] = {k: v for k, v in interval.items() if k not in {"per_day", "groups"}}
+    return made

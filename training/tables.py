@@ -1,0 +1,125 @@
+"""What the command line shows, as tables."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from models.store import Store
+from models.tasks import TASKS
+from training import baselines
+from training.evaluate import DESCRIPTIONS, Evaluation
+from training.recipes import Recipe
+from training.trace import Exercise
+
+_NAMES = {
+    "mae": "MAE, rentals",
+    "rmse": "RMSE, rentals",
+    "rmsle": "RMSLE",
+    "r2": "R²",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "auc": "AUC",
+    "accuracy": "accuracy",
+    "ece": "calibration error",
+    "slope": "calibration slope",
+    "intercept": "calibration intercept",
+}
+
+_OF_A_MODEL = {"slope", "intercept"}
+"""What means nothing for a forecast that is nearly the same for every row."""
+
+
+def _table(title: str, *columns: str, numeric: int = 0) -> Table:
+    """A table whose last `numeric` columns are aligned to the right."""
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for i, name in enumerate(columns):
+        right = i >= len(columns) - numeric
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    return table
+
+
+def _number(value: float) -> str:
+    if np.isnan(value):
+        return "-"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.4f}"  # noqa: PLR2004  # digits
+
+
+def evaluation(found: Evaluation) -> RenderableType:
+    """The metrics beside the baseline's; with several splits the mean, and the range over them."""
+    recipe, scores = found.recipe, found.scores
+    many = len(scores) > 1
+    columns = ("", recipe.name, *(("lowest", "highest") if many else ()), "baseline")
+    table = _table(
+        f"{recipe.name} by protocol {found.protocol}", *columns, numeric=len(columns) - 1
+    )
+    ours, simple = found.mean(lambda s: s.metrics), found.mean(lambda s: s.baseline)
+    for name, value in ours.items():
+        each = [score.metrics[name] for score in scores]
+        extremes = [_number(min(each)), _number(max(each))] if many else []
+        other = "-" if name in _OF_A_MODEL else _number(simple[name])
+        table.add_row(_NAMES[name], _number(value), *extremes, other)
+    lines = [
+        f"on {DESCRIPTIONS[found.protocol]}",
+        f"baseline: {baselines.DESCRIPTIONS[recipe.task]}",
+        *_interval_lines(found),
+    ]
+    return Group(table, *(Text(line) for line in lines))
+
+
+def _interval_lines(found: Evaluation) -> list[str]:
+    intervals = [score.interval for score in found.scores if score.interval is not None]
+    if not intervals:
+        return []
+    weights = [one["rows"] for one in intervals]
+    share, width = (
+        np.average([one[key] for one in intervals], weights=weights)
+        for key in ("coverage", "width")
+    )
+    days = np.concatenate([np.asarray(one["per_day"]) for one in intervals])
+    off = days[:, 1] - share * days[:, 0]
+    error = np.sqrt(np.square(off).sum()) / days[:, 0].sum()
+    said = f"{share:.3f} of the outcomes inside (standard error {error:.3f}, by day)"
+    return [f"{intervals[0]['level']:.0%} intervals: {said}, mean width {width:.1f}"]
+
+
+def recipes(known: Iterable[Recipe]) -> RenderableType:
+    """Every recipe in a line."""
+    table = _table("recipes", "name", "task", "hidden", "networks", "what it is")
+    for recipe in known:
+        hidden = "-".join(str(width) for width in recipe.hidden) or "none"
+        table.add_row(
+            recipe.name, recipe.task, hidden, str(len(recipe.links)), recipe.description
+        )
+    return table
+
+
+def exercise(worked: Exercise) -> RenderableType:
+    """The lecture's exercise: every quantity with its formula, as the lecture rounds and exactly."""
+    table = _table(
+        "the lecture's exercise", "", "formula", "with numbers", "lecture", "exact", numeric=2
+    )
+    for step in worked.steps:
+        rounded = f"{step.rounded:.{step.decimals}f}"
+        table.add_row(
+            step.symbol, Text(step.meaning), Text(step.numbers), rounded, f"{step.exact:.6g}"
+        )
+    after = (
+        f"½ (y - ŷ)² = {worked.loss_before:.6f} before the step, {worked.loss_after:.6f} after it"
+    )
+    return Group(table, Text(after))
+
+
+def versions(store: Store) -> RenderableType:
+    """The versions of every model, the newest first."""
+    table = _table(f"versions in {store.folder}", "model", "version", "")
+    for name in TASKS:
+        active = store.current(name)
+        for version in reversed(store.versions(name)):
+            table.add_row(name, version, "active" if version == active else "")
+    if not table.row_count:
+        return Text(f"{store.folder} has no versions; `train all` makes the first")
+    return table
