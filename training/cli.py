@@ -216,7 +216,7 @@ def _chosen(task: str, name: str | None, changes: list[str] | None) -> Recipe:
     return overrides.override(catalogue.recipe(name or task, task), changes or [])
 
 
-def _train(  # noqa: PLR0913  # what the three commands share
+def _train(  # what the three commands share
     recipe: Recipe,
     dataset: Dataset,
     store: Store,

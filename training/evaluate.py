@@ -199,6 +199,4 @@ def interval_scores(
 
 def history_json(history: tuple[Check, ...]) -> list[dict[str, float | int | None]]:
     """The losses of a fit as JSON."""
-    return [
-        {"epoch": c.epoch, "training": c.training, "validation": c.validation} for c in history
-    ]
+    return [{"epoch": c.epoch, "training": c.training, "validation": c.validation} for c in history]

@@ -91,9 +91,7 @@ def recipes(known: Iterable[Recipe]) -> RenderableType:
     table = _table("recipes", "name", "task", "hidden", "networks", "what it is")
     for recipe in known:
         hidden = "-".join(str(width) for width in recipe.hidden) or "none"
-        table.add_row(
-            recipe.name, recipe.task, hidden, str(len(recipe.links)), recipe.description
-        )
+        table.add_row(recipe.name, recipe.task, hidden, str(len(recipe.links)), recipe.description)
     return table
 
 
