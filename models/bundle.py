@@ -33,6 +33,7 @@ import hmac
 import json
 import platform
 import re
+import stat
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -63,6 +64,7 @@ CANARY_TOLERANCE = 1e-4
 _HEAD = re.compile(
     rb'\{\n  "digest": "([0-9a-f]{64})",\n(  "signature": (?:null|"([0-9a-f]{64})"),\n)'
 )
+_CREATED = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _RESERVED = frozenset(
     {
         "digest",
@@ -115,7 +117,11 @@ def load(folder: Path, key: bytes | None = None) -> Bundle:
 
 def read(folder: Path) -> dict[str, bytes]:
     """The bytes of a bundle's files, of each at most LARGEST. Raises BundleError."""
-    if folder.is_symlink() or not folder.is_dir():
+    try:
+        is_folder = stat.S_ISDIR(folder.lstat().st_mode)
+    except OSError as error:
+        raise BundleError(f"{folder}: cannot be read: {error.strerror}") from None
+    if not is_folder:
         raise BundleError(f"{folder}: is no folder with a bundle")
     content = {}
     for name, limit in LARGEST.items():
@@ -160,6 +166,9 @@ def unpack(content: Mapping[str, bytes], key: bytes | None = None) -> Bundle:
     """The model in the bytes of a bundle's files; raises as `load` does."""
     manifest = _modernised(_opened(content[MANIFEST], key))
     task = tree.task_of(manifest.get("task"))
+    created = manifest.get("created")
+    if not isinstance(created, str) or not _CREATED.fullmatch(created):
+        raise BundleError("manifest.json: created: must be a time such as 20260131T235959Z")
     described = manifest.get("model")
     if not isinstance(described, dict):
         raise BundleError("manifest.json: model: must be an object")
@@ -311,7 +320,11 @@ def _check_canary(model: Model, canary: Json) -> None:
     n_rows = len(next(iter(columns.values())))
     if not 0 < n_rows <= CANARY_ROWS or any(a.shape != (n_rows,) for a in expected.values()):
         raise BundleError(f"manifest.json: canary: must be 1 to {CANARY_ROWS} rows with answers")
-    for name, found in _answers(model, columns).items():
+    try:
+        answers = _answers(model, columns)
+    except (ArithmeticError, LookupError, ValueError) as error:
+        raise BundleError(f"manifest.json: canary: the model fails on it ({error})") from None
+    for name, found in answers.items():
         close = np.isclose(
             found, expected[name], rtol=CANARY_TOLERANCE, atol=CANARY_TOLERANCE, equal_nan=False
         )

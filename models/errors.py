@@ -11,6 +11,8 @@ ProjectError
 └── StoreError             a store cannot be read or written
 """
 
+_LONGEST_LINE = 300
+
 
 class ProjectError(Exception):
     """Base of every error that this project raises on purpose."""
@@ -37,7 +39,14 @@ class InputError(ProjectError):
 
 
 class BundleError(ProjectError):
-    """A bundle is refused; the message names the file and the array or key at fault."""
+    """A bundle is refused; the message names the file and the array or key at fault.
+
+    What it repeats may come from whoever made the bundle, so it is cut to a line that can be read.
+    """
+
+    def __init__(self, message: str) -> None:
+        line = message if len(message) <= _LONGEST_LINE else message[:_LONGEST_LINE] + " ..."
+        super().__init__("".join(c if c.isprintable() else "?" for c in line))
 
 
 class SignatureError(BundleError):

@@ -13,6 +13,7 @@ of shape (n_rows, n_variables). An `Encoder` turns it into `Inputs`. There are t
 All columns of a kind are computed at once, so a single row costs a handful of NumPy calls.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -41,7 +42,7 @@ class Category:
     @property
     def size(self) -> int:
         """How many codes the cross has."""
-        return int(np.prod(self.sizes))
+        return math.prod(self.sizes)
 
 
 Column = Number | Category

@@ -3,6 +3,7 @@
 A value that was not given is null. See `models.task.Field` for the form of each column.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,9 @@ DTYPES = {
     "boolean": "int8",
 }
 """Of each kind of field, the dtype of its column."""
+
+
+_HOUR = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}")
 
 
 def to_json(task: Task, columns: Columns) -> dict[str, list[Any]]:
@@ -79,6 +83,9 @@ def _values(field: Field, column: NDArray[Any]) -> list[Any]:
 
 def _column(field: Field, values: list[Any]) -> NDArray[Any]:
     match field.kind:
+        case "timestamp":
+            if not all(_HOUR.fullmatch(value) for value in values):
+                raise ValueError("a timestamp must be an hour such as 2012-06-01T17")
         case "number":
             values = [float("nan") if value is None else value for value in values]
         case "category":

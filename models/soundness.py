@@ -4,7 +4,7 @@
 names that exist, numbers that are finite.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,7 @@ def check(model: Model) -> None:
     _demand(fault is None, f"weights.joblib: background: {fault}")
     n_rows = len(next(iter(model.background.values())))
     _demand(0 < n_rows <= MOST_ROWS, f"weights.joblib: background: must have 1 to {MOST_ROWS} rows")
+    _check_codes(model)
 
 
 def check_finite(arrays: Mapping[str, NDArray[Any]], may_be_nan: set[str]) -> None:
@@ -57,17 +58,23 @@ def check_finite(arrays: Mapping[str, NDArray[Any]], may_be_nan: set[str]) -> No
 
 def check_features(task: Task, encoder: Json) -> None:
     """Raise BundleError if a feature reads a variable that the task of this code does not have."""
-    if not isinstance(encoder, dict):
-        return
-    for kind in ("numbers", "categories"):
-        for feature in encoder.get(kind) or ():
-            used = feature.get("variables", [feature.get("variable")])
-            for name in used:
-                _demand(
-                    name in task.variables,
-                    f"manifest.json: model.encoder.{kind}: reads the variable {name!r}, which "
-                    f"{task.name} does not have in this version of the code; train it again",
-                )
+    for kind, name in _variables_used(encoder):
+        _demand(
+            name in task.variables,
+            f"manifest.json: model.encoder.{kind}: reads the variable {name!r:.80}, which "
+            f"{task.name} does not have in this version of the code; train it again",
+        )
+
+
+def _variables_used(encoder: Json) -> Iterator[tuple[str, str]]:
+    """(kind, name) of each variable that the features read, as far as they have the right form."""
+    for kind in ("numbers", "categories") if isinstance(encoder, dict) else ():
+        features = encoder.get(kind)
+        for feature in features if isinstance(features, list) else ():
+            if isinstance(feature, dict):
+                names = feature.get("variables", [feature.get("variable")])
+                found = names if isinstance(names, list) else ()
+                yield from ((kind, name) for name in found if isinstance(name, str))
 
 
 def _check_encoder(encoder: Encoder) -> None:
@@ -80,8 +87,23 @@ def _check_encoder(encoder: Encoder) -> None:
         "weights.joblib: encoder.low: must not be above encoder.high",
     )
     for category in encoder.categories:
-        fits = len(category.sizes) == len(category.variables) and min(category.sizes) > 0
+        fits = len(category.sizes) == len(category.variables) > 0 and min(category.sizes) > 0
         _demand(fits, "manifest.json: model.encoder.categories: must have a size a variable")
+
+
+def _check_codes(model: Model) -> None:
+    """No row of the background may pick a weight that is another column's, or none at all."""
+    with np.errstate(all="ignore"):  # a code beyond all integers is found by the comparison
+        codes = model.encode(model.background).codes
+    start = len(model.encoder.numbers)
+    for i, category in enumerate(model.encoder.categories):
+        inside = (codes[:, i] >= start) & (codes[:, i] < start + category.size)
+        _demand(
+            bool(inside.all()),
+            f"manifest.json: model.encoder.categories.{i}: a background row has none of its "
+            f"{category.size} codes",
+        )
+        start += category.size
 
 
 def _check_head(name: str, head: Head, encoder: Encoder) -> None:

@@ -27,7 +27,7 @@ from models.errors import BundleError, StoreError
 from models.model import Model
 from models.tree import Json
 
-VERSION = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+VERSION = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 """The name of a version: UTC time and the first 8 hex digits of the weights' digest."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")

@@ -7,6 +7,7 @@ default, so a field added with a default leaves older trees readable; an unknown
 """
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -99,7 +100,7 @@ class _Builder:
             items = _require(dict, tree, path)
             return {k: self.build(arguments[1], v, _join(path, k)) for k, v in items.items()}
         if kind is float:
-            return float(_require((int, float), tree, path))
+            return _number(_require((int, float), tree, path), path)
         return _require(kind, tree, path)
 
     def instance(self, cls: Any, tree: dict[str, Json], path: str) -> Any:
@@ -154,6 +155,17 @@ def _require(kind: Any, tree: Json, path: str) -> Json:
         names = {dict: "an object", list: "a list", str: "a text", int: "a whole number"}
         raise BundleError(f"manifest.json: {path}: must be {names.get(kind, 'a number')}")
     return tree
+
+
+def _number(value: float, path: str) -> float:
+    """`value` as a float; JSON's 1e999, and a whole number as large, are none."""
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise BundleError(f"manifest.json: {path}: must be a finite number")
+    return number
 
 
 def _join(path: str, name: object) -> str:

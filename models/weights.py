@@ -4,8 +4,11 @@ A joblib file is a pickle with the raw bytes of arrays in between, and a pickle 
 runs it on a machine that can do nothing but build a dict of arrays: of the pickle's instructions only
 those that `joblib.dump` writes for such a dict are there, and of Python's names only three, each
 standing for a class of this module and not for what it names. (joblib routes every look-up of a name
-through `find_class` from version 1.6 on.) An array is allocated only if the file has enough bytes left
-to fill it, so neither a small file nor a large one can ask for more memory than its own size.
+through `find_class` from version 1.6 on.) A state is given to those stand-ins alone, and never to a
+class. An array is allocated only if the file has enough bytes left to fill it, and the number of
+instructions is limited, so that neither a small file nor a large one can ask for much more memory, or
+time, than its own size deserves. What is not plain text or a plain number is not put into a message:
+the text of a tuple of tuples of tuples can be larger than any memory.
 
 `joblib.load` reads these files too, for whoever trusts them.
 """
@@ -30,6 +33,11 @@ DTYPES = ("float32", "float64", "int8", "int64")
 
 _PROTOCOL = 4
 """Fixed, so that the same arrays give the same bytes under every version of Python."""
+
+_MOST_INSTRUCTIONS = 100_000
+"""Of a pickle, whose arrays take about thirty each."""
+
+_MOST_AXES = 8
 
 
 def dump(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -75,11 +83,11 @@ class _RefusedError(Exception):
 class _Dtype:
     """Stands for numpy.dtype, which is called as dtype("f4", False, True) and given a state."""
 
-    def __init__(self, code: str, *_: object) -> None:
-        self.code, self.order = code, "<"
+    def __init__(self, code: object, *_: object) -> None:
+        self.code, self.order = _text(code), "<"
 
     def __setstate__(self, state: tuple[object, ...]) -> None:
-        self.order = str(state[1])
+        self.order = _text(state[1])
 
     def dtype(self) -> np.dtype[Any]:
         """The dtype that is meant, if it is one of DTYPES."""
@@ -108,20 +116,29 @@ class _Array(NumpyArrayWrapper):  # type: ignore[misc]  # joblib has no types
         self.order = "C"
         self.numpy_array_alignment_bytes = 16
         self.dtype = state["dtype"].dtype()
-        self.shape = tuple(state["shape"])
+        self.shape = state["shape"]
         if state["order"] != "C" or state["numpy_array_alignment_bytes"] != 16:  # noqa: PLR2004
             raise _RefusedError("holds an array in a layout that is not joblib's own")
+        if type(self.shape) is not tuple or len(self.shape) > _MOST_AXES:
+            raise _RefusedError(f"holds an array with something else than 0 to {_MOST_AXES} axes")
+        if not all(type(n) is int and n >= 0 for n in self.shape):
+            raise _RefusedError("holds an array of an impossible shape")
 
     def read(self, unpickler: NumpyUnpickler, _: bool = True) -> NDArray[Any]:  # noqa: FBT001, FBT002
         """The array, whose bytes follow in the file."""
-        if not all(type(n) is int and n >= 0 for n in self.shape):
-            raise _RefusedError(f"holds an array of the impossible shape {self.shape}")
         file: io.BytesIO = unpickler.file_handle
         left = file.getbuffer().nbytes - file.tell()
         if math.prod(self.shape) * self.dtype.itemsize > left:
             raise _RefusedError(f"holds an array of shape {self.shape}, larger than the file")
         array: NDArray[Any] = self.read_array(unpickler, ensure_native_byte_order=True)
         return array
+
+
+def _text(value: object) -> str:
+    """`value`, if it is the short text that stands at its place."""
+    if type(value) is not str:
+        raise _RefusedError("holds an array of a dtype that is not given by its name")
+    return value
 
 
 _NAMES: dict[tuple[str, str], type] = {
@@ -140,17 +157,38 @@ _INSTRUCTIONS = (
 )  # fmt: skip
 
 
+def _counted(instruction: Callable[["_Unpickler"], None]) -> Callable[["_Unpickler"], None]:
+    def run(machine: "_Unpickler") -> None:
+        machine.count()
+        instruction(machine)
+
+    return run
+
+
 class _Unpickler(NumpyUnpickler):  # type: ignore[misc]  # joblib has no types
     """The machine that `parse` runs a file on."""
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__("", file, ensure_native_byte_order=True)
+        self._left = _MOST_INSTRUCTIONS
 
     def find_class(self, module: str, name: str) -> type:
         """One of the three stand-ins."""
         if (module, name) not in _NAMES:
             raise _RefusedError(f"names {module}.{name}, and only arrays are admitted")
         return _NAMES[module, name]
+
+    def count(self) -> None:
+        """Note one instruction more."""
+        self._left -= 1
+        if self._left < 0:
+            raise _RefusedError(f"has more than {_MOST_INSTRUCTIONS} instructions")
+
+    def load_build(self) -> None:
+        """As in joblib, for our stand-ins: a class that is given a state would keep it."""
+        if not isinstance(self.stack[-2], _Array | _Dtype):
+            raise _RefusedError("gives a state to something that is no array")
+        super().load_build()
 
     def load_setitem(self) -> None:
         """As in pickle, for keys that are strings: the hash of a nested tuple can take for ever."""
@@ -167,5 +205,11 @@ class _Unpickler(NumpyUnpickler):  # type: ignore[misc]  # joblib has no types
             raise _RefusedError("has a key that is not a name")
 
     dispatch: ClassVar[dict[int, Callable[..., None]]] = {
-        code: NumpyUnpickler.dispatch[code] for code in _INSTRUCTIONS
-    } | {pickle.SETITEM[0]: load_setitem, pickle.SETITEMS[0]: load_setitems}
+        code: _counted(instruction)
+        for code, instruction in {
+            **{code: NumpyUnpickler.dispatch[code] for code in _INSTRUCTIONS},
+            pickle.BUILD[0]: load_build,
+            pickle.SETITEM[0]: load_setitem,
+            pickle.SETITEMS[0]: load_setitems,
+        }.items()
+    }

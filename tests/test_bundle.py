@@ -1,14 +1,18 @@
 """Bundles: what is saved comes back bit for bit, and anything else is refused in one clear line."""
 
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from models import bundle
-from models.errors import SignatureError
+from models import bundle, weights
+from models.bundle import MANIFEST, WEIGHTS
+from models.errors import BundleError, SignatureError
 from models.model import Model
-from tests import tiny
+from tests import mutants, tiny
 
 
 def test_a_loaded_model_gives_the_same_bits(model: Model, tmp_path: Path) -> None:
@@ -42,3 +46,143 @@ def test_a_signed_bundle_loads_with_its_key_alone(model: Model, tmp_path: Path) 
         bundle.load(tmp_path / "signed", key=b"theirs")
     with pytest.raises(SignatureError, match="not signed"):
         bundle.load(tmp_path / "unsigned", key=b"ours")
+
+
+Change = Callable[[dict[str, Any], dict[str, Any]], object]
+"""Of the manifest and the arrays of a good bundle."""
+
+
+def _set(path: str, value: Any) -> Change:
+    """Put a value into the manifest."""
+
+    def change(body: dict[str, Any], _: dict[str, Any]) -> None:
+        *parents, last = path.split(".")
+        part: Any = body
+        for key in parents:
+            part = part[int(key) if key.isdigit() else key]
+        part[last] = value
+
+    return change
+
+
+def _put(name: str, make: Callable[[Any], Any]) -> Change:
+    """Change an array."""
+    return lambda _, arrays: arrays.update({name: make(arrays[name])})
+
+
+FAULTS: dict[str, tuple[Change, str]] = {
+    "format": (_set("format", 99), "manifest.json: format: is 99, and this version reads 1 to "),
+    "task": (_set("task", "weather"), "manifest.json: task: must be one of bikes, admission"),
+    "created": (_set("created", "today"), "manifest.json: created: must be a time such as"),
+    "field": (
+        lambda body, _: body["fields"].pop(),
+        "manifest.json: fields: admission now asks for 'rank', which this model knows not",
+    ),
+    "variable": (
+        _set("model.encoder.numbers.0.variable", "luck"),
+        "manifest.json: model.encoder.numbers: reads the variable 'luck', which admission does not",
+    ),
+    "missing": (
+        lambda _, arrays: arrays.pop("head.network.skip"),
+        "weights.joblib: head.network.skip: missing",
+    ),
+    "left over": (
+        lambda _, arrays: arrays.update(extra=np.zeros(2)),
+        "weights.joblib: extra: not declared in manifest.json",
+    ),
+    "shape": (
+        _put("interval.levels", lambda levels: levels[:-1]),
+        "weights.joblib: interval.levels: is float64 of shape [4], but manifest.json declares float64 of",
+    ),
+    "dtype": (
+        _put("head.mean", lambda mean: mean.astype("float32")),
+        "weights.joblib: head.mean: is float32 of shape [3, 1, 1], but manifest.json declares float64",
+    ),
+    "NaN": (
+        _put("encoder.mean", lambda mean: mean * np.nan),
+        "weights.joblib: encoder.mean: has a value that is not finite",
+    ),
+    "scale": (
+        _put("encoder.scale", lambda scale: scale * 0),
+        "weights.joblib: encoder.scale: must be above 0",
+    ),
+    "activation": (
+        _set("model.head.network.layers.0.activation", "magic"),
+        "manifest.json: model.head.network.layers.0.activation: no activation is named 'magic'",
+    ),
+    "link": (
+        _set("model.head.links", ["logit", "logit", "magic"]),
+        "manifest.json: model.head.links: no link is named 'magic'",
+    ),
+    "codes": (
+        _set("model.encoder.categories.0.variables", ["rank"]),
+        "manifest.json: model.encoder.categories.0: a background row has none of its 4 codes",
+    ),
+    "threshold": (
+        _set("model.threshold", 1.5),
+        "manifest.json: threshold: must be between 0 and 1",
+    ),
+    "range": (
+        _set("model.ranges.gpa", [4.0, 2.0]),
+        "manifest.json: model.ranges.gpa: must be the range of a field of admission",
+    ),
+    "background": (
+        _put("background.gre", lambda gre: gre + 1000),
+        "weights.joblib: background: gre: has a value outside what the field accepts",
+    ),
+    "canary": (
+        lambda body, _: body["canary"]["answers"]["low"].__setitem__(3, 0.25),
+        "manifest.json: canary: row 3: the low is ",
+    ),
+    "no canary": (_set("canary", None), "manifest.json: canary: must be rows with their answers"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_has_its_own_words(fault: str) -> None:
+    """A bundle that is sealed, and wrong within, is refused with the file, the place and the reason."""
+    content = mutants.GOOD["admission"]
+    body, arrays = mutants.body_of(content), mutants.arrays_of(content)
+    change, words = FAULTS[fault]
+    change(body, arrays)
+    wrong = mutants.resealed(content, weights.dump(arrays), **body)
+    with pytest.raises(BundleError, match=re.escape(words)):
+        bundle.unpack(wrong)
+
+
+def test_damage_is_found_by_the_digests() -> None:
+    """One changed byte of either file is told from a file that belongs to another bundle."""
+    content = mutants.GOOD["bikes"]
+    damaged = content[MANIFEST].replace(b'"seed": 0', b'"seed": 1')
+    with pytest.raises(BundleError, match=r"manifest\.json: is damaged: its digest does not fit"):
+        bundle.unpack(content | {MANIFEST: damaged})
+    with pytest.raises(
+        BundleError, match=r"weights\.joblib: is not the file that manifest\.json was"
+    ):
+        bundle.unpack(content | {WEIGHTS: content[WEIGHTS][:-1] + b"!"})
+
+
+def test_signing_again_replaces_the_signature() -> None:
+    """Who fills a store with what comes with the code signs it with its own key."""
+    content = mutants.GOOD["admission"]
+    ours = bundle.sign(bundle.sign(content, b"theirs"), b"ours")
+    assert ours[WEIGHTS] == content[WEIGHTS]
+    assert bundle.unpack(ours, b"ours").manifest == bundle.unpack(content).manifest
+    with pytest.raises(SignatureError):
+        bundle.unpack(ours, b"theirs")
+
+
+def test_words_of_a_refusal_are_one_readable_line() -> None:
+    """What a message repeats of a bundle cannot fill a log, nor begin a line of its own in it."""
+    line = str(BundleError("manifest.json: two\nlines\x1b[31m" + "x" * 9999))
+    assert line.startswith("manifest.json: two?lines?[31m")
+    assert len(line) < 320
+
+
+def test_model_that_would_be_refused_is_not_saved(tmp_path: Path) -> None:
+    """Saving checks what loading checks, and leaves nothing behind when it fails."""
+    model = tiny.model("admission")
+    model.head.mean[0] = np.inf
+    with pytest.raises(BundleError, match=r"head\.mean: has a value that is not finite"):
+        bundle.save(model, {}, tmp_path / "it")
+    assert list(tmp_path.iterdir()) == []
