@@ -15,9 +15,9 @@ from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from models import __version__
+from service import openapi
 from service.exchange import ExchangeLayer, Observer
 from service.metrics import Metrics
-from service.openapi import document
 from service.raw import RawRoute, Shortcut
 from service.registry import Registry
 from service.routes import batch, health, models, predict, web
@@ -47,7 +47,7 @@ class Service(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""
         if not self.openapi_schema:
-            self.openapi_schema = document(super().openapi())
+            self.openapi_schema = openapi.document(super().openapi())
         return self.openapi_schema
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,6 +75,10 @@ def create_app(
         lifespan=follow_store,
         title="Backprop service",
         version=__version__,
+        description=openapi.DESCRIPTION,
+        openapi_tags=openapi.TAGS,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        generate_unique_id_function=lambda route: route.name,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,

@@ -21,12 +21,20 @@ MEDIA_TYPE = "application/problem+json"
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of problem: the end of its `type`, its status, its title, and what a caller can do."""
+    """A kind of problem, as `GET /problems/{slug}` explains it.
+
+    slug : the end of its `type`.
+    remedy : what a caller can do.
+    example : a detail that such a problem may have.
+    headers : those that an answer of this kind has besides the usual ones.
+    """
 
     slug: str
     status: int
     title: str
     remedy: str
+    example: str
+    headers: tuple[str, ...] = ()
 
     @property
     def type(self) -> str:
@@ -35,57 +43,92 @@ class Kind:
 
 
 MALFORMED = Kind(
-    "malformed-body", 400, "The body cannot be read", "Mend the body at the position that is named."
+    "malformed-body",
+    400,
+    "The body cannot be read",
+    "Mend the body at the position that is named.",
+    "The body is not JSON: expected value at line 1 column 15.",
 )
 UNAUTHORIZED = Kind(
-    "unauthorized", 401, "An API key is needed", "Send a valid key in the X-API-Key header."
+    "unauthorized",
+    401,
+    "An API key is needed",
+    "Send a valid key in the X-API-Key header.",
+    "There is no API key. Send one as X-API-Key, or as Authorization: Bearer.",
+    ("WWW-Authenticate",),
 )
-NOT_FOUND = Kind("not-found", 404, "There is nothing here", "Look up the routes in /docs.")
+NOT_FOUND = Kind(
+    "not-found",
+    404,
+    "There is nothing here",
+    "Look up the routes in /docs.",
+    "There is no model bike; did you mean bikes?",
+)
 METHOD = Kind(
     "method-not-allowed",
     405,
     "The route does not take this method",
     "Use a method that the Allow header lists.",
+    "/predict/bikes takes POST.",
+    ("Allow",),
 )
-TIMEOUT = Kind("request-timeout", 408, "The body came too slowly", "Send the body without pauses.")
+TIMEOUT = Kind(
+    "request-timeout",
+    408,
+    "The body came too slowly",
+    "Send the body without pauses.",
+    "The body of the request did not arrive within 30 seconds.",
+)
 TOO_LARGE = Kind(
-    "too-large", 413, "The request is too large", "Send less at once; the limit is in the detail."
-)
-HEADERS_TOO_LARGE = Kind(
-    "headers-too-large",
-    431,
-    "The headers are too large",
-    "Send fewer or shorter headers, or a shorter URL.",
+    "too-large",
+    413,
+    "The request is too large",
+    "Send less at once; the limit is in the detail.",
+    "A batch may have at most 10000 rows, and this one has 12000.",
 )
 MEDIA = Kind(
     "unsupported-media-type",
     415,
     "The body is of a type that the route does not take",
     "Send one of the types that the detail lists, and say so in Content-Type.",
+    "The body must be application/json, and Content-Type says text/plain.",
+    ("Accept-Post",),
 )
 INVALID = Kind(
     "invalid-input",
     422,
     "The input cannot be taken",
     "Mend what each entry of errors says.",
+    "humidity must be between 0 and 100 %",
+)
+HEADERS_TOO_LARGE = Kind(
+    "headers-too-large",
+    431,
+    "The headers are too large",
+    "Send fewer or shorter headers, or a shorter URL.",
+    "The headers are larger than 65536 bytes.",
 )
 INTERNAL = Kind(
     "internal",
     500,
     "The service made a mistake",
     "Try again; if it stays, report the X-Request-ID of the answer.",
+    "The service failed on this request; the cause is in its log.",
 )
 UNAVAILABLE = Kind(
     "unavailable",
     503,
     "The service cannot answer now",
     "Try again after the time that Retry-After names.",
+    "All 32 places for single rows are taken; try again after the time in Retry-After.",
+    ("Retry-After",),
 )
 DEADLINE = Kind(
     "deadline-passed",
     504,
     "The request's time is over",
     "Allow more time, or send smaller batches.",
+    "The time that the request allows was over before the work was done.",
 )
 
 KINDS = (
@@ -102,6 +145,7 @@ KINDS = (
     UNAVAILABLE,
     DEADLINE,
 )
+"""Every kind, by rising status."""
 
 _BY_STATUS = {kind.status: kind for kind in KINDS}
 
@@ -141,8 +185,8 @@ class Problem(ProjectError):  # noqa: N818 - RFC 9457's word
         self.faults = tuple(faults)
         self.headers = tuple(headers)
 
-    def body(self, instance: str) -> bytes:
-        """The problem document."""
+    def document(self, instance: str) -> dict[str, object]:
+        """The problem document; `instance` is the path that was asked for."""
         document: dict[str, object] = {
             "type": self.kind.type,
             "title": self.kind.title,
@@ -152,7 +196,11 @@ class Problem(ProjectError):  # noqa: N818 - RFC 9457's word
         }
         if self.faults:
             document["errors"] = [fault.as_json() for fault in self.faults]
-        return orjson.dumps(document)
+        return document
+
+    def body(self, instance: str) -> bytes:
+        """The problem document as bytes."""
+        return orjson.dumps(self.document(instance))
 
 
 def invalid(faults: Iterable[Fault]) -> Problem:

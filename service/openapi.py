@@ -1,31 +1,90 @@
 """The OpenAPI document: what FastAPI makes of the routes, completed.
 
-Every answer gets its headers, and FastAPI's own form of a validation error, which this service does
-not use, is taken out.
+Every answer gets its headers, every route the problems that any route can have, and problems are
+written once, under `components`. FastAPI's own form of a validation error, which this service does
+not use, is taken out. Keys are declared as optional: whether they are asked for is a setting.
 """
 
 from typing import Any
 
-from service.routes.documented import HEADERS
+from service.errors import (
+    HEADERS_TOO_LARGE,
+    INTERNAL,
+    KINDS,
+    MEDIA_TYPE,
+    TIMEOUT,
+    UNAUTHORIZED,
+    Kind,
+)
+from service.keys import is_open
+from service.routes.documented import headers, problem
 from service.schemas import ProblemDocument
 
+DESCRIPTION = """\
+Forecasts of bike rentals and of admissions, by two neural networks.
+
+Every failure is a problem document (RFC 9457) that says what is wrong and what would be right.
+Every answer carries `X-Request-ID`: yours, if you send one of at most 128 letters, digits and
+`. _ : -`. `X-Request-Timeout` on a prediction gives it so many seconds.
+"""
+TAGS = [
+    {"name": "predict", "description": "Answers of the models"},
+    {"name": "models", "description": "What is served: model cards and versions"},
+    {"name": "health", "description": "For those who run the service"},
+]
+KEYS = {
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "bearer": {"type": "http", "scheme": "bearer"},
+}
+
 _UNUSED = ("HTTPValidationError", "ValidationError")
+_FIRST_ERROR = 400
+_OF_A_MODEL = ("/predict/", "/models/")
 
 
 def document(made: dict[str, Any]) -> dict[str, Any]:
     """Complete `made`, in place, and return it."""
-    schemas = made.setdefault("components", {}).setdefault("schemas", {})
+    components = made.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
     for name in _UNUSED:
         schemas.pop(name, None)
     template = "#/components/schemas/{model}"
-    problem = ProblemDocument.model_json_schema(ref_template=template)
-    schemas |= {**problem.pop("$defs", {}), ProblemDocument.__name__: problem}
+    schema = ProblemDocument.model_json_schema(ref_template=template)
+    schemas |= {**schema.pop("$defs", {}), ProblemDocument.__name__: schema}
+    components["responses"] = {kind.slug: problem(kind) for kind in KINDS}
+    components["securitySchemes"] = KEYS
     for path, methods in made["paths"].items():
-        for operation in methods.values():
-            for response in operation["responses"].values():
-                response["headers"] = {
-                    name: header
-                    for name, header in HEADERS.items()
-                    if name == "X-Request-ID" or path.startswith("/predict/")
-                }
+        for method, operation in methods.items():
+            _complete(operation, path, method)
     return made
+
+
+def _complete(operation: dict[str, Any], path: str, method: str) -> None:
+    common = [HEADERS_TOO_LARGE, INTERNAL]
+    if method == "post":
+        common.append(TIMEOUT)
+    if not is_open(path):
+        common.append(UNAUTHORIZED)
+        operation["security"] = [{}, *({name: []} for name in KEYS)]
+    responses = operation["responses"]
+    for kind in KINDS:
+        status = str(kind.status)
+        if kind in common or _is_problem(responses.get(status, {})):
+            responses[status] = _reference(kind)
+        else:
+            responses.pop(status, None)
+    about_model = path.startswith(_OF_A_MODEL)
+    for status, response in responses.items():
+        if int(status) < _FIRST_ERROR:
+            names = ("X-Request-ID", "X-Model-Version") if about_model else ("X-Request-ID",)
+            response["headers"] = response.get("headers", {}) | headers(*names)
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def _is_problem(response: dict[str, Any]) -> bool:
+    """Whether a route says that it can fail so; FastAPI's own 422 is none of ours."""
+    return MEDIA_TYPE in response.get("content", {})
+
+
+def _reference(kind: Kind) -> dict[str, Any]:
+    return {"$ref": f"#/components/responses/{kind.slug}"}

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from models.interval import HIGHEST_LEVEL, LOWEST_LEVEL
 from service import timestamps
 
 
@@ -29,7 +30,7 @@ Timestamp = Annotated[
     BeforeValidator(_parse_timestamp),
     WithJsonSchema({"type": "string", "pattern": timestamps.PATTERN}),
 ]
-WholeNumber = Annotated[float, Field(multiple_of=1), WithJsonSchema({"type": "integer"})]
+WholeNumber = Annotated[float, Field(multiple_of=1)]
 """A whole number: JSON makes no difference between 660 and 660.0, so neither is refused."""
 
 _CONFIG = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
@@ -77,7 +78,7 @@ class BikesRequest(BaseModel):
         json_schema_extra={"unit": "km/h"},
     )
     weather: Literal["clear", "mist", "light_precipitation", "heavy_precipitation"] = Field(
-        description="Weather situation", examples=["clear"]
+        description="Weather situation, from the best to the worst", examples=["clear"]
     )
     holiday: bool | None = Field(
         default=None,
@@ -97,7 +98,7 @@ class AdmissionRequest(BaseModel):
         le=800,
         description="Score of the Graduate Record Examination, on the scale used before 2011",
         examples=[660],
-        json_schema_extra={"unit": "points"},
+        json_schema_extra={"type": "integer", "unit": "points"},
     )
     gpa: float = Field(
         ge=0,
@@ -111,6 +112,7 @@ class AdmissionRequest(BaseModel):
         le=4,
         description="Rank of the undergraduate school: 1 is the most, 4 the least prestigious",
         examples=[1],
+        json_schema_extra={"type": "integer"},
     )
 
 
@@ -125,16 +127,24 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 class Interval(BaseModel):
     """Where the outcome, or for a probability its true value, lies with probability `level`."""
 
-    level: float = Field(examples=[0.9])
-    low: Finite = Field(examples=[247.0])
-    high: Finite = Field(examples=[391.8])
+    level: float = Field(
+        ge=LOWEST_LEVEL,
+        le=HIGHEST_LEVEL,
+        description="The share of outcomes that such intervals contain",
+        examples=[0.9],
+    )
+    low: Finite = Field(description="The lower end, in the unit of the answer", examples=[247.0])
+    high: Finite = Field(description="The upper end, in the unit of the answer", examples=[391.8])
 
 
 class ModelName(BaseModel):
     """Which model answered, in which version."""
 
-    name: str = Field(examples=["bikes"])
-    version: str = Field(examples=["20261124T013000Z-1a2b3c4d"])
+    name: str = Field(description="The model's name", examples=["bikes"])
+    version: str = Field(
+        description="When it was trained (UTC), and the beginning of its weights' digest",
+        examples=["20261124T013000Z-1a2b3c4d"],
+    )
 
 
 class Explanation(BaseModel):
@@ -165,7 +175,7 @@ Warnings = Annotated[
 
 
 class _Row(BaseModel):
-    interval: Interval
+    interval: Interval = Field(description="How far the answer may be off")
     warnings: Warnings
     explanation: Explanation | None = Field(default=None, description="With ?explain=true")
 
@@ -173,73 +183,108 @@ class _Row(BaseModel):
 class BikesRow(_Row):
     """The forecast of one hour."""
 
-    rentals: Finite = Field(ge=0, description="Rentals per hour", examples=[312.4])
+    rentals: Finite = Field(
+        ge=0,
+        description="Rentals in the hour",
+        examples=[312.4],
+        json_schema_extra={"unit": "rentals per hour"},
+    )
 
 
 class AdmissionRow(_Row):
     """The assessment of one application."""
 
     probability: Finite = Field(ge=0, le=1, description="Probability of admission", examples=[0.58])
-    admitted: bool = Field(description="Whether the probability reaches the threshold")
-    threshold: Finite = Field(ge=0, le=1, examples=[0.5])
+    admitted: bool = Field(
+        description="Whether the probability reaches the threshold", examples=[True]
+    )
+    threshold: Finite = Field(
+        ge=0, le=1, description="The probability from which on the answer is yes", examples=[0.5]
+    )
 
 
 class BikesAnswer(BikesRow):
     """The forecast of one hour, and which model made it."""
 
-    model: ModelName
+    model: ModelName = Field(description="What answered")
 
 
 class AdmissionAnswer(AdmissionRow):
     """The assessment of one application, and which model made it."""
 
-    model: ModelName
+    model: ModelName = Field(description="What answered")
 
 
 class FaultEntry(BaseModel):
     """One thing that is wrong."""
 
-    detail: str = Field(description="What to mend, in words")
-    pointer: str | None = Field(default=None, description="Where in the body: a JSON pointer")
-    parameter: str | None = Field(default=None, description="Which query parameter")
+    detail: str = Field(
+        description="What is wrong and what would be right, in words",
+        examples=["humidity must be between 0 and 100 %"],
+    )
+    pointer: str | None = Field(
+        default=None,
+        description="Where in the body: a JSON pointer (RFC 6901)",
+        examples=["/humidity"],
+    )
+    parameter: str | None = Field(
+        default=None, description="Which query parameter", examples=["level"]
+    )
 
 
 class ProblemDocument(BaseModel):
     """A failure, as RFC 9457 describes it."""
 
-    type: str = Field(examples=["/problems/invalid-input"])
-    title: str
-    status: int
-    detail: str
-    instance: str
-    errors: list[FaultEntry] | None = None
+    type: str = Field(
+        description="The kind of problem: a URI reference at which it is explained",
+        examples=["/problems/invalid-input"],
+    )
+    title: str = Field(
+        description="The kind of problem, in words", examples=["The input cannot be taken"]
+    )
+    status: int = Field(ge=400, le=599, description="The HTTP status", examples=[422])
+    detail: str = Field(
+        description="What is wrong with this request",
+        examples=["humidity must be between 0 and 100 %"],
+    )
+    instance: str = Field(description="The path that was asked for", examples=["/predict/bikes"])
+    errors: list[FaultEntry] | None = Field(
+        default=None, description="Every fault of the input, when the status is 422"
+    )
 
 
 class RowError(BaseModel):
     """Why one row of a batch has no answer."""
 
-    detail: str
-    errors: list[FaultEntry]
+    detail: str = Field(
+        description="The first fault, and how many others there are",
+        examples=["humidity must be between 0 and 100 %"],
+    )
+    errors: list[FaultEntry] = Field(description="Every fault of the row")
 
 
 class FailedRow(BaseModel):
     """In the place of a row that cannot be answered."""
 
-    error: RowError
+    error: RowError = Field(description="What is wrong with the row")
 
 
 class BikesBatchAnswer(BaseModel):
     """The forecasts, in the order of the rows."""
 
-    predictions: list[BikesRow | FailedRow]
-    model: ModelName
+    predictions: list[BikesRow | FailedRow] = Field(
+        description="One entry a row: its forecast, or why it has none"
+    )
+    model: ModelName = Field(description="What answered")
 
 
 class AdmissionBatchAnswer(BaseModel):
     """The assessments, in the order of the rows."""
 
-    predictions: list[AdmissionRow | FailedRow]
-    model: ModelName
+    predictions: list[AdmissionRow | FailedRow] = Field(
+        description="One entry a row: its assessment, or why it has none"
+    )
+    model: ModelName = Field(description="What answered")
 
 
 ANSWERS: dict[str, type[BaseModel]] = {"bikes": BikesAnswer, "admission": AdmissionAnswer}

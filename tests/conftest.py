@@ -1,10 +1,15 @@
 """Fixtures for every test."""
 
 import pytest
+from hypothesis import settings
 
 from models.model import Model
 from models.tasks import TASKS
 from tests import tiny
+
+# No deadline: a busy machine is no fault. `make test ARGS="--hypothesis-profile thorough"` looks longer.
+settings.register_profile("default", max_examples=30, deadline=None)
+settings.register_profile("thorough", max_examples=2_000, deadline=None)
 
 
 @pytest.fixture(params=TASKS)

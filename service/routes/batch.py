@@ -125,12 +125,13 @@ def route(name: str, title: str, registry: Registry, settings: Settings) -> RawR
         app=PredictBatch(name, registry, settings),
         methods=["POST"],
         name=f"predict_{name}_batch",
+        operation_id=f"predict_{name}_batch",
         summary=f"{title}, many rows",
         tags=["predict"],
         response_model=BATCH_ANSWERS[name],
         responses={
             200: {"content": {"text/csv": {"schema": csv_answer(name)}}},
-            **documented.problems(400, 413, 415, 422, 500, 503),
+            **documented.problems(*documented.ROW_PROBLEMS),
         },
         openapi_extra={"requestBody": request_body(name, settings.batch_rows)},
     )

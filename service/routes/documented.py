@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from service.errors import KINDS, MEDIA_TYPE
+from service.errors import INVALID, KINDS, MEDIA_TYPE, Fault, Kind, Problem
 from service.schemas import ProblemDocument
 
 LEVEL = "The level of the interval: the share of outcomes that it is to contain"
@@ -12,26 +12,40 @@ EXPLAIN = (
 )
 STRICT = "Whether one bad row refuses the whole batch"
 
-HEADERS = {
-    "X-Request-ID": {
-        "description": "The name of the request: the caller's, if it sent a sane one",
-        "schema": {"type": "string"},
-    },
-    "X-Model-Version": {
-        "description": "Name and version of the model that answers",
-        "schema": {"type": "string"},
-    },
+ROW_PROBLEMS = (400, 413, 415, 422, 503, 504)
+"""The statuses of problems with the body of a prediction, beside those of every route."""
+
+_HEADERS = {
+    "Accept-Post": "The types of body that the route takes",
+    "ETag": "The digest of the content, for If-None-Match",
+    "Allow": "The methods that the route takes",
+    "Retry-After": "Seconds after which to try again",
+    "WWW-Authenticate": "How to send a key",
+    "X-Model-Version": "Name and version of the model that answers",
+    "X-Request-ID": "The name of the request: the caller's, if it sent a sane one",
 }
+
+
+def headers(*names: str) -> dict[str, Any]:
+    """The `headers` of a response."""
+    return {name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in names}
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that can fail with these statuses."""
-    schema = {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}
+    return {kind.status: problem(kind) for kind in KINDS if kind.status in statuses}
+
+
+def problem(kind: Kind) -> dict[str, Any]:
+    """The response of one kind of problem, with an example."""
+    faults = [Fault(kind.example, "/humidity")] if kind is INVALID else []
     return {
-        kind.status: {
-            "description": f"{kind.title}. {kind.remedy}",
-            "content": {MEDIA_TYPE: {"schema": schema}},
-        }
-        for kind in KINDS
-        if kind.status in statuses
+        "description": f"{kind.title}. {kind.remedy}",
+        "headers": headers("X-Request-ID", *kind.headers),
+        "content": {
+            MEDIA_TYPE: {
+                "schema": {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"},
+                "example": Problem(kind, kind.example, faults).document("/predict/bikes"),
+            }
+        },
     }

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from service.errors import UNAVAILABLE, Problem
 from service.registry import Registry
@@ -13,14 +13,17 @@ from service.routes import documented
 class Live(BaseModel):
     """The process answers."""
 
-    status: Literal["live"] = "live"
+    status: Literal["live"] = Field(default="live", description="Always `live`")
 
 
 class Ready(BaseModel):
     """Every model can answer."""
 
-    status: Literal["ready"] = "ready"
-    models: dict[str, str]
+    status: Literal["ready"] = Field(default="ready", description="Always `ready`")
+    models: dict[str, str] = Field(
+        description="The version of each model that answers",
+        examples=[{"bikes": "20261124T013000Z-1a2b3c4d"}],
+    )
 
 
 def router(registry: Registry) -> APIRouter:
@@ -28,7 +31,7 @@ def router(registry: Registry) -> APIRouter:
     routes = APIRouter(prefix="/health", tags=["health"])
 
     @routes.get("/live", summary="Whether the process answers")
-    async def live() -> Live:
+    async def health_live() -> Live:
         return Live()
 
     @routes.get(
@@ -36,7 +39,7 @@ def router(registry: Registry) -> APIRouter:
         summary="Whether every model can answer",
         responses=documented.problems(503),
     )
-    async def ready() -> Ready:
+    async def health_ready() -> Ready:
         if not registry.ready:
             raise Problem(
                 UNAVAILABLE, "The models are not loaded.", headers=[(b"retry-after", b"1")]

@@ -16,7 +16,7 @@ def router(metrics: Metrics) -> APIRouter:
         response_class=Response,
         responses={200: {"content": {"text/plain": {}}}},
     )
-    async def read() -> Response:
+    async def read_metrics() -> Response:
         return Response(metrics.render(), media_type=CONTENT_TYPE)
 
     return routes

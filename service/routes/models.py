@@ -1,14 +1,14 @@
 """GET /models, /models/{name} and /models/{name}/versions: the model cards."""
 
 import hashlib
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict
+from fastapi import APIRouter, Header, Path, Request
 from starlette.responses import Response
 
 from service.card import card
+from service.card_schema import Card, Models, Versions
 from service.errors import NOT_FOUND, Problem
 from service.exchange import Exchange
 from service.registry import Registry
@@ -16,65 +16,39 @@ from service.routes import documented
 from service.served import Served
 from service.words import instead_of
 
-
-class Listed(BaseModel):
-    """A model, in short."""
-
-    name: str
-    version: str
-    title: str
-    predict: str
-    card: str
-
-
-class Models(BaseModel):
-    """What is served."""
-
-    models: list[Listed]
-
-
-class Card(BaseModel):
-    """A model card: see docs for its members."""
-
-    model_config = ConfigDict(extra="allow")
-
-    name: str
-    version: str
-    title: str
-    answer: dict[str, Any]
-    fields: list[dict[str, Any]]
-    limits_of_use: list[str]
-
-
-class Versions(BaseModel):
-    """The versions of a model in the store, the newest first, and the one that answers."""
-
-    name: str
-    current: str
-    versions: list[str]
+Name = Annotated[str, Path(description="The model's name", examples=["bikes"])]
+Known = Annotated[
+    str | None,
+    Header(alias="If-None-Match", description="The ETag of what the client has already"),
+]
 
 
 def router(registry: Registry) -> APIRouter:
     """The routes of this module."""
     routes = APIRouter(prefix="/models", tags=["models"])
-    unknown = documented.problems(404)
+    cached: dict[int | str, dict[str, Any]] = {
+        200: {"headers": documented.headers("ETag")},
+        304: {"description": "The client has it already", "headers": documented.headers("ETag")},
+    }
+    one = cached | documented.problems(404)
 
-    @routes.get("", summary="The models that are served", response_model=Models)
-    async def listing(request: Request) -> Response:
-        return _cached(request, {"models": [_listed(registry[name]) for name in registry.names()]})
+    @routes.get("", summary="The models that are served", response_model=Models, responses=cached)
+    async def list_models(known: Known = None) -> Response:
+        content = {"models": [_listed(registry[name]) for name in registry.names()]}
+        return _cached(known, content)
 
-    @routes.get("/{name}", summary="A model's card", response_model=Card, responses=unknown)
-    async def one(name: str, request: Request) -> Response:
-        return _cached(request, card(_find(registry, name, request)))
+    @routes.get("/{name}", summary="A model's card", response_model=Card, responses=one)
+    async def model_card(name: Name, request: Request, known: Known = None) -> Response:
+        return _cached(known, card(_find(registry, name, request)))
 
     @routes.get(
-        "/{name}/versions", summary="A model's versions", response_model=Versions, responses=unknown
+        "/{name}/versions", summary="A model's versions", response_model=Versions, responses=one
     )
-    async def versions(name: str, request: Request) -> Response:
+    async def model_versions(name: Name, request: Request, known: Known = None) -> Response:
         served = _find(registry, name, request)
         newest_first = registry.versions(name)[::-1]
         content = {"name": name, "current": served.version, "versions": newest_first}
-        return _cached(request, content)
+        return _cached(known, content)
 
     return routes
 
@@ -100,11 +74,11 @@ def _listed(served: Served) -> dict[str, str]:
     }
 
 
-def _cached(request: Request, content: Any) -> Response:
+def _cached(known: str | None, content: Any) -> Response:
     """JSON with an ETag: a client that has it already gets 304 and no body."""
     body = orjson.dumps(content)
     tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
     headers = {"etag": tag, "cache-control": "no-cache"}
-    if tag in request.headers.get("if-none-match", ""):
+    if known is not None and (tag in known or known.strip() == "*"):
         return Response(status_code=304, headers=headers)
     return Response(body, media_type="application/json", headers=headers)

@@ -104,8 +104,9 @@ def route(name: str, title: str, registry: Registry) -> RawRoute:
         app=Predict(name, registry),
         methods=["POST"],
         name=f"predict_{name}",
+        operation_id=f"predict_{name}",
         summary=title,
         tags=["predict"],
         response_model=ANSWERS[name],
-        responses=documented.problems(400, 413, 415, 422, 500, 503),
+        responses=documented.problems(*documented.ROW_PROBLEMS),
     )

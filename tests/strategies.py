@@ -1,0 +1,105 @@
+"""Hypothesis strategies for what the service is sent: good rows, bad values, bodies."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+
+from models.tasks import TASKS
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+    from models.task import Field, Task
+
+OFFSETS = ("", "", "Z", "-04:00", "+0530", "+14", "-00:00")
+
+
+def timestamps(low: int = 1970, high: int = 2100) -> SearchStrategy[str]:
+    """Texts that name an hour, in every form that is taken."""
+    moments = st.datetimes(datetime(low, 1, 2), datetime(high, 12, 30, 23, 59, 59))  # noqa: DTZ001
+    forms = st.sampled_from(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H", "%Y-%m-%dT%H"])
+    return st.builds(
+        lambda moment, form, offset: moment.strftime(form) + offset,
+        moments,
+        forms,
+        st.sampled_from(OFFSETS),
+    )
+
+
+def values(field: Field) -> SearchStrategy[Any]:
+    """Values that a field takes, in JSON."""
+    by_kind: dict[str, SearchStrategy[Any]] = {
+        "timestamp": timestamps(),
+        "number": st.floats(field.low, field.high) | st.integers(*_whole(field)),
+        "integer": st.integers(*_whole(field)) | st.integers(*_whole(field)).map(float),
+        "category": st.sampled_from(field.choices or ("",)),
+        "boolean": st.booleans(),
+    }
+    return by_kind[field.kind] if field.required else st.none() | by_kind[field.kind]
+
+
+def _whole(field: Field) -> tuple[int, int]:
+    return (int(field.low), int(field.high)) if field.low is not None and field.high else (0, 1)
+
+
+def rows(task: Task) -> SearchStrategy[dict[str, Any]]:
+    """Rows that a task takes."""
+    required = {field.name: values(field) for field in task.fields if field.required}
+    optional = {field.name: values(field) for field in task.fields if not field.required}
+    return st.fixed_dictionaries(required, optional=optional)
+
+
+def json_values() -> SearchStrategy[Any]:
+    """Any JSON, and what only some parsers take for it."""
+    scalars = (
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats()
+        | st.text(max_size=20)
+        | timestamps()
+        | st.sampled_from(["clear", "1", "1e3", "NaN", "2012-02-30T10:00", "2012-06-01", 10**400])
+    )
+    return st.recursive(
+        scalars,
+        lambda inner: (
+            st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+        ),
+        max_leaves=8,
+    )
+
+
+def strange_rows(task: Task) -> SearchStrategy[Any]:
+    """Rows with anything in place of some values, missing and unknown fields, or no rows at all."""
+    names = st.sampled_from([*task.field_names, "temprature", "gré", "~/", ""])
+    changes = st.dictionaries(names, json_values(), min_size=1, max_size=3)
+    dropped = st.sets(st.sampled_from(task.field_names), max_size=2)
+    changed = st.builds(
+        lambda row, change, drop: {k: v for k, v in (row | change).items() if k not in drop},
+        rows(task),
+        changes,
+        dropped,
+    )
+    return changed | json_values()
+
+
+def batches(task: Task) -> SearchStrategy[Any]:
+    """Bodies of a batch: good and strange rows, by rows and by columns, or anything."""
+    some = st.lists(rows(task) | strange_rows(task), max_size=6)
+    columns = st.dictionaries(
+        st.sampled_from([*task.field_names, "other"]),
+        st.lists(json_values(), max_size=4) | json_values(),
+        max_size=len(task.fields),
+    )
+    return (
+        st.fixed_dictionaries({"instances": some})
+        | st.fixed_dictionaries({"inputs": columns})
+        | st.fixed_dictionaries({"instances": json_values()})
+        | json_values()
+    )
+
+
+TASK_NAMES = st.sampled_from(sorted(TASKS))

@@ -1,0 +1,148 @@
+"""POST /predict/{name}/batch, by rows and by columns."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.bikes import BIKES
+from models.rows import to_json
+from models.tasks import TASKS
+from service.schemas import BATCH_ANSWERS
+from tests import tiny
+from tests.serving import VERSION, connect, example, tiny_app, tiny_served
+
+pytestmark = pytest.mark.anyio
+APP = tiny_app()
+
+
+async def post(name: str, body: Any, query: str = "") -> Any:
+    """The answer to a batch."""
+    async with connect(APP) as client:
+        return await client.post(f"/predict/{name}/batch{query}", json=body)
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("form", ["instances", "inputs"])
+async def test_answers_are_the_models_in_order(name: str, form: str) -> None:
+    """A batch of several slices has exactly what Model.predict gives for all rows, in their order."""
+    columns = tiny.rows(name, 1201, np.random.default_rng(7))
+    values = to_json(TASKS[name], columns)
+    by_rows = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+    answer = await post(name, {form: by_rows if form == "instances" else values}, "?level=0.8")
+    assert answer.status_code == 200
+    assert answer.headers["X-Model-Version"] == f"{name}/{VERSION}"
+    body = answer.json()
+    BATCH_ANSWERS[name].model_validate_json(answer.content, strict=True, extra="forbid")
+    assert body["model"] == {"name": name, "version": VERSION}
+    wanted = tiny_served(name).model.predict(columns, 0.8)
+    found = body["predictions"]
+    target = TASKS[name].target
+    assert np.allclose([row[target] for row in found], wanted.value, rtol=1e-5, atol=0)
+    assert np.allclose([row["interval"]["low"] for row in found], wanted.low, rtol=1e-4, atol=1e-6)
+    assert {row["interval"]["level"] for row in found} == {0.8}
+
+
+async def test_one_slice_is_the_models_answer_to_the_bit() -> None:
+    """A batch of one slice has the very float64 of Model.predict."""
+    columns = tiny.rows("bikes", 100, np.random.default_rng(8))
+    body = (await post("bikes", {"inputs": to_json(BIKES, columns)})).json()
+    wanted = tiny_served("bikes").model.predict(columns)
+    assert [row["rentals"] for row in body["predictions"]] == wanted.value.tolist()
+    assert [row["interval"]["high"] for row in body["predictions"]] == wanted.high.tolist()
+
+
+async def test_bad_row_does_not_fail_its_neighbours() -> None:
+    """A bad row comes back in its place with its pointers; the others are answered."""
+    rows = [
+        example(BIKES),
+        example(BIKES, humidity=101, temprature=1),
+        "no row",
+        example(BIKES, timestamp="2026-07-01T12:00:00"),
+    ]
+    found = (await post("bikes", {"instances": rows})).json()["predictions"]
+    assert "rentals" in found[0]
+    assert {fault["pointer"] for fault in found[1]["error"]["errors"]} == {
+        "/instances/1/humidity",
+        "/instances/1/temprature",
+    }
+    assert found[2]["error"]["errors"][0]["pointer"] == "/instances/2"
+    assert "rentals" in found[3]
+    assert found[3]["warnings"][0].startswith("timestamp is later")
+
+
+async def test_bad_cell_of_a_column_points_at_itself() -> None:
+    """In a batch by columns the pointer of a fault is /inputs/<field>/<row>."""
+    inputs = {field: [value, value] for field, value in example(BIKES).items()}
+    inputs["weather"][1] = "claer"
+    found = (await post("bikes", {"inputs": inputs})).json()["predictions"]
+    assert "rentals" in found[0]
+    (fault,) = found[1]["error"]["errors"]
+    assert fault["pointer"] == "/inputs/weather/1"
+    assert fault["detail"].endswith("did you mean clear?")
+
+
+async def test_strict_refuses_the_whole_batch() -> None:
+    """With ?strict=true one bad row refuses the batch, and every fault is listed."""
+    rows = [example(BIKES), example(BIKES, humidity=101), example(BIKES, wind_speed=-1)]
+    answer = await post("bikes", {"instances": rows}, "?strict=true")
+    assert answer.status_code == 422
+    pointers = [fault["pointer"] for fault in answer.json()["errors"]]
+    assert pointers == ["/instances/1/humidity", "/instances/2/wind_speed"]
+
+
+@pytest.mark.parametrize("form", ["instances", "inputs"])
+async def test_too_many_rows_are_refused_with_the_limit(form: str) -> None:
+    """More rows than the setting allows: 413 that says the limit and what came."""
+    row = example(BIKES)
+    body = {
+        "instances": {"instances": [row] * 4},
+        "inputs": {"inputs": {field: [value] * 4 for field, value in row.items()}},
+    }[form]
+    async with connect(tiny_app(batch_rows=3)) as client:
+        answer = await client.post("/predict/bikes/batch", json=body)
+    assert answer.status_code == 413
+    assert answer.json()["detail"] == "A batch may have at most 3 rows, and this one has 4."
+
+
+@pytest.mark.parametrize("name", TASKS)
+async def test_empty_batch_has_no_predictions(name: str) -> None:
+    """A batch of no rows is a batch."""
+    empty: dict[str, list[Any]] = {field: [] for field in TASKS[name].field_names}
+    bodies: list[Any] = [{"instances": []}, {"inputs": empty}]
+    for body in bodies:
+        answer = await post(name, body)
+        assert (answer.status_code, answer.json()["predictions"]) == (200, [])
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({}, 400, "must be"),
+        ({"instances": [], "inputs": {}}, 400, "must be"),
+        ([], 400, "must be"),
+        ({"instance": []}, 422, "did you mean instances?"),
+        ({"instances": {}}, 422, "instances must be a list, and is an object"),
+        ({"inputs": []}, 422, "inputs must be an object of lists, and is a list"),
+        ({"inputs": {"gre": [1]}}, 422, "gpa is missing (and 1 more)"),
+        ({"inputs": {"gre": 1, "gpa": [], "rank": []}}, 422, "gre must be a list"),
+        ({"inputs": {"gre": [1, 2], "gpa": [], "rank": []}}, 422, "gre 2, gpa 0, rank 0 values"),
+    ],
+    ids=["none", "two", "list", "name", "no-list", "no-object", "missing", "scalar", "lengths"],
+)
+async def test_body_that_is_no_batch_is_explained(body: Any, status: int, words: str) -> None:
+    """A body of another form is refused in words that say the form."""
+    answer = await post("admission", body)
+    assert answer.status_code == status
+    assert words in answer.json()["detail"]
+
+
+async def test_nan_is_the_fault_of_its_row() -> None:
+    """NaN, which JSON does not have but clients send, fails its row and no other."""
+    text = json.dumps({"instances": [example(BIKES), example(BIKES, humidity=float("nan"))]})
+    async with connect(APP) as client:
+        answer = await client.post("/predict/bikes/batch", content=text)
+    good, bad = answer.json()["predictions"]
+    assert "rentals" in good
+    assert bad["error"]["detail"] == "humidity must be a finite number, not NaN or Infinity"

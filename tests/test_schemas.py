@@ -1,0 +1,121 @@
+"""The request classes are the tasks' declarations, and the OpenAPI document explains everything."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from models.task import Field
+from models.tasks import TASKS
+from service.routes.documented import problems
+from service.schemas import REQUESTS
+from tests.serving import example, tiny_app
+
+DOCUMENT = tiny_app().openapi()
+FIELDS = [(name, field) for name, task in TASKS.items() for field in task.fields]
+JSON_TYPES = {
+    "timestamp": "string",
+    "number": "number",
+    "integer": "integer",
+    "category": "string",
+    "boolean": "boolean",
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_request_class_has_the_fields_of_the_task(name: str) -> None:
+    """A request has the fields of its task, in order, and the same of them are required."""
+    schema = REQUESTS[name].model_json_schema()
+    task = TASKS[name]
+    assert tuple(schema["properties"]) == task.field_names
+    assert schema["required"] == [field.name for field in task.fields if field.required]
+    assert schema["additionalProperties"] is False
+    REQUESTS[name].model_validate(example(task))
+
+
+@pytest.mark.parametrize(("name", "field"), FIELDS, ids=[f"{n}-{f.name}" for n, f in FIELDS])
+def test_field_of_a_request_is_the_declared_one(name: str, field: Field) -> None:
+    """Type, range, choices, unit, example and description of a field are those of the task."""
+    schema = REQUESTS[name].model_json_schema()["properties"][field.name]
+    (value,) = [s for s in schema.get("anyOf", [schema]) if s.get("type") != "null"]
+    assert value["type"] == JSON_TYPES[field.kind]
+    if field.kind != "timestamp":
+        assert value.get("minimum") == field.low
+        assert value.get("maximum") == field.high
+    else:
+        assert f"{field.low:g} to {field.high:g}" in schema["description"]
+    assert tuple(value.get("enum", ())) == field.choices
+    assert schema.get("unit") == field.unit
+    assert schema["examples"] == [field.example]
+    assert schema["description"].startswith(field.description.partition(";")[0])
+    assert ("anyOf" in schema) is (not field.required)
+
+
+def _properties() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each property of each schema of the document, with its place."""
+    for name, schema in DOCUMENT["components"]["schemas"].items():
+        for property_, described in schema.get("properties", {}).items():
+            yield f"{name}.{property_}", described
+
+
+PROPERTIES = dict(_properties())
+
+
+@pytest.mark.parametrize(("place", "schema"), list(PROPERTIES.items()), ids=PROPERTIES)
+def test_every_property_is_explained(place: str, schema: dict[str, Any]) -> None:
+    """Each property says what it is, and gives an example where a reference does not."""
+    assert schema.get("description"), place
+    variants = [schema, *schema.get("anyOf", [])]
+    refers = any("$ref" in variant or "$ref" in variant.get("items", {}) for variant in variants)
+    nested = any("anyOf" in variant.get("items", {}) for variant in variants)
+    assert refers or nested or schema.get("examples") or "const" in schema, place
+
+
+def _operations() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in DOCUMENT["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method} {path}", operation
+
+
+OPERATIONS = dict(_operations())
+
+
+@pytest.mark.parametrize(("place", "operation"), list(OPERATIONS.items()), ids=OPERATIONS)
+def test_every_operation_is_explained(place: str, operation: dict[str, Any]) -> None:
+    """Each route has a name, a summary, a tag, described parameters and the problems of every route."""
+    assert operation["summary"], place
+    assert operation["tags"], place
+    assert operation["operationId"].isidentifier()
+    assert all(parameter.get("description") for parameter in operation.get("parameters", []))
+    assert {"431", "500"} <= operation["responses"].keys()
+
+
+def test_operations_have_names_of_their_own() -> None:
+    """A client made from the document has one method a route."""
+    names = [operation["operationId"] for operation in OPERATIONS.values()]
+    assert len(set(names)) == len(names)
+
+
+def test_references_of_the_document_lead_somewhere() -> None:
+    """Each reference in the document is to a component that it has."""
+
+    def references(value: Any) -> Iterator[str]:
+        if isinstance(value, dict):
+            yield from ([value["$ref"]] if isinstance(value.get("$ref"), str) else [])
+            value = list(value.values())
+        if isinstance(value, list):
+            for entry in value:
+                yield from references(entry)
+
+    for reference in references(DOCUMENT):
+        _, _, kind, name = reference.split("/")
+        assert name in DOCUMENT["components"][kind]
+
+
+def test_example_of_a_problem_is_one_of_its_kind() -> None:
+    """The example of each problem carries the status under which it is documented."""
+    found = problems(*range(400, 600))
+    assert found
+    for status, response in found.items():
+        (content,) = response["content"].values()
+        assert content["example"]["status"] == status
