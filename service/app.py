@@ -1,9 +1,10 @@
 """The application: a function of its models and its settings.
 
-ExchangeLayer (request id, clock, errors, observers)
-  -> layers (keys, limits)
-    -> Shortcut -> the prediction routes
-                -> FastAPI: everything else
+(CORS, where it is set)
+  -> ExchangeLayer (request id, clock, errors, security headers, observers)
+    -> layers (keys, limits)
+      -> Shortcut -> the prediction routes
+                  -> FastAPI: everything else
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -15,7 +16,7 @@ from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from models import __version__
-from service import openapi
+from service import headers, openapi
 from service.exchange import ExchangeLayer, Observer
 from service.metrics import Metrics
 from service.raw import RawRoute, Shortcut
@@ -97,6 +98,7 @@ def create_app(
     app.drain = registry.drain
     app.enter_by(
         [
+            *headers.allow_origins(settings.cors_origins),
             lambda inner: ExchangeLayer(inner, observers),
             *layers,
             lambda inner: Shortcut(inner, hot),

@@ -1,7 +1,7 @@
 """One request and its answer: the outermost layer of the service.
 
-It names the request (X-Request-ID), times it, answers what the layers below raise, and tells the
-observers (metrics, logs) when it is over.
+It names the request (X-Request-ID), times it, answers what the layers below raise, gives every answer
+its security headers (`service.headers`), and tells the observers (metrics, logs) when it is over.
 """
 
 import itertools
@@ -14,7 +14,7 @@ from time import perf_counter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.arrays import Columns, FloatArray
-from service import errors
+from service import errors, headers
 from service.served import Served
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}\Z").match
@@ -78,10 +78,12 @@ class ExchangeLayer:
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
+                served = exchange.served
                 message["headers"] = [
                     *message["headers"],
                     (b"x-request-id", exchange.request_id),
-                    *(exchange.served.headers if exchange.served else ()),
+                    *headers.ALWAYS,
+                    *(served.headers if served else headers.of_page(message["headers"])),
                 ]
             await send(message)
 

@@ -73,6 +73,9 @@ class Settings:
         default=False,
         help_="Refuse to start without API keys; with any key given they are asked for anyway",
     )
+    cors_origins: str = _setting(
+        "", "Origins whose pages may read answers, separated by commas; * for all"
+    )
     log_format: str = _setting("auto", "json, console, or auto: console in a terminal")
     log_inputs: bool = _setting(default=False, help_="Write the values of inputs to the log")
     metrics_folder: Path | None = _setting(

@@ -9,15 +9,8 @@ from starlette.staticfiles import StaticFiles
 
 FOLDER = Path(__file__).parent.parent / "web"
 
-PAGE_HEADERS = {
-    "cache-control": "no-cache",
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-}
-"""The headers of every page: it may load what this service serves and nothing else."""
+PAGE_HEADERS = {"cache-control": "no-cache"}
+"""The headers of every page, beside those of `service.headers`."""
 
 
 class Assets(StaticFiles):
@@ -30,7 +23,6 @@ class Assets(StaticFiles):
         response.headers["cache-control"] = (
             "public, max-age=31536000, immutable" if versioned else "no-cache"
         )
-        response.headers["x-content-type-options"] = "nosniff"
         return response
 
 

@@ -1,0 +1,98 @@
+"""The headers that tell a browser what it may do with an answer: the one place that sets them.
+
+`service.exchange` adds ALWAYS to every answer, errors included, and to a page (text/html) a content
+security policy as well. A route that serves a page does nothing for it. One that needs more than
+PAGE_POLICY allows, such as an inline script by its hash, brings a policy of its own, which stays:
+
+    headers={"content-security-policy": policy(script_src="'self' 'sha256-...'")}
+
+No answer names the software or a version of it (uvicorn's `server` header is off), and other origins
+may not read answers unless the setting `cors_origins` names them (`allow_origins`).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING
+
+from starlette.middleware.cors import CORSMiddleware
+
+from models.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from service.app import Layer
+
+Header = tuple[bytes, bytes]
+
+ALWAYS: tuple[Header, ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
+
+_ALLOWED = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self' data:",
+    "font-src": "'self'",
+    "connect-src": "'self'",
+    "form-action": "'self'",
+    "base-uri": "'none'",
+    "frame-ancestors": "'none'",
+}
+
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
+
+
+def policy(**changes: str) -> str:
+    """A content security policy: what this service serves and nothing else, but for `changes`.
+
+    changes : directives with _ for -, such as img_src="'self'".
+    """
+    directives = _ALLOWED | {name.replace("_", "-"): value for name, value in changes.items()}
+    return "; ".join(f"{name} {value}" for name, value in directives.items())
+
+
+PAGE_POLICY = policy().encode()
+_POLICY = b"content-security-policy"
+
+
+def of_page(headers: Iterable[Header]) -> tuple[Header, ...]:
+    """What an answer with these headers is given because it is a page; nothing if it is none."""
+    is_page = False
+    for name, value in headers:
+        if name == _POLICY:
+            return ()
+        if name == b"content-type" and value.startswith(b"text/html"):
+            is_page = True
+    return ((_POLICY, PAGE_POLICY),) if is_page else ()
+
+
+def allow_origins(origins: str) -> list[Layer]:
+    """The layer that lets pages of other origins read answers; none for "".
+
+    origins : as in the setting, separated by commas; "*" for all. Raises SettingsError.
+    """
+    named = [origin.strip() for origin in origins.split(",") if origin.strip()]
+    for origin in named:
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise SettingsError(
+                f"SERVICE_CORS_ORIGINS must be origins such as https://example.org, and has {origin!r}"
+            )
+    layer = partial(
+        CORSMiddleware,
+        allow_origins=named,
+        allow_methods=["GET", "POST"],
+        allow_headers=[
+            "Authorization",
+            "Content-Type",
+            "X-API-Key",
+            "X-Request-ID",
+            "X-Request-Timeout",
+        ],
+        expose_headers=["Retry-After", "X-Model-Version", "X-Request-ID"],
+    )
+    return [layer] if named else []
