@@ -29,8 +29,8 @@ app = typer.Typer(
 store_app = typer.Typer(no_args_is_help=True, help="The versions in a store.")
 app.add_typer(store_app, name="store")
 
-_out = Console(highlight=False)
-_progress = Console(stderr=True, highlight=False)
+_out = Console(highlight=False, markup=False)
+_progress = Console(stderr=True, highlight=False, markup=False)
 
 RecipeName = Annotated[
     str | None, typer.Option("--recipe", metavar="NAME", help="A recipe of `train recipes`.")
@@ -146,7 +146,7 @@ def evaluate_(
     if as_json:
         print(json.dumps(found.as_json()))  # noqa: T201  # for a program to read
     else:
-        _out.print(tables.evaluation(found))
+        _show(found)
 
 
 @app.command("recipes")
@@ -168,7 +168,7 @@ def trace_(
         from training import plots  # noqa: PLC0415  # matplotlib is slow to import
 
         plots.save(plots.descent(), plot)
-        _out.print(f"gradient descent is drawn in {plot}")
+        _say(f"gradient descent is drawn in {plot}")
 
 
 @store_app.command("list")
@@ -183,14 +183,14 @@ def activate(
 ) -> None:
     """Make a version the active one."""
     Store(store).activate(_task(model), version, bundle.read_key(key))
-    _out.print(f"{model}: {version} is active")
+    _say(f"{model}: {version} is active")
 
 
 @store_app.command()
 def rollback(model: str, store: StoreFolder = DEFAULT_STORE, key: KeyFile = None) -> None:
     """Go back to the version that was active before."""
     version = Store(store).rollback(_task(model), bundle.read_key(key))
-    _out.print(f"{model}: {version} is active again")
+    _say(f"{model}: {version} is active again")
 
 
 @store_app.command()
@@ -203,7 +203,7 @@ def copy(
 ) -> None:
     """Take a version to another store and make it the active one there."""
     Store(store).copy(_task(model), version, Store(to), bundle.read_key(key))
-    _out.print(f"{model}: {version} is active in {to}")
+    _say(f"{model}: {version} is active in {to}")
 
 
 def _task(name: str) -> str:
@@ -228,26 +228,37 @@ def _train(  # what the three commands share
     try:
         made = product.make(recipe, dataset, seed, watch_for(_progress))
     except KeyboardInterrupt:
-        _progress.print(f"train: interrupted; {recipe.task} in {store.folder} is as it was")
+        words = f"train: interrupted; {recipe.task} in {store.folder} is as it was"
+        _progress.print(words, soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
     if made.evaluation is not None:
-        _out.print(tables.evaluation(made.evaluation))
+        _show(made.evaluation)
         if plots is not None:
             _save_pictures(made.evaluation, dataset, plots)
     for remark in made.remarks:
-        _out.print(f"remark: {remark}")
+        _say(f"remark: {remark}")
     with _uninterrupted() as interrupts:
         version = store.publish(made.model, made.details, secret)
-    _out.print(f"{recipe.task}: published {version} to {store.folder}")
+    _say(f"{recipe.task}: published {version} to {store.folder}")
     if interrupts:
         raise typer.Exit(INTERRUPTED)
+
+
+def _say(line: str) -> None:
+    _out.print(line, soft_wrap=True)
+
+
+def _show(found: evaluate.Evaluation) -> None:
+    _out.print(tables.evaluation(found))
+    for line in tables.remarks(found):
+        _say(line)
 
 
 def _save_pictures(found: evaluate.Evaluation, dataset: Dataset, folder: Path) -> None:
     from training import plots  # noqa: PLC0415  # matplotlib is slow to import
 
     for path in plots.save_evaluation(found, dataset, folder):
-        _out.print(f"saved {path}")
+        _say(f"saved {path}")
 
 
 @contextmanager

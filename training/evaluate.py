@@ -82,23 +82,28 @@ class Evaluation:
             "protocol": self.protocol,
             "description": DESCRIPTIONS[self.protocol],
             "seed": self.seed,
-            "metrics": self.mean(lambda score: score.metrics),
+            "metrics": _plain(self.mean(lambda score: score.metrics)),
             "baseline": {
                 "description": baselines.DESCRIPTIONS[self.recipe.task],
-                "metrics": self.mean(lambda score: score.baseline),
+                "metrics": _plain(self.mean(lambda score: score.baseline)),
             },
             "splits": [
                 {
                     "name": score.name,
                     "rows": len(score.rows),
-                    "metrics": score.metrics,
-                    "baseline": score.baseline,
+                    "metrics": _plain(score.metrics),
+                    "baseline": _plain(score.baseline),
                     "interval": score.interval,
                     "history": history_json(score.history),
                 }
                 for score in self.scores
             ],
         }
+
+
+def _plain(found: dict[str, float]) -> dict[str, float | None]:
+    """Metrics as JSON, which has no NaN: what cannot be said is null."""
+    return {name: None if np.isnan(value) else value for name, value in found.items()}
 
 
 def evaluate(  # noqa: PLR0913  # recipe, data, how it is judged, randomness, and who watches

@@ -62,12 +62,16 @@ def evaluation(found: Evaluation) -> RenderableType:
         extremes = [_number(min(each)), _number(max(each))] if many else []
         other = "-" if name in _OF_A_MODEL else _number(simple[name])
         table.add_row(_NAMES[name], _number(value), *extremes, other)
-    lines = [
+    return table
+
+
+def remarks(found: Evaluation) -> list[str]:
+    """What the table's numbers are about, line by line."""
+    return [
         f"on {DESCRIPTIONS[found.protocol]}",
-        f"baseline: {baselines.DESCRIPTIONS[recipe.task]}",
+        f"baseline: {baselines.DESCRIPTIONS[found.recipe.task]}",
         *_interval_lines(found),
     ]
-    return Group(table, *(Text(line) for line in lines))
 
 
 def _interval_lines(found: Evaluation) -> list[str]:

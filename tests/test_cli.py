@@ -1,0 +1,234 @@
+"""The command `train`: what it makes, what it says, and that a fault leaves everything as it was."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from models.store import Store
+from training import cli, data
+
+Run = Callable[..., tuple[int, str, str]]
+QUICK = ("--set", "epochs=2", "--set", "average_epochs=0", "--set", "hidden=6")
+"""A training of a moment: what is made is a model, if no good one."""
+
+
+@pytest.fixture
+def train(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command in this process: (exit status, standard output, standard error)."""
+    monkeypatch.delenv("SERVICE_STORE", raising=False)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["train", *map(str, arguments)])
+        try:
+            status = cli.run()
+        except SystemExit as leave:
+            status = int(leave.code or 0)
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_training_publishes_a_version(train: Run, tmp_path: Path) -> None:
+    """A training ends with metrics beside the baseline and an active version in the store."""
+    status, out, err = train("admission", "--store", tmp_path, *QUICK)
+    assert status == 0, err
+    version = Store(tmp_path).current("admission")
+    assert version is not None
+    assert f"admission: published {version} to {tmp_path}" in out
+    assert re.search(r"log loss +0\.\d+ +0\.\d+", out)
+    assert "share of the training applications that were admitted" in out
+    manifest = Store(tmp_path).load("admission").manifest
+    assert manifest["recipe"]["fit"]["epochs"] == 2
+    assert manifest["history"][-1]["epoch"] == 2
+    assert manifest["evaluation"]["rows"] == 400
+    assert manifest["evaluation"]["baseline"]["metrics"]["log_loss"] > 0.5
+
+
+@pytest.mark.slow
+def test_bikes_are_trained_from_a_part_of_the_file(train: Run, tmp_path: Path) -> None:
+    """`--data` takes any part of the file; the card says which data, and coverage is measured."""
+    lines = (data.DATASETS / "hour.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "part.csv").write_text("".join(lines[:4000]))
+    store, pictures = tmp_path / "store", tmp_path / "pictures"
+    some = ("--set", "links=sqrt", "--data", tmp_path / "part.csv", "--plots", pictures)
+    status, out, err = train("bikes", "--store", store, *QUICK, *some)
+    assert status == 0, err
+    assert "mean of the hour of the week over the last 365 training days" in out
+    manifest = Store(store).load("bikes").manifest
+    assert manifest["data"]["file"] == "part.csv"
+    assert manifest["data"]["rows"] == 3999
+    assert 0.5 < manifest["evaluation"]["coverage"]["coverage"] <= 1.0
+    saved = sorted(path.name for path in pictures.iterdir())
+    assert saved == ["bikes-forecast.png", "bikes-loss.png"]
+    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in pictures.iterdir())
+
+
+def test_the_same_seed_gives_byte_equal_weights(train: Run, tmp_path: Path) -> None:
+    """A training can be repeated: the seed decides every bit, and another seed others."""
+    made = []
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        assert train("admission", "--store", tmp_path / name, "--seed", seed, *QUICK)[0] == 0
+        store = Store(tmp_path / name)
+        folder = store.folder / "admission" / str(store.current("admission"))
+        made.append((folder / "weights.joblib").read_bytes())
+    assert made[0] == made[1]
+    assert made[0] != made[2]
+
+
+HEADER = "admit,gre,gpa,rank\n"
+FAULTS = {
+    "missing column": ("admit,gre,gpa\n1,600,3.5\n", "column rank is missing"),
+    "out of range": (HEADER + "1,600,3.5,2\n0,900,3.1,1\n", "row 2 (line 3): gre is 900"),
+    "not a CSV": (b"\x89PNG\r\n\x1a\n\0\0\xff", "not a CSV file"),
+    "empty": ("", "the file is empty"),
+    "too small": (HEADER + "1,600,3.5,2\n0,500,3.1,1\n", "too small to train on"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_bad_data_is_one_line_and_nothing_is_written(
+    train: Run, tmp_path: Path, fault: str
+) -> None:
+    """A wrong file gets one clear line, an exit status that is not 0, and leaves no store."""
+    content, words = FAULTS[fault]
+    file = tmp_path / "some.csv"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    status, _, err = train("admission", "--data", file, "--store", tmp_path / "store")
+    assert status == 2
+    last = err.splitlines()[-1]
+    assert last.startswith("train: some.csv")
+    assert words in last
+    assert err.count("train: ") == 1
+    assert not (tmp_path / "store").exists()
+
+
+BAD_CALLS = {
+    "no such file": (["bikes", "--data", "nowhere.csv"], "nowhere.csv: no such file"),
+    "data of all": (["all", "--data", "some.csv"], "--data is the file of one model"),
+    "recipe": (["bikes", "--recipe", "lecture-bike"], "Did you mean 'lecture-bikes'?"),
+    "recipe of the other": (["bikes", "--recipe", "lecture-gre"], "there is no recipe"),
+    "setting": (["bikes", "--set", "rat=1"], "Did you mean 'rate'?"),
+    "value": (["bikes", "--set", "epochs=many"], "--set epochs=many: must be a whole number"),
+    "no value": (["bikes", "--set", "epochs"], "write it as key=value"),
+    "rate": (["bikes", "--set", "rate=-1"], "rate must be above 0"),
+    "model": (["evaluate", "cars"], "there is no model 'cars'"),
+    "protocol": (["evaluate", "bikes", "--protocol", "p9"], "choose one of p1"),
+    "key": (["bikes", "--key", "nowhere.key"], "signing key: nowhere.key"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CALLS)
+def test_a_bad_call_is_one_line(train: Run, tmp_path: Path, case: str) -> None:
+    """What cannot be done is said in one line that names the word at fault."""
+    arguments, words = BAD_CALLS[case]
+    store = [] if arguments[0] == "evaluate" else ["--store", str(tmp_path / "store")]
+    status, out, err = train(*arguments, *store)
+    assert (status, out) == (2, "")
+    (line,) = err.splitlines()
+    assert words in line
+    assert not (tmp_path / "store").exists()
+
+
+def test_divergence_says_what_to_change(train: Run, tmp_path: Path) -> None:
+    """A training whose loss is no longer finite stops, publishes nothing and gives advice."""
+    call = ("admission", "--recipe", "lecture-gre", "--set", "rate=1e30")
+    status, _, err = train(
+        *call, "--set", "output_activation=identity", "--store", tmp_path / "store"
+    )
+    assert status == 2
+    assert "Lower the learning rate" in err.splitlines()[-1]
+    assert not (tmp_path / "store").exists()
+
+
+def test_evaluation_as_json(train: Run) -> None:
+    """`--json` prints one object with the metrics of ours and of the baseline, split by split."""
+    call = ("evaluate", "admission", "--recipe", "lecture-gre", "--protocol", "holdout", "--json")
+    status, out, err = train(*call, "--set", "epochs=20")
+    assert (status, err) == (0, "")
+    told = json.loads(out)
+    assert (told["task"], told["recipe"], told["protocol"]) == (
+        "admission",
+        "lecture-gre",
+        "holdout",
+    )
+    assert len(told["splits"]) == 10
+    assert {split["rows"] for split in told["splits"]} == {40}
+    mean = sum(split["metrics"]["accuracy"] for split in told["splits"]) / 10
+    assert told["metrics"]["accuracy"] == pytest.approx(mean)
+    assert told["baseline"]["metrics"].keys() == told["metrics"].keys()
+
+
+def test_the_store_is_kept_from_the_command_line(train: Run, tmp_path: Path) -> None:
+    """Versions are listed, rolled back, activated and copied to another store."""
+    first_store, other = tmp_path / "a", tmp_path / "b"
+    assert "has no versions" in train("store", "list", "--store", first_store)[1]
+    for seed in (1, 2):
+        train("admission", "--store", first_store, "--seed", seed, *QUICK)
+    store = Store(first_store)
+    newest = str(store.current("admission"))
+    at = ("--store", first_store)
+    out = train("store", "rollback", "admission", *at)[1]
+    oldest = str(store.current("admission"))
+    assert oldest != newest
+    assert f"admission: {oldest} is active again" in out
+    listed = train("store", "list", *at)[1]
+    assert re.search(rf"{oldest} +active", listed)
+    assert newest in listed
+    assert train("store", "activate", "admission", newest, *at)[0] == 0
+    assert store.current("admission") == newest
+    assert train("store", "copy", "admission", oldest, "--to", other, *at)[0] == 0
+    assert Store(other).current("admission") == oldest
+    status, _, err = train("store", "activate", "admission", "20200101T000000Z-00000000", *at)
+    assert status == 2
+    assert err.startswith("train: ")
+
+
+def test_bundles_are_signed_with_the_key_that_is_set(
+    train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With SERVICE_SIGNING_KEY_FILE set, what is published carries a signature of that key."""
+    (tmp_path / "key").write_text("ours\n")
+    monkeypatch.setenv("SERVICE_SIGNING_KEY_FILE", str(tmp_path / "key"))
+    assert train("admission", "--store", tmp_path / "store", *QUICK)[0] == 0
+    Store(tmp_path / "store").load("admission", key=b"ours")
+
+
+def test_recipes_are_listed(train: Run) -> None:
+    """Every recipe is in the list, the lecture's too."""
+    out = train("recipes")[1]
+    for name in ("bikes", "admission", "lecture-gre", "lecture-gre-sgd", "lecture-bikes-deep"):
+        assert name in out
+
+
+def test_a_store_that_cannot_be_written_is_one_line(train: Run, tmp_path: Path) -> None:
+    """A file in the place of the store is named, in one line."""
+    (tmp_path / "store").write_text("in the way")
+    status, _, err = train("admission", "--store", tmp_path / "store", *QUICK)
+    assert status == 2
+    assert err.splitlines()[-1].startswith(f"train: {tmp_path / 'store'}")
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+    """Interrupted, a training says so, ends with 130, and the store has what it had."""
+    command = [sys.executable, "-m", "training", "bikes", "--store", str(tmp_path / "store")]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env={**os.environ}
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("networks: epoch")
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait(30) == 130
+    last = rest.splitlines()[-1]
+    assert last == f"train: interrupted; bikes in {tmp_path / 'store'} is as it was"
+    assert "Traceback" not in rest
+    assert not (tmp_path / "store").exists()
