@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from training.baselines import baseline
+from training.baselines import baseline, logistic_probability
 from training.data import read
 from training.metrics import regression
 from training.protocols import splits
@@ -34,8 +34,17 @@ def test_hour_that_was_never_seen() -> None:
     assert forecast[1] == pytest.approx(bikes.targets["rentals"][:10].mean())
 
 
+def test_base_rate() -> None:
+    """For admission it is the share of the training rows that were admitted."""
+    admission = read("admission")
+    train = np.arange(300)
+    forecast = baseline(admission, train, np.arange(300, 400))
+    assert forecast.shape == (100,)
+    assert set(forecast) == {admission.targets["admitted"][train].mean()}
+
+
 def test_logistic_regression() -> None:
-    """For admission it is scikit-learn's logistic regression on the three fields as numbers."""
+    """The stronger reference of admission is scikit-learn's logistic regression on the three fields as numbers."""
     admission = read("admission")
     rows = np.column_stack([admission.columns[name] for name in ("gre", "gpa", "rank")])
     train, test = np.arange(300), np.arange(300, 400)
@@ -44,12 +53,12 @@ def test_logistic_regression() -> None:
         scaled[train], admission.targets["admitted"][train]
     )
     expected = fitted.predict_proba(scaled[test])[:, 1]
-    np.testing.assert_allclose(baseline(admission, train, test), expected, atol=1e-4)
+    np.testing.assert_allclose(logistic_probability(admission, train, test), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("n_rows", [1, 4])
 def test_few_applications(n_rows: int) -> None:
     """Rows too few for a best line, or of one outcome, still give a probability."""
-    forecast = baseline(read("admission"), np.arange(n_rows), np.arange(400))
+    forecast = logistic_probability(read("admission"), np.arange(n_rows), np.arange(400))
     assert (forecast > 0.0).all()
     assert (forecast < 1.0).all()

@@ -14,7 +14,7 @@ RIDGE = 1e-3
 
 DESCRIPTIONS = {
     "bikes": f"mean of the hour of the week over the last {BASELINE_DAYS} training days",
-    "admission": "logistic regression on GRE, GPA and rank (as a number)",
+    "admission": "share of the training applications that were admitted",
 }
 
 
@@ -22,7 +22,7 @@ def baseline(dataset: Dataset, train: IntArray, test: IntArray) -> FloatArray:
     """The simple forecast for the rows `test`, learned from the rows `train`: (n_test,)."""
     if dataset.task.name == "bikes":
         return _hour_of_week(dataset, train, test)
-    return logistic_probability(dataset, train, test)
+    return np.full(len(test), dataset.targets["admitted"][train].mean())
 
 
 def logistic_probability(dataset: Dataset, train: IntArray, asked: IntArray) -> FloatArray:
