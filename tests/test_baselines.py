@@ -44,7 +44,7 @@ def test_base_rate() -> None:
 
 
 def test_logistic_regression() -> None:
-    """The stronger reference of admission is scikit-learn's logistic regression on the three fields as numbers."""
+    """The stronger reference is scikit-learn's logistic regression on the three numbers."""
     admission = read("admission")
     rows = np.column_stack([admission.columns[name] for name in ("gre", "gpa", "rank")])
     train, test = np.arange(300), np.arange(300, 400)
