@@ -84,7 +84,7 @@ def test_the_same_seed_gives_byte_equal_weights(train: Run, tmp_path: Path) -> N
 
 
 HEADER = "admit,gre,gpa,rank\n"
-FAULTS = {
+FAULTS: dict[str, tuple[str | bytes, str]] = {
     "missing column": ("admit,gre,gpa\n1,600,3.5\n", "column rank is missing"),
     "out of range": (HEADER + "1,600,3.5,2\n0,900,3.1,1\n", "row 2 (line 3): gre is 900"),
     "not a CSV": (b"\x89PNG\r\n\x1a\n\0\0\xff", "not a CSV file"),
