@@ -1,5 +1,6 @@
 """Properties of the prediction routes: whatever is sent, the answer keeps the contract."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -14,17 +15,20 @@ from tests import strategies
 from tests.asgi import Recorder, http_scope, receive_of
 from tests.serving import tiny_app, tiny_served
 
-pytestmark = pytest.mark.anyio
 APP = tiny_app()
 MODELS = {name: tiny_served(name).model for name in TASKS}
 
 
-async def ask(path: str, body: Any, content_type: bytes = b"application/json") -> Recorder:
-    """The answer to a request in process; `body` is bytes or is sent as JSON."""
+def ask(path: str, body: Any, content_type: bytes = b"application/json") -> Recorder:
+    """The answer to a request in process; `body` is bytes or is sent as JSON.
+
+    The tests are plain functions: what Hypothesis raises to end an example must not pass through an
+    event loop, which would write it to the log.
+    """
     recorder = Recorder()
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     scope = http_scope(path, headers=[(b"content-type", content_type)])
-    await APP(scope, receive_of(content), recorder)
+    asyncio.run(APP(scope, receive_of(content), recorder))
     return recorder
 
 
@@ -42,10 +46,10 @@ def check_problem(answer: Recorder) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", TASKS)
 @given(data=st.data())
-async def test_good_row_is_answered_by_the_model(name: str, data: st.DataObject) -> None:
+def test_good_row_is_answered_by_the_model(name: str, data: st.DataObject) -> None:
     """Every row of the declared form is answered, and by what Model.predict says, exactly."""
     row = data.draw(strategies.rows(TASKS[name]))
-    answer = await ask(f"/predict/{name}", row)
+    answer = ask(f"/predict/{name}", row)
     assert answer.status == 200, answer.body
     body = json.loads(answer.body)
     ANSWERS[name].model_validate(body, strict=True, extra="forbid")
@@ -58,10 +62,10 @@ async def test_good_row_is_answered_by_the_model(name: str, data: st.DataObject)
 
 @pytest.mark.parametrize("name", TASKS)
 @given(data=st.data())
-async def test_strange_row_is_answered_or_explained(name: str, data: st.DataObject) -> None:
+def test_strange_row_is_answered_or_explained(name: str, data: st.DataObject) -> None:
     """A row with anything in it is answered, or refused by a document that names the place."""
     row = data.draw(strategies.strange_rows(TASKS[name]))
-    answer = await ask(f"/predict/{name}", row)
+    answer = ask(f"/predict/{name}", row)
     if answer.status != 200:
         document = check_problem(answer)
         for fault in document.get("errors", ()):
@@ -71,17 +75,17 @@ async def test_strange_row_is_answered_or_explained(name: str, data: st.DataObje
 
 @pytest.mark.parametrize("name", TASKS)
 @given(data=st.data())
-async def test_row_of_a_batch_is_answered_as_alone(name: str, data: st.DataObject) -> None:
+def test_row_of_a_batch_is_answered_as_alone(name: str, data: st.DataObject) -> None:
     """A batch answers each row as it is answered alone, be it a forecast or what is wrong."""
     some = st.lists(strategies.rows(TASKS[name]) | strategies.strange_rows(TASKS[name]), max_size=5)
     rows = data.draw(some)
-    whole = await ask(f"/predict/{name}/batch", {"instances": rows})
+    whole = ask(f"/predict/{name}/batch", {"instances": rows})
     assert whole.status == 200, whole.body
     body = json.loads(whole.body)
     BATCH_ANSWERS[name].model_validate(body, strict=True, extra="forbid")
     assert len(body["predictions"]) == len(rows)
     for row, found in zip(rows, body["predictions"], strict=True):
-        single = await ask(f"/predict/{name}", row)
+        single = ask(f"/predict/{name}", row)
         alone = json.loads(single.body)
         if single.status == 200:
             target = TASKS[name].target
@@ -95,21 +99,21 @@ async def test_row_of_a_batch_is_answered_as_alone(name: str, data: st.DataObjec
 
 @pytest.mark.parametrize("name", TASKS)
 @given(data=st.data())
-async def test_columns_are_the_same_batch_as_rows(name: str, data: st.DataObject) -> None:
+def test_columns_are_the_same_batch_as_rows(name: str, data: st.DataObject) -> None:
     """A batch by columns has the answers of the same batch by rows."""
     rows = data.draw(st.lists(strategies.rows(TASKS[name]), min_size=1, max_size=5))
     columns = {field: [row.get(field) for row in rows] for field in TASKS[name].field_names}
-    by_rows = await ask(f"/predict/{name}/batch", {"instances": rows})
-    by_columns = await ask(f"/predict/{name}/batch", {"inputs": columns})
+    by_rows = ask(f"/predict/{name}/batch", {"instances": rows})
+    by_columns = ask(f"/predict/{name}/batch", {"inputs": columns})
     assert by_columns.status == 200
     assert json.loads(by_columns.body) == json.loads(by_rows.body)
 
 
 @pytest.mark.parametrize("name", TASKS)
 @given(data=st.data())
-async def test_strange_batch_is_answered_or_explained(name: str, data: st.DataObject) -> None:
+def test_strange_batch_is_answered_or_explained(name: str, data: st.DataObject) -> None:
     """A batch of any form is answered, or refused by a document."""
-    answer = await ask(f"/predict/{name}/batch", data.draw(strategies.batches(TASKS[name])))
+    answer = ask(f"/predict/{name}/batch", data.draw(strategies.batches(TASKS[name])))
     if answer.status == 200:
         BATCH_ANSWERS[name].model_validate_json(answer.body, strict=True, extra="forbid")
     else:
@@ -125,10 +129,8 @@ async def test_strange_batch_is_answered_or_explained(name: str, data: st.DataOb
         [b"application/json", b"text/csv", b"multipart/form-data; boundary=x", b"", b"text/\xff"]
     ),
 )
-async def test_arbitrary_bytes_are_refused_in_words(
-    path: str, body: bytes, content_type: bytes
-) -> None:
+def test_arbitrary_bytes_are_refused_in_words(path: str, body: bytes, content_type: bytes) -> None:
     """Whatever the bytes and their type, the answer is the caller's fault in words, never a 5xx."""
-    answer = await ask(path, body, content_type)
+    answer = ask(path, body, content_type)
     if answer.status != 200:
         check_problem(answer)

@@ -1,0 +1,141 @@
+"""A real process, started as `make serve` starts it: the ready line, answers, and refusals."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from models.store import Store
+from models.tasks import TASKS
+from service.rows import columns_of_one
+from service.schemas import REQUESTS
+from tests import tiny
+from tests.process import ROOT, environment, fill, running
+from tests.serving import example
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with tiny models."""
+    return fill(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="module")
+def client(store: Path) -> Iterator[httpx.Client]:
+    """A client of a running service."""
+    with running(store=store) as url, httpx.Client(base_url=url) as connected:
+        yield connected
+
+
+def refused(*options: str, **settings: object) -> str:
+    """The one line that a service says which does not start."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "service", *options],
+        cwd=ROOT,
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode != 0
+    (line,) = ended.stderr.splitlines()
+    return line
+
+
+def _connected(client: httpx.Client) -> socket.socket:
+    """A bare connection to the server of `client`."""
+    return socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=30)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_answers_are_the_models(client: httpx.Client, store: Path, name: str) -> None:
+    """Over a real connection, too, the answer is that of Model.predict to the bit."""
+    row = example(TASKS[name])
+    answer = client.post(f"/predict/{name}", json=row, headers={"X-Request-ID": "mine-1"})
+    assert answer.status_code == 200
+    version = Store(store).current(name)
+    assert answer.headers["X-Request-ID"] == "mine-1"
+    assert answer.headers["X-Model-Version"] == f"{name}/{version}"
+    columns = columns_of_one(REQUESTS[name].model_validate(row), TASKS[name])
+    wanted = tiny.model(name).predict(columns)
+    body = answer.json()
+    assert body[TASKS[name].target] == wanted.value[0]
+    assert body["interval"] == {"level": 0.9, "low": wanted.low[0], "high": wanted.high[0]}
+    batch = client.post(f"/predict/{name}/batch", json={"instances": [row, row]}).json()
+    assert [r[TASKS[name].target] for r in batch["predictions"]] == pytest.approx(
+        [wanted.value[0]] * 2, rel=1e-5
+    )
+
+
+def test_every_page_of_an_operator_answers(client: httpx.Client) -> None:
+    """Health, cards, metrics, the API reference and its document are there from the start."""
+    for path in (
+        "/health/live",
+        "/health/ready",
+        "/models",
+        "/models/bikes",
+        "/metrics",
+        "/docs",
+        "/openapi.json",
+    ):
+        assert client.get(path).status_code == 200, path
+
+
+def test_large_body_is_refused_before_it_is_read(client: httpx.Client) -> None:
+    """A body that says it is too large is answered 413 while the client still waits to send it."""
+    with _connected(client) as connection:
+        connection.sendall(
+            b"POST /predict/bikes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 50000000\r\nExpect: 100-continue\r\n\r\n"
+        )
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"The body is larger than 65536 bytes" in answer
+
+
+def test_endless_body_is_refused_at_the_limit(client: httpx.Client) -> None:
+    """A body of unknown length is refused when it passes the limit, not when it ends."""
+    with _connected(client) as connection:
+        connection.sendall(
+            b"POST /predict/bikes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
+        )
+        connection.sendall(b"11000\r\n" + b" " * 0x11000 + b"\r\n")  # and more would come
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"port": "many"}, "serve: SERVICE_PORT must be a whole number, and is 'many'"),
+        ({"port": 65536}, "serve: SERVICE_PORT must be between 0 and 65535, and is 65536"),
+        ({"workers": 0}, "serve: SERVICE_WORKERS must be between 1 and 256, and is 0"),
+        ({"prot": 8000}, "serve: SERVICE_PROT is no setting; the settings are SERVICE_HOST, "),
+        ({"log_format": "xml"}, "serve: SERVICE_LOG_FORMAT must be auto, json or console"),
+        ({"require_keys": "true"}, "serve: SERVICE_REQUIRE_KEYS is set and there is no key"),
+        ({"signing_key_file": "/no/such"}, "serve: signing key: /no/such: No such file"),
+        ({"host": "no.such.host.invalid"}, "serve: cannot listen on no.such.host.invalid port"),
+    ],
+    ids=["form", "range", "workers", "unknown", "choice", "keys", "file", "host"],
+)
+def test_bad_setting_is_refused_in_one_line(
+    store: Path, settings: dict[str, object], words: str
+) -> None:
+    """A setting that cannot be used ends the start with one line and a status that is not 0."""
+    assert refused(**({"store": store} | settings)).startswith(words)
+
+
+def test_port_in_use_is_refused_in_one_line(store: Path, client: httpx.Client) -> None:
+    """A port that is taken: one line that names it and the settings that choose it."""
+    port = str(client.base_url.port)
+    line = refused("--port", port, store=store)
+    assert line.startswith(f"serve: cannot listen on 127.0.0.1 port {port}: ")
+    assert "SERVICE_PORT" in line
