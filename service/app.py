@@ -21,7 +21,7 @@ from service.exchange import ExchangeLayer, Observer
 from service.metrics import Metrics
 from service.raw import RawRoute, Shortcut
 from service.registry import Registry
-from service.routes import batch, health, models, predict, web
+from service.routes import batch, health, models, pages, predict, web
 from service.routes import metrics as metrics_route
 from service.settings import Settings
 
@@ -93,6 +93,7 @@ def create_app(
     app.include_router(models.router(registry))
     app.include_router(health.router(registry))
     app.include_router(web.router())
+    app.router.routes.extend(pages.routes())
     if metrics is not None:
         app.include_router(metrics_route.router(metrics))
     app.drain = registry.drain

@@ -1,0 +1,153 @@
+"""GET / and its siblings: the pages of the product, and the files that they are made of.
+
+The files of `web/pages` are read once, packed once, and kept. Pages name their parts under
+`/pages/assets/`; what is sent names them under a folder whose name is a digest of all of them, so a
+browser keeps them for ever and a new version of the code brings new names.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import mimetypes
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from models import calendar
+from service.errors import INVALID, NOT_FOUND, Fault, Problem
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+FOLDER = Path(__file__).parent.parent / "web" / "pages"
+ASSETS = "/pages/assets/"
+
+FOR_EVER = "public, max-age=31536000, immutable"
+_PACKED = {".html", ".css", ".js", ".json", ".svg", ".txt"}
+_TYPES = {".js": "text/javascript", ".woff2": "font/woff2"}
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as it is sent.
+
+    packed : the same under gzip, or None for what is packed already.
+    """
+
+    body: bytes
+    packed: bytes | None
+    media_type: str
+    tag: str
+
+    @classmethod
+    def of(cls, name: str, body: bytes) -> File:
+        """The file `name`, of which only the suffix matters."""
+        suffix = Path(name).suffix
+        kind = _TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        packed = gzip.compress(body, mtime=0) if suffix in _PACKED else None
+        return cls(body, packed, kind, f'"{_digest(body)}"')
+
+    def answer(self, request: Request, cache_control: str) -> Response:
+        """The file, or 304 to a client that has it."""
+        headers = {"etag": self.tag, "cache-control": cache_control}
+        if self.packed is not None:
+            headers["vary"] = "Accept-Encoding"
+        if self.tag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        body = self.body
+        if self.packed is not None and "gzip" in request.headers.get("accept-encoding", ""):
+            body, headers["content-encoding"] = self.packed, "gzip"
+        return Response(body, media_type=self.media_type, headers=headers)
+
+
+class Site:
+    """The files of a folder: `pages` are its HTML, `assets` the rest, under their digest."""
+
+    def __init__(self, folder: Path) -> None:
+        found = {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and path.suffix != ".md"
+        }
+        assets = {name: body for name, body in found.items() if not name.endswith(".html")}
+        parts = (f"{name}\0{_digest(body)}\n".encode() for name, body in assets.items())
+        self.digest = _digest(b"".join(parts))
+        self.assets = {name: File.of(name, body) for name, body in assets.items()}
+        base = f"{ASSETS}{self.digest}/".encode()
+        self.pages = {
+            name: File.of(name, body.replace(ASSETS.encode(), base))
+            for name, body in found.items()
+            if name.endswith(".html")
+        }
+
+
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:16]
+
+
+def routes() -> list[BaseRoute]:
+    """The routes of this module."""
+    site = Site(FOLDER)
+    pages = {
+        "/": "bikes.html",
+    }
+
+    async def asset(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in site.assets:
+            raise Problem(NOT_FOUND, f"There is no file {name[:100]} among those of the pages.")
+        current = request.path_params["digest"] == site.digest
+        return site.assets[name].answer(request, FOR_EVER if current else "no-cache")
+
+    async def icon(request: Request) -> Response:
+        return site.assets["icon.svg"].answer(request, "no-cache")
+
+    async def bikes(_: Request) -> Response:
+        return RedirectResponse("/", 308)
+
+    return [
+        *[Route(path, _page(site.pages[file])) for path, file in pages.items()],
+        Route("/bikes", bikes),
+        Route("/favicon.ico", icon),
+        Route(ASSETS + "{digest}/{name:path}", asset),
+        Route("/pages/calendar/{date}", day),
+    ]
+
+
+def _page(file: File) -> Any:
+    async def page(request: Request) -> Response:
+        return file.answer(request, "no-cache")
+
+    return page
+
+
+async def day(request: Request) -> Response:
+    """What the service makes of a date, in the words of a page."""
+    try:
+        asked = date.fromisoformat(request.path_params["date"])
+    except ValueError:
+        raise _refusal("must be a date such as 2012-06-01") from None
+    if not calendar.FIRST_YEAR <= asked.year <= calendar.LAST_YEAR:
+        raise _refusal(f"must be in the years {calendar.FIRST_YEAR} to {calendar.LAST_YEAR}")
+    weekend = asked.weekday() >= calendar.SATURDAY
+    content = {
+        "date": asked.isoformat(),
+        "weekday": f"{asked:%A}",
+        "season": calendar.SEASONS[calendar.season_of(asked)],
+        "holiday": calendar.holidays_of(asked.year).get(asked),
+        "working_day": not weekend and not calendar.is_day_off(asked),
+        "weekend": weekend,
+    }
+    body = orjson.dumps(content)
+    return Response(body, media_type="application/json", headers={"cache-control": "no-cache"})
+
+
+def _refusal(words: str) -> Problem:
+    fault = f"the date {words}"
+    return Problem(INVALID, fault, [Fault(fault, parameter="date")])

@@ -1,0 +1,67 @@
+// The fields of a form: an exact number beside its slider, choices, and the words of a fault in place.
+
+import { sentence } from "./words.js";
+
+/**
+ * Wire every `.field` in `root`; `changed` is called after each change by a person.
+ * Returns {values, fault}: `values()` is field -> value; `fault({field: words})` shows what is wrong,
+ * clears the rest, and returns how many it could show.
+ */
+export function fieldsOf(root, changed) {
+  const readers = {};
+  for (const field of root.querySelectorAll(".field")) {
+    const number = field.querySelector("input[type=number]");
+    const slider = field.querySelector("input[type=range]");
+    const choices = [...field.querySelectorAll("input[type=radio]")];
+    const other = field.querySelector("select, input[type=date]");
+    if (number) {
+      pair(number, slider);
+      readers[field.dataset.field] = () => (number.value === "" ? null : number.valueAsNumber);
+    } else if (choices.length) {
+      readers[field.dataset.field] = () => choices.find((choice) => choice.checked)?.value;
+    } else if (other) {
+      readers[field.dataset.field] = () => other.value;
+    }
+  }
+  root.addEventListener("input", changed);
+  return {
+    values: () => Object.fromEntries(Object.entries(readers).map(([name, read]) => [name, read()])),
+    fault: (faults) => {
+      const fields = [...root.querySelectorAll(".field")];
+      for (const field of fields) mark(field, faults[field.dataset.field]);
+      return fields.filter((field) => field.dataset.field in faults).length;
+    },
+  };
+}
+
+/** A number and a slider that follow each other; the number may go where the slider does not reach. */
+function pair(number, slider) {
+  if (!slider) return;
+  slider.value = number.value;
+  slider.addEventListener("input", () => (number.value = slider.value));
+  number.addEventListener("input", () => (slider.value = number.value));
+}
+
+function mark(field, words) {
+  const place = field.querySelector(".fault");
+  if (!place) return;
+  const text = words ? sentence(words) : "";
+  if (place.textContent !== text) place.textContent = text;
+  for (const input of field.querySelectorAll("input, select")) {
+    if (words) {
+      input.setAttribute("aria-invalid", "true");
+      input.setAttribute("aria-describedby", place.id);
+    } else {
+      input.removeAttribute("aria-invalid");
+      input.removeAttribute("aria-describedby");
+    }
+  }
+}
+
+/** Set a number and its slider without telling anybody. */
+export function setNumber(field, value) {
+  const input = field.querySelector("input[type=number]");
+  const slider = field.querySelector("input[type=range]");
+  input.value = value;
+  if (slider) slider.value = value;
+}

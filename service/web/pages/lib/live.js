@@ -1,0 +1,113 @@
+// Keeping a picture up to date: while someone moves, when the service is away, and when it is back.
+
+import { Failure, keepKey } from "./api.js";
+import { byId, html } from "./dom.js";
+import { sentence } from "./words.js";
+
+const PAUSE = 40; // ms from a change to its request
+const STALE = 250; // ms after which a request gives way to a newer one
+
+/**
+ * A function to call after each change. It runs `update(signal)` soon, one at a time: what changes
+ * during a request is asked for when that is over, or at once when it takes long. A failure is said,
+ * and where time can help, tried again by itself. `place(failure)` may say a failure beside the field
+ * that it is about, and returns whether it did; `place(null)` clears what it said.
+ */
+export function live(update, place = () => false) {
+  let timer = 0;
+  let retry = 0;
+  let running = null;
+  let again = false;
+
+  async function run() {
+    const mine = { abort: new AbortController(), since: performance.now() };
+    running = mine;
+    again = false;
+    try {
+      await update(mine.abort.signal);
+      if (running === mine) {
+        place(null);
+        quiet(update);
+      }
+    } catch (error) {
+      if (running === mine && error.name !== "AbortError") failed(error);
+    }
+    if (running === mine) {
+      running = null;
+      if (again) run();
+    }
+  }
+
+  function failed(error) {
+    if (!(error instanceof Failure)) throw error;
+    if (place(error)) quiet(update);
+    else say(update, error, changed);
+    if (error.retry) retry = setTimeout(changed, 1000 * error.retry);
+  }
+
+  function changed() {
+    clearTimeout(retry);
+    if (timer) return;
+    timer = setTimeout(() => {
+      timer = 0;
+      if (running && performance.now() - running.since < STALE) {
+        again = true;
+        return;
+      }
+      running?.abort.abort();
+      run();
+    }, PAUSE);
+  }
+  return changed;
+}
+
+/** Run something that happens once, saying its failure in the same place. */
+export const once = (update) => live(update)();
+
+const said = new Map(); // what failed -> {words, needsKey, tryAgain}
+
+function say(who, error, tryAgain) {
+  const words = error.retry ? `${error.message} It is asked again by itself.` : sentence(error.message);
+  said.set(who, { words, needsKey: error.needsKey, tryAgain });
+  show();
+}
+
+function quiet(who) {
+  if (said.delete(who)) show();
+}
+
+/** One line for each thing that is wrong, however many pictures wait for it. */
+function show() {
+  const lines = new Map([...said.values()].map(({ words, needsKey }) => [words, needsKey]));
+  const place = byId("notice");
+  const before = [...place.querySelectorAll("p")].map((line) => line.textContent);
+  document.body.classList.toggle("failing", lines.size > 0);
+  if (before.join("\n") === [...lines.keys()].join("\n")) return;
+  place.replaceChildren(
+    ...[...lines].map(([words, needsKey]) =>
+      html("div", { class: "line" }, html("p", {}, words), needsKey ? keyForm() : tryButton()),
+    ),
+  );
+}
+
+function tryEverything() {
+  for (const { tryAgain } of [...said.values()]) tryAgain();
+}
+
+function tryButton() {
+  const button = html("button", { type: "button" }, "Try now");
+  button.addEventListener("click", tryEverything);
+  return button;
+}
+
+function keyForm() {
+  const field = html("input", { id: "key", type: "password", autocomplete: "off", required: true });
+  const label = html("label", { for: "key" }, "API key");
+  const form = html("form", { class: "key" }, label, field, html("button", {}, "Use it"));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    keepKey(field.value.trim());
+    tryEverything();
+  });
+  return form;
+}

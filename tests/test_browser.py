@@ -1,0 +1,264 @@
+"""The pages in a Chromium: that they work, fail kindly, weigh little and exclude nobody."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from service.keys import digest_of
+from tests.browser import Visit, chromium, visiting
+from tests.process import fill, running
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+MOST_BYTES = 250_000
+MOST_MS = 1_000
+"""From the start of the navigation to the first picture; measured 10 times quicker on an idle machine."""
+PAGES = ["/"]
+MINUS = "\N{MINUS SIGN}"
+DRAWN = ".chart svg .marks *"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A Chromium for all tests of this module."""
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with tiny models."""
+    return fill(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="module")
+def url(store: Path) -> Iterator[str]:
+    """A running service."""
+    with running(store=store) as address:
+        yield address
+
+
+@pytest.fixture
+def bikes(browser: Browser, url: str) -> Iterator[Visit]:
+    """The bikes page, drawn."""
+    with visiting(browser, url) as visit:
+        expect(visit.page.locator(DRAWN).first).to_be_attached()
+        expect(visit.page.locator(".bars tr").first).to_be_visible()
+        yield visit
+
+
+def _value(page: Page) -> str:
+    return page.locator("#value").inner_text()
+
+
+# ---- every page ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1600])
+def test_page_excludes_nobody(
+    browser: Browser, url: str, path: str, theme: str, width: int
+) -> None:
+    """Narrow and wide, light and dark, all parts unfolded: no barrier, no overflow, no complaint."""
+    options = {"viewport": {"width": width, "height": 800}, "color_scheme": theme}
+    with visiting(browser, url + path, **options) as visit:
+        expect(visit.page.locator(DRAWN).first).to_be_attached()
+        visit.page.wait_for_load_state("networkidle")
+        visit.page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
+        assert visit.barriers() == []
+        assert visit.overflow() <= 0
+        assert visit.complaints == []
+        assert all(asked.startswith(url) for asked in visit.asked)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_page_is_light_and_keeps_still(browser: Browser, url: str, path: str) -> None:
+    """A first visit transfers little, draws at once, and moves nothing that is already there."""
+    with visiting(browser, url + path) as visit:
+        visit.page.wait_for_selector(DRAWN, state="attached")
+        drawn = visit.page.evaluate("performance.now()")
+        visit.page.wait_for_load_state("networkidle")
+        assert visit.transferred() < MOST_BYTES
+        assert visit.shift() < 0.01
+        assert drawn < MOST_MS * 10, "not even on a busy machine"
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_keyboard_reaches_the_content_past_the_header(
+    browser: Browser, url: str, path: str
+) -> None:
+    """The first tab stop leads past the header, and what has the focus shows it."""
+    with visiting(browser, url + path) as visit:
+        visit.page.keyboard.press("Tab")
+        expect(visit.page.locator(".skip")).to_be_focused()
+        visit.page.keyboard.press("Enter")
+        expect(visit.page.locator("#main")).to_be_focused()
+        visit.page.keyboard.press("Tab")
+        outline = "getComputedStyle(document.activeElement).outlineStyle"
+        assert visit.page.evaluate(outline) != "none"
+
+
+# ---- bikes --------------------------------------------------------------------------------------
+
+
+def test_slider_moves_the_forecast_within_a_tenth_of_a_second(bikes: Visit) -> None:
+    """Moved by keyboard, a slider asks for a new forecast within 100 ms, and the page shows its answer."""
+    page = bikes.page
+    before = page.locator("#chart").inner_html()
+    page.evaluate("addEventListener('input', () => (window.moved ??= performance.now()), true)")
+    page.get_by_label("Temperature, slider").first.focus()
+    page.keyboard.press("End")
+    expect(page.locator("#temperature")).to_have_value("40")
+    page.wait_for_function(
+        "(html) => document.querySelector('#chart').innerHTML !== html", arg=before
+    )
+    waited = page.evaluate(
+        "performance.getEntriesByType('resource').filter((entry) => entry.name.includes('/batch')"
+        " && entry.startTime > moved)[0].startTime - moved"
+    )
+    assert waited < 100
+
+
+def test_fast_changes_end_with_the_last(bikes: Visit, url: str) -> None:
+    """However fast someone moves, the picture is that of the last position."""
+    page = bikes.page
+    page.locator("#humidity").focus()
+    for value in range(30, 91, 3):
+        page.locator("#humidity").fill(str(value))
+    page.wait_for_load_state("networkidle")
+    shown = _value(page)
+    page.reload()  # the address carries what is chosen
+    expect(page.locator("#humidity")).to_have_value("90")
+    expect(page.locator("#value")).to_have_text(shown)
+
+
+def test_hour_is_chosen_by_keyboard_and_by_pointer(bikes: Visit) -> None:
+    """The hour's slider, and a click in the picture, choose the hour that is described."""
+    page = bikes.page
+    page.locator("#hour").focus()
+    page.keyboard.press("Home")
+    expect(page.locator("#value-words")).to_contain_text("00:00 to 01:00")
+    box = page.locator("#chart svg").bounding_box()
+    assert box
+    page.mouse.click(box["x"] + box["width"] - 20, box["y"] + 50)
+    expect(page.locator("#value-words")).to_contain_text("23:00 to 00:00")
+    expect(page.locator("#why-hour")).to_have_text("23:00")
+
+
+def test_explanation_adds_up_to_the_answer(bikes: Visit) -> None:
+    """What the bars say, from the average, makes the forecast, but for what rounding takes."""
+    page = bikes.page
+    numbers = [
+        float(text.replace(MINUS, "-")) for text in page.locator(".bars .number").all_inner_texts()
+    ]
+    found = re.findall(r"[\d,]+", page.locator("#why-words").inner_text())
+    baseline, answer = (float(text.replace(",", "")) for text in found)
+    assert baseline + sum(numbers) == pytest.approx(answer, abs=1 + len(numbers) / 2)
+
+
+def test_second_weather_stands_in_the_same_picture(bikes: Visit) -> None:
+    """Rain against sun: two curves in one picture, and a column of its own in the table."""
+    page = bikes.page
+    page.get_by_label("Compare another weather").check()
+    expect(page.locator("#chart .line")).to_have_count(2)
+    page.locator("#numbers summary").click()
+    expect(page.locator("#numbers thead")).to_contain_text("Other weather")
+    expect(page.locator("#numbers tbody tr")).to_have_count(24)
+
+
+def test_what_really_happened_is_drawn_with_its_caveat(bikes: Visit) -> None:
+    """On a day of the data the counted rentals are drawn, with the words that the model has seen them."""
+    page = bikes.page
+    page.get_by_label("Show what really happened").check()
+    expect(page.locator("#chart .cross")).to_have_count(24)
+    expect(page.locator("#real-note")).to_contain_text("trained on them")
+    expect(page.locator("#real-note")).to_contain_text("CC BY 4.0")
+    page.locator("#numbers summary").click()
+    expect(page.locator("#numbers tbody tr").nth(8)).to_contain_text("694")
+    page.locator("#date").fill("2013-07-04")
+    expect(page.get_by_label("Show what really happened")).to_be_disabled()
+    expect(page.locator("#facts")).to_contain_text("Independence Day")
+    expect(page.locator("#warnings")).to_contain_text("later than what the model was trained on")
+
+
+@pytest.mark.parametrize("language", ["curl", "Python"])
+def test_request_behind_the_picture_gives_its_numbers(bikes: Visit, language: str) -> None:
+    """What is copied from the page runs as it is and answers what the page shows."""
+    page = bikes.page
+    page.locator("#code summary").click()
+    snippet = page.locator(".snippet").filter(has=page.get_by_role("heading", name=language))
+    text = snippet.locator("code").inner_text()
+    command = ["bash", "-c", text] if language == "curl" else [sys.executable, "-c", text]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    said = said.replace("}{", "}\n{") if language == "curl" else said.replace("'", '"')
+    batch, single = (json.loads(line) for line in said.strip().split("\n"))
+    assert len(batch["predictions"]) == 24
+    assert batch["predictions"][17]["rentals"] == pytest.approx(single["rentals"])
+    assert f"{single['rentals']:,.0f}" == _value(page)
+
+
+# ---- failures -----------------------------------------------------------------------------------
+
+
+def test_invalid_field_is_said_in_its_place(bikes: Visit) -> None:
+    """A value that the service refuses is marked where it stands, in the service's words, until mended."""
+    page = bikes.page
+    temperature = page.locator("#temperature")
+    temperature.fill("99")
+    expect(page.locator("#temperature-fault")).to_have_text(
+        "Temperature must be between -30 and 50 °C."
+    )
+    expect(temperature).to_have_attribute("aria-invalid", "true")
+    assert bikes.barriers() == []
+    temperature.fill("20")
+    expect(page.locator("#temperature-fault")).to_have_text("")
+    expect(temperature).not_to_have_attribute("aria-invalid", "true")
+
+
+@pytest.mark.parametrize("status", [0, 503], ids=["away", "busy"])
+def test_page_recovers_by_itself(bikes: Visit, status: int) -> None:
+    """While the service is away or busy the page says so, keeps its picture, and goes on afterwards."""
+    page = bikes.page
+
+    def refuse(route: Route) -> None:
+        if status:
+            route.fulfill(status=status, headers={"Retry-After": "1"}, body="{}")
+        else:
+            route.abort()
+
+    page.route("**/predict/**", refuse)
+    page.locator("#temperature").fill("30")
+    expect(page.locator("#notice")).to_contain_text("busy" if status else "does not answer")
+    expect(page.locator(DRAWN).first).to_be_attached()
+    assert bikes.barriers() == []
+    page.unroute("**/predict/**")
+    expect(page.locator("#notice")).to_have_text("")
+
+
+def test_key_is_asked_for_in_place_and_kept(browser: Browser, store: Path) -> None:
+    """With keys on, the page asks for one, uses it, and has it still after a reload; requests show it."""
+    key = "a-key-of-this-test"
+    with (
+        running(store=store, keys=f"tester:sha256:{digest_of(key.encode()).decode()}") as url,
+        visiting(browser, url) as visit,
+    ):
+        page = visit.page
+        field = page.get_by_label("API key")
+        field.fill("wrong")
+        page.get_by_role("button", name="Use it").click()
+        expect(page.locator("#notice")).to_contain_text("not valid")
+        field.fill(key)
+        page.get_by_role("button", name="Use it").click()
+        expect(page.locator(DRAWN).first).to_be_attached()
+        page.reload()
+        expect(page.locator(DRAWN).first).to_be_attached()
+        page.locator("#code summary").click()
+        expect(page.locator("#code")).to_contain_text("X-API-Key")
+        expect(page.locator("#code")).not_to_contain_text(key)
