@@ -155,6 +155,23 @@ def recipes() -> None:
     _out.print(tables.recipes(catalogue.RECIPES.values()))
 
 
+@app.command("report")
+def report_(
+    task: Annotated[str | None, typer.Argument(help="bikes or admission; by default both")] = None,
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Where the pages go.")] = Path("reports"),
+    data_: Data = None,
+    seed: Seed = 0,
+) -> None:
+    """Write a page on each model: pictures, metrics beside peers, the card in words."""
+    from training import report  # noqa: PLC0415  # matplotlib is slow to import
+
+    if data_ is not None and task is None:
+        raise SettingsError("--data is the file of one model: train report bikes --data FILE")
+    for name in TASKS if task is None else [_task(task)]:
+        dataset = data.read(name, data_)
+        _say(f"wrote {report.write(name, dataset, to, seed, watch_for(_progress))}")
+
+
 @app.command("trace")
 def trace_(
     plot: Annotated[

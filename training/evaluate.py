@@ -12,7 +12,7 @@ import numpy as np
 
 from models.arrays import FloatArray, IntArray
 from models.interval import DEFAULT_LEVEL
-from models.model import Prediction
+from models.model import Model, Prediction
 from training import baselines, metrics
 from training.data import Dataset
 from training.fit import Check
@@ -44,7 +44,7 @@ class Scores:
     """What one split, or one partition of a cross-validation, says.
 
     rows : the numbers of the rows that were judged; target, forecast : (n_rows,), what happened and
-        what was forecast. prediction : with the intervals, where they are about outcomes.
+        what was forecast. prediction, model : with the intervals, where they are about outcomes.
     metrics, baseline : of the recipe and of the simple forecast on the same rows.
     history : the losses of the (last) fit.
     """
@@ -54,6 +54,7 @@ class Scores:
     target: FloatArray
     forecast: FloatArray
     prediction: Prediction | None
+    model: Model | None
     metrics: dict[str, float]
     baseline: dict[str, float]
     interval: dict[str, Any] | None
@@ -137,6 +138,7 @@ def _judge_quantity(
             truth,
             said.value,
             said,
+            trained.model,
             metrics.regression(truth, said.value),
             metrics.regression(truth, simple),
             interval_scores(dataset, split.test, truth, said),
@@ -167,6 +169,7 @@ def _judge_probability(
             judged,
             truth,
             forecast,
+            None,
             None,
             metrics.classification(truth, forecast),
             metrics.classification(truth, np.concatenate(simple)),

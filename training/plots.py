@@ -31,17 +31,19 @@ def save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=120, metadata={})
 
 
-def _figure(width: float, height: float) -> Figure:
+def blank(width: float, height: float) -> Figure:
+    """An empty figure of this size in inches."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _bare(axes: Axes) -> None:
+def bare(axes: Axes) -> None:
+    """Take the frame away where it says nothing."""
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def descent() -> Figure:
     """Gradient descent, w <- w - rate dL/dw: one weight at three rates, two weights of a unit."""
-    figure = _figure(11.0, 8.0)
+    figure = blank(11.0, 8.0)
     figure.suptitle(
         r"Gradient descent:  $w \leftarrow w - \alpha\,\partial L/\partial w$", fontsize=15
     )
@@ -75,7 +77,7 @@ def _draw_parabola(axes: Axes, path: Descent, title: str) -> None:
         xlim=(-1.2, 5.3),
         ylim=(-0.3, 5.2),
     )
-    _bare(axes)
+    bare(axes)
 
 
 def _draw_bowl(axes: Axes, path: Descent) -> None:
@@ -93,7 +95,7 @@ def _draw_bowl(axes: Axes, path: Descent) -> None:
 
 def losses(history: Sequence[Check], title: str, unit: str) -> Figure:
     """Training and validation loss over the epochs."""
-    figure = _figure(8.0, 4.5)
+    figure = blank(8.0, 4.5)
     axes = figure.subplots()
     epochs = [check.epoch for check in history]
     axes.plot(epochs, [check.training for check in history], color=BLUE, label="training")
@@ -101,10 +103,12 @@ def losses(history: Sequence[Check], title: str, unit: str) -> Figure:
     if validation:
         axes.plot(*zip(*validation, strict=True), color=ORANGE, label="validation")
     axes.set(title=title, xlabel="epoch", ylabel=unit)
-    axes.set_ylim(bottom=0.0)
+    every = [loss for c in history for loss in (c.training, c.validation) if loss is not None]
+    if min(every) < 0.5 * max(every):  # else the curve would be a line at the top
+        axes.set_ylim(0.0, 1.05 * max(every))
     axes.legend(frameon=False)
     axes.grid(alpha=0.3)
-    _bare(axes)
+    bare(axes)
     return figure
 
 
@@ -117,7 +121,7 @@ def forecast(  # noqa: PLR0913  # the series that are drawn, and the title
     high: FloatArray | None = None,
 ) -> Figure:
     """Forecast against reality, hour by hour: all of shape (n_rows,), hours as datetime64[h]."""
-    figure = _figure(14.0, 5.0)
+    figure = blank(14.0, 5.0)
     axes = figure.subplots()
     if low is not None and high is not None:
         axes.fill_between(hours, low, high, color=BLUE, alpha=0.18, linewidth=0, label="interval")
@@ -132,7 +136,7 @@ def forecast(  # noqa: PLR0913  # the series that are drawn, and the title
     axes.margins(x=0.005)
     axes.legend(frameon=False, ncols=3, loc="upper right")
     axes.grid(alpha=0.3)
-    _bare(axes)
+    bare(axes)
     return figure
 
 

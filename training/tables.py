@@ -15,7 +15,7 @@ from training.evaluate import DESCRIPTIONS, Evaluation
 from training.recipes import Recipe
 from training.trace import Exercise
 
-_NAMES = {
+NAMES = {
     "mae": "MAE, rentals",
     "rmse": "RMSE, rentals",
     "rmsle": "RMSLE",
@@ -28,8 +28,9 @@ _NAMES = {
     "slope": "calibration slope",
     "intercept": "calibration intercept",
 }
+"""The metrics of `training.metrics`, in words."""
 
-_OF_A_MODEL = {"slope", "intercept"}
+OF_A_MODEL = {"slope", "intercept"}
 """What means nothing for a forecast that is nearly the same for every row."""
 
 
@@ -42,7 +43,8 @@ def _table(title: str, *columns: str, numeric: int = 0) -> Table:
     return table
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A metric with as many digits as are worth reading; "-" for none."""
     if np.isnan(value):
         return "-"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.4f}"  # noqa: PLR2004  # digits
@@ -59,9 +61,9 @@ def evaluation(found: Evaluation) -> RenderableType:
     ours, simple = found.mean(lambda s: s.metrics), found.mean(lambda s: s.baseline)
     for name, value in ours.items():
         each = [score.metrics[name] for score in scores]
-        extremes = [_number(min(each)), _number(max(each))] if many else []
-        other = "-" if name in _OF_A_MODEL else _number(simple[name])
-        table.add_row(_NAMES[name], _number(value), *extremes, other)
+        extremes = [number(min(each)), number(max(each))] if many else []
+        other = "-" if name in OF_A_MODEL else number(simple[name])
+        table.add_row(NAMES[name], number(value), *extremes, other)
     return table
 
 

@@ -1,0 +1,72 @@
+"""The report: one page that needs nothing else, with every number that a reader asks for."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from training import catalogue, data, report
+from training.data import Dataset
+from training.evaluate import evaluate
+from training.progress import Nobody
+from training.recipes import Recipe
+
+
+def quick(name: str) -> Recipe:
+    """A recipe that is fitted in a moment."""
+    recipe = catalogue.RECIPES[name]
+    links = recipe.links[:2]
+    return replace(recipe, links=links, fit=replace(recipe.fit, epochs=5, average_epochs=0))
+
+
+def page(task: str, protocol: str, dataset: Dataset) -> str:
+    """The report of a task by recipes that are fitted in a moment."""
+    made = [
+        evaluate(quick(name), dataset, protocol, 0, 1, Nobody())
+        for name in (task, report.LECTURE[task])
+    ]
+    return report.page(dataset, *made)
+
+
+def check_page(text: str, task: str, pictures: int) -> None:
+    """What holds for every page."""
+    assert not re.search(r"(src|href)=\"(?!data:)", text), "it needs no other file"
+    assert "http" not in text
+    alternatives = re.findall(r'<img alt="([^"]+)" src="data:image/png;base64,[^"]{1000,}"', text)
+    assert len(alternatives) == pictures
+    for words in ("Limits of use", "ours (", "the lecture", "simple baseline", "SHA-256"):
+        assert words in text
+    for limit in catalogue.RECIPES[task].task, data.SCHEMAS[task].digest:
+        assert limit in text
+
+
+def test_page_of_admission() -> None:
+    """The page of a probability shows its losses and a reliability diagram."""
+    text = page("admission", "cv", data.read("admission"))
+    check_page(text, "admission", pictures=2)
+    assert "No decision on a person should rest on this model." in text
+    assert "calibration<br>" not in text
+    assert "log loss" in text
+
+
+@pytest.mark.slow
+def test_page_of_bikes(tmp_path: Path) -> None:
+    """The page of a quantity shows losses, forecast, errors by time and coverage."""
+    lines = (data.DATASETS / "hour.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "part.csv").write_text("".join(lines[:4000]))
+    dataset = data.read("bikes", tmp_path / "part.csv")
+    text = page("bikes", "p1", dataset).replace(dataset.digest, data.SCHEMAS["bikes"].digest)
+    check_page(text, "bikes", pictures=4)
+    assert re.search(r"90% intervals: 0\.\d{3} of the outcomes inside", text)
+
+
+def test_peers_that_were_not_measured_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The comparison has the peers of peers.json, by protocol, and none where there are none."""
+    monkeypatch.setattr(report, "PEERS", tmp_path / "peers.json")
+    assert report.peers("bikes", "p1") == {}
+    (tmp_path / "peers.json").write_text('{"bikes": {"p1": {"Some": {"mae": 1.5}}}}')
+    assert report.peers("bikes", "p1") == {"Some": {"mae": 1.5}}
+    assert report.peers("bikes", "p3") == {}

@@ -1,0 +1,101 @@
+"""The pictures of a report: reliability, errors by time, coverage by level."""
+
+from statistics import NormalDist
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from models.arrays import Columns, FloatArray, IntArray
+from models.interval import HIGHEST_LEVEL, LOWEST_LEVEL
+from models.model import Model
+from training import metrics
+from training.plots import BLUE, GREY, ORANGE, bare, blank
+
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_Z90 = NormalDist().inv_cdf(0.95)
+
+
+def reliability(target: FloatArray, probability: FloatArray) -> Figure:
+    """The share of ones against the mean probability in ten bins of equally many rows."""
+    figure = blank(6.5, 5.5)
+    axes = figure.subplots()
+    said, share, count = metrics.reliability(target, probability).T
+    low, high = wilson(share, count)
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect")
+    errors = np.maximum([share - low, high - share], 0.0)
+    axes.errorbar(said, share, yerr=errors, fmt="o", color=BLUE, capsize=3, label="out of fold")
+    top = min(1.0, float(high.max()) + 0.05)
+    axes.set(
+        title="reliability",
+        xlabel="mean probability",
+        ylabel="share that was admitted",
+        xlim=(0.0, top),
+        ylim=(0.0, top),
+    )
+    axes.legend(frameon=False, loc="upper left")
+    bare(axes)
+    return figure
+
+
+def wilson(share: FloatArray, count: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The 90 % interval of shares of `count` rows (Wilson 1927)."""
+    square = _Z90**2 / count
+    centre = (share + square / 2.0) / (1.0 + square)
+    half = _Z90 / (1.0 + square) * np.sqrt(share * (1.0 - share) / count + square / (4.0 * count))
+    return centre - half, centre + half
+
+
+def errors_by_time(
+    hours: NDArray[np.datetime64], target: FloatArray, forecast: FloatArray
+) -> Figure:
+    """Mean absolute error beside mean rentals, by hour of the day and by weekday."""
+    figure = blank(11.0, 4.0)
+    by_hour, by_day = figure.subplots(1, 2, width_ratios=(2, 1))
+    numbers = hours.astype(np.int64)
+    error = np.abs(forecast - target)
+    _bars(by_hour, numbers % 24, error, target, [str(hour) for hour in range(24)])
+    by_hour.set(title="by hour of the day", xlabel="hour", ylabel="rentals per hour")
+    _bars(by_day, (numbers // 24 + 3) % 7, error, target, WEEKDAYS)  # 1970-01-01: a Thursday
+    by_day.set(title="by weekday")
+    by_hour.legend(frameon=False, loc="upper left")
+    return figure
+
+
+def _bars(
+    axes: Axes,
+    group: IntArray,
+    error: FloatArray,
+    target: FloatArray,
+    names: tuple[str, ...] | list[str],
+) -> None:
+    counts = np.maximum(np.bincount(group, minlength=len(names)), 1)
+    places = np.arange(len(names))
+    rentals = np.bincount(group, target, len(names)) / counts
+    axes.bar(places, rentals, color=GREY, alpha=0.3, label="mean rentals")
+    mae = np.bincount(group, error, len(names)) / counts
+    axes.bar(places, mae, width=0.5, color=ORANGE, label="mean absolute error")
+    axes.set_xticks(places, names, fontsize=8)
+    bare(axes)
+
+
+def coverage(model: Model, columns: Columns, target: FloatArray) -> Figure:
+    """The share of outcomes inside the interval, at every level."""
+    figure = blank(6.5, 5.0)
+    axes = figure.subplots()
+    levels = np.linspace(LOWEST_LEVEL, HIGHEST_LEVEL, 25)
+    found = []
+    for level in levels.tolist():
+        said = model.predict(columns, level)
+        found.append(float(((said.low <= target) & (target <= said.high)).mean()))
+    axes.plot([0.5, 1.0], [0.5, 1.0], color=GREY, linestyle="--", linewidth=1, label="as promised")
+    axes.plot(levels, found, ".-", color=BLUE, label="measured")
+    axes.set(
+        title="coverage of the intervals",
+        xlabel="level that was asked for",
+        ylabel="share of outcomes inside",
+    )
+    axes.legend(frameon=False, loc="upper left")
+    bare(axes)
+    return figure

@@ -1,0 +1,171 @@
+"""`train report`: one self-contained HTML page a model, with its pictures and its card in words.
+
+Everything on it is measured anew, on rows that the networks did not see. The rows of peers come from
+`peers.json`, which `bench/accuracy` writes.
+"""
+
+import base64
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from models import __version__
+from training import catalogue, figures, plots
+from training.data import Dataset
+from training.evaluate import DESCRIPTIONS, MAIN_PROTOCOL, Evaluation, evaluate
+from training.progress import Watch
+from training.tables import NAMES, OF_A_MODEL, number, remarks
+
+LECTURE = {"bikes": "lecture-bikes", "admission": "lecture-gre"}
+PEERS = Path(__file__).with_name("peers.json")
+BASELINE = "simple baseline"
+PARTITIONS = {"bikes": 1, "admission": 5}
+
+_STYLE = """
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .75rem; border-bottom: 1px solid #8884; text-align: right; }
+th:first-child, td:first-child { text-align: left; }
+figure { margin: 1rem 0; } figure img { max-width: 100%; height: auto; background: #fff; }
+figcaption { font-size: .9rem; }
+.note { border-left: 4px solid #d55e00; padding-left: 1rem; }
+"""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure, what it shows in a sentence (also its text alternative)."""
+
+    figure: Figure
+    caption: str
+
+
+def write(task: str, dataset: Dataset, folder: Path, seed: int, watch: Watch) -> Path:
+    """Write <folder>/<task>.html and return its path."""
+    protocol = MAIN_PROTOCOL[task]
+    names = (task, LECTURE[task])
+    ours, lecture = (
+        evaluate(catalogue.recipe(name, task), dataset, protocol, seed, PARTITIONS[task], watch)
+        for name in names
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{task}.html"
+    path.write_text(page(dataset, ours, lecture), encoding="utf-8")
+    return path
+
+
+def page(dataset: Dataset, ours: Evaluation, lecture: Evaluation) -> str:
+    """The HTML of a report."""
+    task = dataset.task
+    limits = "".join(f"<li>{escape(limit)}</li>" for limit in task.limits_of_use)
+    said = "".join(
+        f"<li>{escape(line)}</li>" for line in remarks(ours)[1:]
+    )  # the caption says the first
+    drawn = "".join(_picture(picture) for picture in _pictures(dataset, ours))
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{escape(task.name)}: report</title><style>{_STYLE}</style></head><body>"
+        f"<h1>{escape(task.title)}</h1><p>Recipe <code>{escape(ours.recipe.name)}</code>: "
+        f"{escape(ours.recipe.description)}. Version {__version__}, seed {ours.seed}.</p>"
+        f'<div class="note"><strong>Limits of use</strong><ul>{limits}</ul></div>'
+        f"<h2>How good it is</h2>{_comparison(ours, lecture)}<ul>{said}</ul>"
+        f"<h2>Pictures</h2>{drawn}"
+        f"<h2>Data</h2><p><code>{escape(dataset.source)}</code>, {len(dataset):,} rows, SHA-256 "
+        f"<code>{dataset.digest}</code>.</p></body></html>\n"
+    )
+
+
+def _comparison(ours: Evaluation, lecture: Evaluation) -> str:
+    """Ours, the lecture's network, the simple baseline and the peers, on the same rows."""
+    rows: dict[str, Mapping[str, float]] = {
+        f"ours ({ours.recipe.name})": ours.mean(lambda score: score.metrics),
+        f"the lecture's ({lecture.recipe.name})": lecture.mean(lambda score: score.metrics),
+        BASELINE: ours.mean(lambda score: score.baseline),
+        **peers(ours.recipe.task, ours.protocol),
+    }
+    metrics = list(rows[f"ours ({ours.recipe.name})"])
+    head = "".join(f'<th scope="col">{escape(NAMES[name])}</th>' for name in metrics)
+    body = "".join(
+        f'<tr><th scope="row">{escape(who)}</th>'
+        + "".join(f"<td>{_cell(who, found, m)}</td>" for m in metrics)
+        + "</tr>"
+        for who, found in rows.items()
+    )
+    caption = f"On {DESCRIPTIONS[ours.protocol]}"
+    return f"<table><caption>{escape(caption)}</caption><tr><td></td>{head}</tr>{body}</table>"
+
+
+def _cell(who: str, found: Mapping[str, float], metric: str) -> str:
+    meaningless = who == BASELINE and metric in OF_A_MODEL
+    return "-" if meaningless or metric not in found else number(found[metric])
+
+
+def peers(task: str, protocol: str) -> dict[str, dict[str, float]]:
+    """The metrics of the peers that were measured by the same protocol, by their names."""
+    if not PEERS.exists():
+        return {}
+    measured: dict[str, dict[str, dict[str, float]]] = json.loads(PEERS.read_text("utf-8"))[task]
+    return measured.get(protocol, {})
+
+
+def _pictures(dataset: Dataset, ours: Evaluation) -> Sequence[Picture]:
+    score, name = ours.scores[0], ours.recipe.name
+    unit = f"loss ({ours.recipe.fit.loss})"
+    pictures = [
+        Picture(
+            plots.losses(score.history, f"{name}: loss by epoch", unit),
+            "Loss on the rows that were learned from, and on the validation rows where there are any.",
+        )
+    ]
+    if score.prediction is None or score.model is None:
+        return [
+            *pictures,
+            Picture(
+                figures.reliability(score.target, score.forecast),
+                "Reliability: of the applications that were given about the same probability out of "
+                "fold, the share that was admitted, with its 90 % interval (Wilson); one partition.",
+            ),
+        ]
+    hours, said = dataset.columns["timestamp"][score.rows], score.prediction
+    columns = dataset.take(score.rows)
+    return [
+        *pictures,
+        Picture(
+            plots.forecast(
+                hours,
+                score.target,
+                said.value,
+                "hours that the networks never saw",
+                said.low,
+                said.high,
+            ),
+            "Forecast with its 90 % interval against the real rentals of the last 21 days.",
+        ),
+        Picture(
+            figures.errors_by_time(hours, score.target, said.value),
+            "Mean absolute error and mean rentals by hour of the day and by weekday.",
+        ),
+        Picture(
+            figures.coverage(score.model, columns, score.target),
+            "How many outcomes lie inside the interval, at each level that may be asked for.",
+        ),
+    ]
+
+
+def _picture(picture: Picture) -> str:
+    image = io.BytesIO()
+    picture.figure.savefig(image, format="png", dpi=110)
+    encoded = base64.b64encode(image.getvalue()).decode()
+    words = escape(picture.caption)
+    return (
+        f'<figure><img alt="{words}" src="data:image/png;base64,{encoded}">'
+        f"<figcaption>{words}</figcaption></figure>"
+    )
