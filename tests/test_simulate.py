@@ -11,6 +11,7 @@ from training.admission import ADMISSION
 from training.baselines import logistic_probability
 from training.calibrate import ensemble_spread
 from training.data import Dataset, read
+from training.progress import Nobody
 
 ROWS = np.arange(400)
 SMALL = replace(ADMISSION, links=("logit",) * 32)
@@ -44,7 +45,7 @@ def test_outcomes_are_drawn_from_the_known_model(admission: Dataset, truth: Floa
 
 def test_inflation_makes_the_coverage_exact(admission: Dataset) -> None:
     """The 90 % interval of the simulations that measured the inflation holds 90 % of the truths."""
-    factor = simulate.inflation(SMALL, admission, ROWS, np.random.default_rng(0), count=2)
+    factor = simulate.inflation(SMALL, admission, ROWS, np.random.default_rng(0), Nobody(), 2)
     again = simulate.simulations(SMALL, admission, ROWS, np.random.default_rng(0), 2)
     interval = ensemble_spread("logit", factor)
     inside = []
@@ -57,7 +58,7 @@ def test_inflation_makes_the_coverage_exact(admission: Dataset) -> None:
 @pytest.mark.slow
 def test_intervals_hold_the_true_probability(admission: Dataset) -> None:
     """On fresh simulations an interval holds the truth about as often as its level says."""
-    factor = simulate.inflation(SMALL, admission, ROWS, np.random.default_rng(1))
+    factor = simulate.inflation(SMALL, admission, ROWS, np.random.default_rng(1), Nobody())
     interval = ensemble_spread("logit", factor)
     fresh = list(simulate.simulations(SMALL, admission, ROWS, np.random.default_rng(2), 20))
     for level in (0.5, 0.8, 0.9, 0.95):

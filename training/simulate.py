@@ -6,7 +6,7 @@ known logistic model (the one that fits the data best). The recipe learns from t
 real ones, and the truth is compared with its answers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
@@ -16,7 +16,9 @@ from models.arrays import FloatArray, IntArray
 from models.links import LINKS
 from training.baselines import logistic_probability
 from training.data import Dataset
+from training.fit import Check
 from training.pipeline import fit_rows
+from training.progress import Watch
 from training.recipes import Recipe
 
 SIMULATIONS = 20
@@ -43,15 +45,25 @@ class Simulation:
         return distance
 
 
-def simulations(
-    recipe: Recipe, dataset: Dataset, rows: IntArray, rng: np.random.Generator, count: int
+def simulations(  # noqa: PLR0913  # recipe, data, which rows, randomness, how often, who watches
+    recipe: Recipe,
+    dataset: Dataset,
+    rows: IntArray,
+    rng: np.random.Generator,
+    count: int,
+    on_check: Callable[[Check], None] | None = None,
 ) -> Iterator[Simulation]:
-    """Fit a bootstrapped recipe to `count` simulated data sets of as many applications as `rows`."""
+    """Fit a bootstrapped recipe to `count` simulated data sets of as many applications as `rows`.
+
+    on_check : is told of every fit, numbered by "epoch".
+    """
     truth = logistic_probability(dataset, rows, rows)
     to_link = LINKS["logit"].to_link
-    for _ in range(count):
+    for number in range(1, count + 1):
         simulated = draw(dataset, rows, truth, rng)
         regressor = fit_rows(recipe, simulated, np.arange(len(rows)), None, rng)
+        if on_check is not None:
+            on_check(replace(regressor.fitted.history[-1], epoch=number))
         inputs = regressor.encoder.encode(dataset.task.derive(dataset.take(rows)))
         members = regressor.head.member_values(inputs)
         yield Simulation(truth, members.mean(axis=0), to_link(members).std(axis=0))
@@ -65,15 +77,17 @@ def draw(dataset: Dataset, rows: IntArray, truth: FloatArray, rng: np.random.Gen
     return replace(dataset, columns=dataset.take(rows[chosen]), targets={name: outcome})
 
 
-def inflation(
+def inflation(  # noqa: PLR0913  # as `simulations`
     recipe: Recipe,
     dataset: Dataset,
     rows: IntArray,
     rng: np.random.Generator,
+    watch: Watch,
     count: int = SIMULATIONS,
 ) -> float:
     """The factor of the ensemble's spread whose 90 % interval holds 90 % of the true probabilities."""
-    made = simulations(recipe, dataset, rows, rng, count)
-    distances = np.concatenate([simulation.distance() for simulation in made])
+    with watch.stage("interval, on simulated rows", count) as on_check:
+        made = simulations(recipe, dataset, rows, rng, count, on_check)
+        distances = np.concatenate([simulation.distance() for simulation in made])
     deviations = NormalDist().inv_cdf(0.5 + CALIBRATED_AT / 2.0)
     return float(np.quantile(distances, CALIBRATED_AT)) / deviations

@@ -26,6 +26,7 @@ from training.pipeline import Regressor, answers, fit_rows
 from training.progress import Watch
 from training.protocols import stratified_folds
 from training.recipes import Recipe
+from training.simulate import inflation
 
 FOLDS = 4
 BLOCK_DAYS = 7
@@ -170,13 +171,16 @@ def _of_probability(  # noqa: PLR0913  # as `train`
     rng: np.random.Generator,
     watch: Watch,
 ) -> tuple[Head | None, Interval]:
-    """The spread of a bootstrapped ensemble; for a network alone that of its delete-a-fold fits."""
-    interval = calibrate.ensemble_spread("logit", 1.0)
+    """The spread over a bootstrapped ensemble's members, or that of a network's delete-a-fold fits.
+
+    The former is as wide as simulated applications of known probability ask for.
+    """
     (target,) = (dataset.targets[name] for name in recipe.targets)
     of_each = min(int((target[rows] == outcome).sum()) for outcome in (0.0, 1.0))
     _require(of_each >= FOLDS, dataset, f"at least {FOLDS} rows of each outcome")
     if recipe.bootstrap:
-        return None, interval
+        factor = inflation(recipe, dataset, rows, rng, watch)
+        return None, calibrate.ensemble_spread("logit", factor)
     fold = stratified_folds(target[rows], rng, FOLDS)
     value = cross_fit(recipe, dataset, rows, fold, rng, watch)
     whole = answers(regressor, dataset, rows)
@@ -184,7 +188,9 @@ def _of_probability(  # noqa: PLR0913  # as `train`
     # Each row is in one fold: its answer with and without that fold differ by one term of the
     # grouped jackknife's variance, (K - 1) times its mean square (Efron 1982).
     deviation = np.sqrt((FOLDS - 1) * np.square(to_link(value) - to_link(whole)).mean())
-    return constant_head(regressor.encoder, float(deviation)), interval
+    return constant_head(regressor.encoder, float(deviation)), calibrate.ensemble_spread(
+        "logit", 1.0
+    )
 
 
 def _require(holds: bool, dataset: Dataset, what: str) -> None:  # noqa: FBT001  # an assertion
