@@ -1,0 +1,79 @@
+"""Judging a recipe: what is judged was not learned from, and the scores are what they say."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from models.model import Prediction
+from training import catalogue, data
+from training.data import Dataset
+from training.evaluate import evaluate, interval_scores
+from training.progress import Nobody
+from training.recipes import Recipe
+
+
+def quick(name: str) -> Recipe:
+    """A recipe that is fitted in a moment."""
+    recipe = catalogue.RECIPES[name]
+    fit = replace(recipe.fit, epochs=3, average_epochs=0, patience=0)
+    return replace(recipe, links=recipe.links[:1], hidden=(6,), fit=fit)
+
+
+def first_hours(n_rows: int) -> Dataset:
+    """The first hours of the bike data."""
+    whole = data.read("bikes")
+    rows = np.arange(n_rows)
+    targets = {name: values[rows] for name, values in whole.targets.items()}
+    return replace(whole, columns=whole.take(rows), targets=targets)
+
+
+def with_other_targets(dataset: Dataset, rows: np.ndarray) -> Dataset:
+    """The data set with another truth in some rows."""
+    targets = {name: values.copy() for name, values in dataset.targets.items()}
+    for values in targets.values():
+        values[rows] = 1.0 - values[rows] if dataset.task.name == "admission" else 7.0
+    return replace(dataset, targets=targets)
+
+
+@pytest.mark.slow
+def test_forecast_of_hours_does_not_depend_on_their_truth() -> None:
+    """Change what happened in the test rows: forecast, interval and baseline stay as they were."""
+    dataset = first_hours(3000)
+    (before,) = evaluate(quick("bikes"), dataset, "p1", 0, 1, Nobody()).scores
+    changed = with_other_targets(dataset, before.rows)
+    (after,) = evaluate(quick("bikes"), changed, "p1", 0, 1, Nobody()).scores
+    assert before.prediction is not None
+    assert after.prediction is not None
+    for name in ("value", "low", "high"):
+        np.testing.assert_array_equal(
+            getattr(before.prediction, name), getattr(after.prediction, name)
+        )
+    assert before.metrics != after.metrics
+
+
+def test_folds_of_a_partition_are_judged_together() -> None:
+    """A cross-validation gives one score a partition, over every row once."""
+    dataset = data.read("admission")
+    found = evaluate(quick("admission"), dataset, "cv", 5, 2, Nobody())
+    assert [score.name for score in found.scores] == ["cv 5", "cv 6"]
+    for score in found.scores:
+        assert sorted(score.rows.tolist()) == list(range(400))
+        assert 0.5 < score.metrics["log_loss"] < 0.8
+    mean = found.mean(lambda score: score.metrics)
+    assert mean["brier"] == pytest.approx(np.mean([s.metrics["brier"] for s in found.scores]))
+
+
+def test_interval_scores_by_hand() -> None:
+    """Coverage by day, width and interval score of four hours of two days, worked by hand."""
+    bikes = data.read("bikes")
+    rows = np.array([0, 1, 30, 31])
+    target = np.array([10.0, 20.0, 30.0, 40.0])
+    said = Prediction(target, np.array([5.0, 25.0, 20.0, 30.0]), np.array([15.0, 30.0, 40.0, 38.0]))
+    found = interval_scores(bikes, rows, target, said)
+    assert found["coverage"] == 0.5
+    assert found["per_day"] == [[2, 1], [2, 1]]
+    assert found["standard_error"] == 0.0
+    assert found["width"] == pytest.approx((10 + 5 + 20 + 8) / 4)
+    # at the level 0.9 every unit outside costs 2 / 0.1 = 20: 5 below one, 2 above the other
+    assert found["score"] == pytest.approx((10 + 5 + 20 + 8 + 20 * 5 + 20 * 2) / 4)

@@ -1,0 +1,52 @@
+"""`--set`: hyper-parameters by name, read by their type, and refused when they make no sense."""
+
+import pytest
+
+from models.errors import SettingsError
+from training.admission import ADMISSION
+from training.bikes import BIKES
+from training.overrides import override
+
+
+def test_each_kind_of_value() -> None:
+    """Numbers, whole numbers, truth values, names and lists are read by the field's type."""
+    changes = ["rate=0.01", "epochs=3", "average_epochs=2", "skip=false", "hidden=7,5"]
+    changed = override(BIKES, [*changes, "links=sqrt,log", "schedule=constant", "loss=poisson"])
+    assert (changed.fit.rate, changed.fit.epochs, changed.fit.average_epochs) == (0.01, 3, 2)
+    assert (changed.skip, changed.hidden, changed.links) == (False, (7, 5), ("sqrt", "log"))
+    assert (changed.fit.schedule, changed.fit.loss) == ("constant", "poisson")
+    assert changed.columns == BIKES.columns
+
+
+def test_no_hidden_layer_at_all() -> None:
+    """An empty list is a list: a network without hidden layers is a linear model."""
+    assert override(BIKES, ["hidden="]).hidden == ()
+
+
+def test_the_last_change_counts() -> None:
+    """The same key twice is no fault."""
+    assert override(ADMISSION, ["epochs=3", "epochs=4"]).fit.epochs == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("epochs=0", "epochs must be at least 1"),
+        ("epochs=2.5", "must be a whole number"),
+        ("rate=nan", "rate must be above 0"),
+        ("rate=fast", "must be a number"),
+        ("skip=yes", "must be true or false"),
+        ("schedule=linear", "must be one of constant, cosine"),
+        ("activation=rellu", "Did you mean 'relu'?"),
+        ("links=sqr", "Did you mean 'sqrt'?"),
+        ("links=", "links must have at least one entry"),
+        ("hidden=0", "widths of at least 1"),
+        ("average_epochs=99", "average_epochs must be from 0 to epochs"),
+        ("name=mine", "there is no setting 'name'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(change: str, words: str) -> None:
+    """A value of the wrong form or out of range is named with what would be right."""
+    with pytest.raises(SettingsError) as caught:
+        override(BIKES, [change])
+    assert words in str(caught.value)
