@@ -1,5 +1,6 @@
 """The parts of bench/accuracy that need no library of the peers."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +88,8 @@ def test_the_written_table_is_that_of_the_kept_results(
     monkeypatch.setattr(table, "TABLE", tmp_path / "RESULTS.md")
     table.main()
     assert (tmp_path / "RESULTS.md").read_text() == written.read_text()
+
+
+def test_peers_of_the_reports_are_those_of_the_bench() -> None:
+    """`training/peers.json` is what the bench's results say: else `python -m bench.accuracy.table`."""
+    assert json.loads(table.PEERS_FILE.read_text("utf-8")) == table.peers_json()

@@ -1,8 +1,11 @@
 """Write RESULTS.md: ours and the peers side by side, from the lines that the other scripts left.
 
+The peers' part goes to `training/peers.json` as well, from which `train report` has its comparison.
+
 python -m bench.accuracy.table
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bench.accuracy.lines import METRICS, RESULTS, Lines, winners
+from training.report import PEERS as PEERS_FILE
 
 PROTOCOLS = {
     "p1": ("p1", "P1: the last 21 days, trained on the training rows only"),
@@ -219,8 +223,29 @@ def _paired(mine: Sequence[Mapping[str, Any]], reference: Sequence[Mapping[str, 
     return f"{np.mean(pairs):+.4f} ({low:+.4f} to {high:+.4f})"
 
 
+def peers_json() -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    """Task -> protocol -> peer -> metrics, of every peer that was measured."""
+    of_bikes: dict[str, dict[str, dict[str, float]]] = {}
+    for protocol in PROTOCOLS:
+        for (title, criterion, trials), values in forecast_rows(protocol):
+            if trials:
+                name = title if criterion == "either" else f"{title}, chosen by {criterion}"
+                named = dict(zip(METRICS, values, strict=True))
+                of_bikes.setdefault(protocol, {})[f"{name} ({trials} trials)"] = named
+    scored = {title: results("admission").where(peer=peer) for peer, title in PEERS.items()}
+    of_admission = {
+        f"{title} ({len(lines)} partitions)": dict(
+            zip(SCORES, _means(lines, list(SCORES)), strict=True)
+        )
+        for title, lines in scored.items()
+        if lines
+    }
+    return {"bikes": of_bikes, "admission": {"cv": of_admission}}
+
+
 def main() -> None:
-    """Write the tables beside this file."""
+    """Write the tables beside this file, and the peers' for the reports."""
+    PEERS_FILE.write_text(json.dumps(peers_json(), indent=1) + "\n")
     text = f"{HEAD.strip()}\n\n{bikes()}\n\n{intervals()}\n\n{admission()}\n"
     TABLE.write_text(text)
 
