@@ -8,6 +8,7 @@ import pytest
 
 from bench.accuracy import lines, special, table
 from bench.accuracy.lines import Lines, winners
+from training import report
 
 
 def days(*dates: str) -> special.Days:
@@ -92,4 +93,4 @@ def test_the_written_table_is_that_of_the_kept_results(
 
 def test_peers_of_the_reports_are_those_of_the_bench() -> None:
     """`training/peers.json` is what the bench's results say: else `python -m bench.accuracy.table`."""
-    assert json.loads(table.PEERS_FILE.read_text("utf-8")) == table.peers_json()
+    assert json.loads(report.PEERS.read_text("utf-8")) == table.peers_json()

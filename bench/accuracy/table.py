@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bench.accuracy.lines import METRICS, RESULTS, Lines, winners
-from training.report import PEERS as PEERS_FILE
+from training import report
 
 PROTOCOLS = {
     "p1": ("p1", "P1: the last 21 days, trained on the training rows only"),
@@ -245,7 +245,7 @@ def peers_json() -> dict[str, dict[str, dict[str, dict[str, float]]]]:
 
 def main() -> None:
     """Write the tables beside this file, and the peers' for the reports."""
-    PEERS_FILE.write_text(json.dumps(peers_json(), indent=1) + "\n")
+    report.PEERS.write_text(json.dumps(peers_json(), indent=1) + "\n")
     text = f"{HEAD.strip()}\n\n{bikes()}\n\n{intervals()}\n\n{admission()}\n"
     TABLE.write_text(text)
 
