@@ -12,7 +12,7 @@ COMPILE := uv pip compile pyproject.toml --no-config --quiet --universal --pytho
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve train artifacts report test quick lint format lock upgrade clean
+.PHONY: help serve train artifacts report docs test quick lint format lock upgrade clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ artifacts: $(VENV)/.train ## train the models that the repository carries, in mo
 
 report: $(VENV)/.train ## write a report on each model to ./reports
 	@exec $(BIN)/train report $(ARGS)
+
+docs: $(VENV)/.docs ## build the documentation into ./site (open site/index.html)
+	@exec $(BIN)/sphinx-build --quiet --nitpicky --fail-on-warning --keep-going docs site
 
 test: $(VENV)/.dev ## run the whole test suite (ARGS="-k bundle" for a part)
 	@exec $(BIN)/python -m pytest $(ARGS)
@@ -55,14 +58,14 @@ lock: ## remake requirements/*.txt from pyproject.toml, keeping versions that st
 	$(COMPILE) --extra train --group dev --output-file requirements/dev.txt
 	$(COMPILE) --extra train --constraints requirements/dev.txt --output-file requirements/train.txt
 	$(COMPILE) --constraints requirements/dev.txt --output-file requirements/serve.txt
-	$(subst pyproject.toml,,$(COMPILE)) --group build --constraints requirements/dev.txt \
-		--output-file requirements/build.txt
+	for group in build docs; do $(subst pyproject.toml,,$(COMPILE)) --group $$group \
+		--constraints requirements/dev.txt --output-file requirements/$$group.txt || exit 1; done
 
 upgrade: UPGRADE := --upgrade
 upgrade: lock ## remake requirements/*.txt with the newest versions that pyproject.toml admits (needs uv)
 
 clean: ## remove .venv and every cache; ./store and ./reports stay
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --no-deps: the lock files are complete, so there is nothing to resolve. --no-compile: Python compiles

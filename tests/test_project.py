@@ -42,15 +42,19 @@ def _pins(lock: Path) -> dict[str, set[str]]:
 
 
 def _requirements(name: str) -> list[Requirement]:
-    project = _pyproject()
-    lines = list(project["project"]["dependencies"])
-    if name in {"train", "dev"}:
-        lines += project["project"]["optional-dependencies"]["train"]
-    if name == "dev":
-        lines += [line for line in project["dependency-groups"]["dev"] if isinstance(line, str)]
-    if name in {"build", "dev"}:
-        lines = (lines if name == "dev" else []) + project["dependency-groups"]["build"]
-    return [Requirement(line) for line in lines]
+    """What pyproject.toml asks of the lock file `name`."""
+    project, groups = _pyproject()["project"], _pyproject()["dependency-groups"]
+    serve = project["dependencies"]
+    train = serve + project["optional-dependencies"]["train"]
+    own = [line for line in groups["dev"] if isinstance(line, str)]
+    lines: dict[str, list[str]] = {
+        "build": groups["build"],
+        "dev": train + own + groups["build"] + groups["docs"],
+        "docs": groups["docs"],
+        "serve": serve,
+        "train": train,
+    }
+    return [Requirement(line) for line in lines[name]]
 
 
 def test_changelog_opens_with_the_version_of_the_package() -> None:

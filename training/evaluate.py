@@ -75,6 +75,13 @@ class Evaluation:
         found = [of(score) for score in self.scores]
         return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
 
+    @property
+    def always_no(self) -> float | None:
+        """The accuracy of always answering "no", the mean over the splits; None for a quantity."""
+        if any(score.prediction is not None for score in self.scores):
+            return None
+        return float(np.mean([1.0 - score.target.mean() for score in self.scores]))
+
     def as_json(self) -> dict[str, Any]:
         """What `train evaluate --json` prints."""
         return {
@@ -88,6 +95,7 @@ class Evaluation:
                 "description": baselines.DESCRIPTIONS[self.recipe.task],
                 "metrics": _plain(self.mean(lambda score: score.baseline)),
             },
+            "always_no": self.always_no,
             "splits": [
                 {
                     "name": score.name,

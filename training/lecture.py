@@ -26,9 +26,9 @@ GRE = Recipe(
     fit=FitSettings(
         loss="half_mse",
         optimizer="sgd",
-        rate=0.5,
+        rate=1.0,
         batch_size=0,
-        epochs=3000,
+        epochs=4000,
         check_every=10,
         on_rise="stop",
     ),

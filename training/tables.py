@@ -73,6 +73,7 @@ def remarks(found: Evaluation) -> list[str]:
         f"on {DESCRIPTIONS[found.protocol]}",
         f"baseline: {baselines.DESCRIPTIONS[found.recipe.task]}",
         *_interval_lines(found),
+        *_lecture_lines(found),
     ]
 
 
@@ -90,6 +91,25 @@ def _interval_lines(found: Evaluation) -> list[str]:
     error = np.sqrt(np.square(off).sum()) / days[:, 0].sum()
     said = f"{share:.3f} of the outcomes inside (standard error {error:.3f}, by day)"
     return [f"{intervals[0]['level']:.0%} intervals: {said}, mean width {width:.1f}"]
+
+
+def _lecture_lines(found: Evaluation) -> list[str]:
+    """The yardsticks of the lecture: always "no", and the squared error of the standardised target."""
+    if found.always_no is not None:
+        accuracy = found.mean(lambda score: score.metrics)["accuracy"]
+        points = 100.0 * (accuracy - found.always_no)
+        than = f"{found.recipe.name} is right on {points:+.2f} points more"
+        return [f'always answering "no" has an accuracy of {found.always_no:.4f}: {than}']
+    validation = [
+        check.validation
+        for score in found.scores
+        for check in score.history
+        if check.validation is not None
+    ]
+    if len(found.scores) > 1 or not validation or found.recipe.fit.loss != "half_mse":
+        return []
+    least = 2.0 * min(validation)
+    return [f"least mean squared error of the validation rows, standardised: {least:.4f}"]
 
 
 def recipes(known: Iterable[Recipe]) -> RenderableType:

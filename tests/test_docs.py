@@ -1,0 +1,163 @@
+"""The documentation: it builds, its links lead somewhere, and what it shows is what comes."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from service.settings import describe
+from tests.fences import ROOT, Fence, fences
+from tests.reader import CHANGES, COMMANDS, OUTPUTS, follow
+
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+FOLLOWED = [page for page in PAGES if any(f.info in COMMANDS - {"python"} for f in fences(page))]
+"""Pages that tell their reader to do something; a page of Python alone quotes the code."""
+LOADING = {
+    ("link", "href"),
+    ("script", "src"),
+    ("img", "src"),
+    ("source", "src"),
+    ("iframe", "src"),
+}
+
+
+def _ids(pages: list[Path]) -> list[str]:
+    return [str(page.relative_to(ROOT)) for page in pages]
+
+
+@pytest.mark.slow
+@pytest.mark.curl
+@pytest.mark.parametrize("page", FOLLOWED, ids=_ids(FOLLOWED))
+def test_following_a_page_gives_what_it_shows(page: Path, tmp_path: Path) -> None:
+    """Every command of a page runs, in order, and prints what stands below it."""
+    follow(page, tmp_path)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_ids(PAGES))
+def test_every_block_is_of_a_kind_that_is_checked(page: Path) -> None:
+    """What a page shows as output follows a command; no block is of a kind that nobody checks."""
+    before: Fence | None = None
+    for fence in fences(page):
+        directive = fence.info.startswith("{")
+        assert directive or fence.info in COMMANDS | OUTPUTS | CHANGES | {"pycon"}, fence
+        if fence.info == "json":
+            json.loads(fence.text)
+        if fence.info in OUTPUTS:
+            assert before is not None, fence
+            assert before.info in COMMANDS | OUTPUTS, f"{fence} is the output of nothing"
+        before = fence
+
+
+class Page(HTMLParser):
+    """The links of a built page, what it loads, and the places in it that a link can name."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.links: set[str] = set()
+        self.loads: set[str] = set()
+        self.places = {""}
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note what a tag refers to."""
+        for name, value in attrs:
+            if value is None:
+                continue
+            if name == "id":
+                self.places.add(value)
+            elif (tag, name) in LOADING:
+                self.loads.add(value)
+            elif (tag, name) == ("a", "href"):
+                self.links.add(value)
+
+    def targets(self) -> Iterator[tuple[str, Path, str]]:
+        """Each reference within the site: as written, the file, the place in it."""
+        for reference in sorted(self.links | self.loads):
+            parts = urlsplit(reference)
+            if not parts.scheme and not parts.netloc:
+                path = self.path.parent / unquote(parts.path) if parts.path else self.path
+                yield reference, path.resolve(), unquote(parts.fragment)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documentation, built as `make docs` builds it."""
+    folder = tmp_path_factory.mktemp("site")
+    options = ["--quiet", "--nitpicky", "--fail-on-warning", "--keep-going"]
+    result = subprocess.run(
+        [sys.executable, "-m", "sphinx", *options, str(DOCS), str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+    return folder.resolve()
+
+
+def test_options_of_the_build_are_those_of_make() -> None:
+    """What the tests build is what `make docs` builds."""
+    command = "sphinx-build --quiet --nitpicky --fail-on-warning --keep-going docs site"
+    assert command in (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def test_every_page_is_in_the_navigation(site: Path) -> None:
+    """From the first page one click leads to every page."""
+    links = {path for _, path, _ in Page(site / "index.html").targets()}
+    built = {(site / page.relative_to(DOCS)).with_suffix(".html") for page in PAGES}
+    assert built <= links
+
+
+def test_every_link_leads_somewhere(site: Path) -> None:
+    """A link within the site names a file that is there and a place in it."""
+    pages = {path: Page(path) for path in site.rglob("*.html")}
+    for page in pages.values():
+        for written, path, place in page.targets():
+            assert path.is_file(), f"{page.path.name}: {written}"
+            if path in pages:
+                assert place in pages[path].places, f"{page.path.name}: {written}"
+
+
+def test_site_works_without_internet(site: Path) -> None:
+    """No page and no style sheet loads anything from another host."""
+    for path in site.rglob("*.html"):
+        for reference in Page(path).loads:
+            assert not urlsplit(reference).netloc, f"{path.name} loads {reference}"
+    for path in site.rglob("*.css"):
+        assert "url(http" not in path.read_text(encoding="utf-8").replace('"', ""), path
+
+
+def test_formulas_need_no_script(site: Path) -> None:
+    """A formula is MathML when the page arrives, with the font that the site brings."""
+    page = site / "backpropagation.html"
+    assert page.read_text(encoding="utf-8").count("<math") > 100
+    assert not [script for script in Page(page).loads if "math" in script.lower()]
+    style = (site / "_static" / "site.css").read_text(encoding="utf-8")
+    font = style.split('src: url("')[1].split('"')[0]
+    assert (site / "_static" / font).is_file()
+
+
+def _sections(page: Path) -> dict[str, str]:
+    """The text below each heading of the third level."""
+    text = page.read_text(encoding="utf-8")
+    parts = re.split(r"^### (.+)\n|^##? .+\n", text, flags=re.MULTILINE)
+    return {name: below for name, below in zip(parts[1::2], parts[2::2], strict=True) if name}
+
+
+def test_every_setting_has_its_heading() -> None:
+    """The reference names the settings that there are, in their order, with help and default."""
+    sections = _sections(DOCS / "reference" / "settings.md")
+    assert list(sections) == [key for key, _, _ in describe()]
+    for key, default, help_ in describe():
+        said = f"Default: `{default}`." if default else "Not set by default."
+        assert f"{help_}. {said}" in sections[key], (
+            f"settings.md must say of {key}: {help_}. {said}"
+        )
