@@ -92,6 +92,17 @@ class CardEvaluation(BaseModel):
         "error, their mean width",
         examples=[{"level": 0.9, "coverage": 0.9, "standard_error": 0.01, "width": 120.0}],
     )
+    coverage_by_level: list[dict[str, float]] | None = Field(
+        default=None,
+        description="The share of outcomes inside the interval, at each level",
+        examples=[[{"level": 0.8, "coverage": 0.79}]],
+    )
+    reliability: list[dict[str, float]] | None = Field(
+        default=None,
+        description="Of ten groups by probability: the mean probability, the share that happened, "
+        "the rows",
+        examples=[[{"said": 0.31, "happened": 0.33, "rows": 40}]],
+    )
 
 
 class CardNetwork(BaseModel):

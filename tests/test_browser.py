@@ -12,14 +12,14 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from service.keys import digest_of
 from tests.browser import Visit, chromium, visiting
-from tests.process import fill, running
+from tests.process import running
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 MOST_BYTES = 250_000
 MOST_MS = 1_000
 """From the start of the navigation to the first picture; measured 10 times quicker on an idle machine."""
-PAGES = ["/"]
+PAGES = ["/", "/admission"]
 MINUS = "\N{MINUS SIGN}"
 DRAWN = ".chart svg .marks *"
 
@@ -33,8 +33,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with tiny models."""
-    return fill(tmp_path_factory.mktemp("store"))
+    """A store that the service fills with the models that come with the code."""
+    return tmp_path_factory.mktemp("store")
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +202,48 @@ def test_request_behind_the_picture_gives_its_numbers(bikes: Visit, language: st
     assert len(batch["predictions"]) == 24
     assert batch["predictions"][17]["rentals"] == pytest.approx(single["rentals"])
     assert f"{single['rentals']:,.0f}" == _value(page)
+
+
+# ---- admission ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def admission(browser: Browser, url: str) -> Iterator[Visit]:
+    """The admission page, drawn."""
+    with visiting(browser, f"{url}/admission") as visit:
+        expect(visit.page.locator(".bars tr")).to_have_count(3)
+        yield visit
+
+
+def test_admission_says_what_it_is_not_for(admission: Visit) -> None:
+    """Beside the probability stands that these are teaching data, and that nothing should rest on it."""
+    expect(admission.page.locator("main")).to_contain_text("No decision on a person")
+    expect(admission.page.locator("#value-interval")).to_contain_text("90% confidence")
+
+
+def test_probability_rises_along_the_inputs_as_they_are_moved(admission: Visit) -> None:
+    """A higher score and a better school give a higher probability, in number and pictures alike."""
+    page = admission.page
+    low = int(_value(page).rstrip("%"))
+    page.get_by_label("GRE score, slider").focus()
+    page.keyboard.press("End")
+    page.get_by_label("1, the most prestigious").check(force=True)
+    expect(page.locator("#gre")).to_have_value("800")
+    expect(page.locator("#value")).not_to_have_text(f"{low}%")
+    page.wait_for_load_state("networkidle")
+    assert int(_value(page).rstrip("%")) > low
+    page.locator("#numbers summary").click()
+    expect(page.locator("#numbers tbody tr")).to_have_count(31 + 41 + 4)
+
+
+def test_picture_of_an_input_chooses_its_value(admission: Visit) -> None:
+    """A click in a picture sets the field that it is about, and the address keeps it."""
+    page = admission.page
+    page.locator("#along-rank svg").click(position={"x": 60, "y": 60})
+    expect(page.get_by_label("1, the most prestigious")).to_be_checked()
+    expect(page).to_have_url(re.compile("rank=1"))
+    page.locator("#gpa").fill("5")
+    expect(page.locator("#gpa-fault")).to_contain_text("between 0 and 4")
 
 
 # ---- failures -----------------------------------------------------------------------------------

@@ -50,6 +50,7 @@ def test_training_publishes_a_version(train: Run, tmp_path: Path) -> None:
     assert manifest["history"][-1]["epoch"] == 2
     assert manifest["evaluation"]["rows"] == 400
     assert manifest["evaluation"]["baseline"]["metrics"]["log_loss"] > 0.5
+    assert sum(group["rows"] for group in manifest["evaluation"]["reliability"]) == 400
 
 
 @pytest.mark.slow
@@ -66,6 +67,8 @@ def test_bikes_are_trained_from_a_part_of_the_file(train: Run, tmp_path: Path) -
     assert manifest["data"]["file"] == "part.csv"
     assert manifest["data"]["rows"] == 3999
     assert 0.5 < manifest["evaluation"]["coverage"]["coverage"] <= 1.0
+    shares = [step["coverage"] for step in manifest["evaluation"]["coverage_by_level"]]
+    assert shares == sorted(shares), "a higher level never covers less"
     saved = sorted(path.name for path in pictures.iterdir())
     assert saved == ["bikes-forecast.png", "bikes-loss.png"]
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in pictures.iterdir())

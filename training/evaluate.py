@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from models.arrays import FloatArray, IntArray
-from models.interval import DEFAULT_LEVEL
+from models.arrays import Columns, FloatArray, IntArray
+from models.interval import DEFAULT_LEVEL, HIGHEST_LEVEL, LOWEST_LEVEL
 from models.model import Model, Prediction
 from training import baselines, metrics
 from training.data import Dataset
@@ -211,6 +211,17 @@ def interval_scores(
         "score": float(score.mean()),
         "per_day": per_day.tolist(),
     }
+
+
+def coverage_by_level(
+    model: Model, columns: Columns, target: FloatArray, n_levels: int = 25
+) -> list[tuple[float, float]]:
+    """(level, share of the outcomes inside) at levels from the lowest to the highest."""
+    found = []
+    for level in np.linspace(LOWEST_LEVEL, HIGHEST_LEVEL, n_levels).tolist():
+        said = model.predict(columns, level)
+        found.append((level, float(((said.low <= target) & (target <= said.high)).mean())))
+    return found
 
 
 def history_json(history: tuple[Check, ...]) -> list[dict[str, float | int | None]]:

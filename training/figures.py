@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from models.arrays import Columns, FloatArray, IntArray
-from models.interval import HIGHEST_LEVEL, LOWEST_LEVEL
 from models.model import Model
 from training import metrics
+from training.evaluate import coverage_by_level
 from training.plots import BLUE, GREY, ORANGE, bare, blank
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -84,11 +84,7 @@ def coverage(model: Model, columns: Columns, target: FloatArray) -> Figure:
     """The share of outcomes inside the interval, at every level."""
     figure = blank(6.5, 5.0)
     axes = figure.subplots()
-    levels = np.linspace(LOWEST_LEVEL, HIGHEST_LEVEL, 25)
-    found = []
-    for level in levels.tolist():
-        said = model.predict(columns, level)
-        found.append(float(((said.low <= target) & (target <= said.high)).mean()))
+    levels, found = zip(*coverage_by_level(model, columns, target), strict=True)
     axes.plot([0.5, 1.0], [0.5, 1.0], color=GREY, linestyle="--", linewidth=1, label="as promised")
     axes.plot(levels, found, ".-", color=BLUE, label="measured")
     axes.set(

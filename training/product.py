@@ -14,8 +14,16 @@ import numpy as np
 from models import drift
 from models.errors import TrainingError
 from models.model import Model
+from training import metrics
 from training.data import Dataset
-from training.evaluate import MAIN_PROTOCOL, Evaluation, evaluate, history_json
+from training.evaluate import (
+    MAIN_PROTOCOL,
+    Evaluation,
+    Scores,
+    coverage_by_level,
+    evaluate,
+    history_json,
+)
 from training.progress import Watch
 from training.protocols import splits
 from training.recipes import Recipe
@@ -56,7 +64,7 @@ def make(recipe: Recipe, dataset: Dataset, seed: int, watch: Watch) -> Product:
         "seed": seed,
         "data": {"file": dataset.source, "sha256": dataset.digest, "rows": len(dataset)},
         "history": history_json((evaluation.scores[0] if evaluation else trained.fitted).history),
-        "evaluation": None if evaluation is None else summary(evaluation),
+        "evaluation": None if evaluation is None else summary(evaluation, dataset),
         "reference": drift.reference(dataset.task, dataset.columns),
     }
     return Product(trained.model, details, evaluation, tuple(remarks))
@@ -71,12 +79,21 @@ def described(recipe: Recipe) -> dict[str, Any]:
     return {**dataclasses.asdict(recipe), "columns": columns}
 
 
-def summary(evaluation: Evaluation) -> dict[str, Any]:
+def summary(evaluation: Evaluation, dataset: Dataset) -> dict[str, Any]:
     """What the card says of an evaluation: its means, without the losses and the single days."""
     told = evaluation.as_json()
     made = {name: told[name] for name in ("protocol", "description", "metrics", "baseline")}
     made["rows"] = sum(split["rows"] for split in told["splits"])
-    interval = told["splits"][0]["interval"]
-    if interval is not None:
-        made["coverage"] = {k: v for k, v in interval.items() if k not in {"per_day", "groups"}}
-    return made
+    return made | _trust(evaluation.scores[0], dataset)
+
+
+def _trust(score: Scores, dataset: Dataset) -> dict[str, Any]:
+    """How far probabilities can be taken at their word, or intervals."""
+    if score.interval is None or score.model is None:
+        bins = metrics.reliability(score.target, score.forecast).tolist()
+        return {"reliability": [{"said": p, "happened": s, "rows": int(n)} for p, s, n in bins]}
+    levels = coverage_by_level(score.model, dataset.take(score.rows), score.target)
+    return {
+        "coverage": {k: v for k, v in score.interval.items() if k not in {"per_day", "groups"}},
+        "coverage_by_level": [{"level": level, "coverage": share} for level, share in levels],
+    }

@@ -5,6 +5,7 @@ to what is written now.
 
     rentals/2011-01.json ...    what happened, hour by hour, with the weather: a file a month
     exercise.json               the lecture's exercise, each number with its formula
+    peers.json                  the metrics of the peers, by task, protocol and name
 """
 
 import json
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from models.bikes import WEATHERS
-from training import data, trace
+from training import data, report, trace
 
 FOLDER = Path(__file__).parent.parent / "service" / "web" / "pages" / "data"
 
@@ -31,7 +32,11 @@ _DECIMALS = {"temperature": 1, "feels_like": 1, "humidity": 0, "wind_speed": 1}
 
 def files() -> dict[str, str]:
     """The files by name."""
-    return {"exercise.json": _text(exercise()), **dict(_rentals())}
+    return {
+        "exercise.json": _text(exercise()),
+        "peers.json": _text(peers()),
+        **dict(_rentals()),
+    }
 
 
 def write(folder: Path = FOLDER) -> None:
@@ -59,6 +64,11 @@ def exercise() -> dict[str, Any]:
         "loss_before": _digits(worked.loss_before),
         "loss_after": _digits(worked.loss_after),
     }
+
+
+def peers() -> dict[str, Any]:
+    """What the bench measured, or nothing where it has not."""
+    return json.loads(report.PEERS.read_text("utf-8")) if report.PEERS.exists() else {}
 
 
 def _digits(number: float) -> float:

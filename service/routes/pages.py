@@ -96,6 +96,7 @@ def routes() -> list[BaseRoute]:
     site = Site(FOLDER)
     pages = {
         "/": "bikes.html",
+        "/admission": "admission.html",
     }
 
     async def asset(request: Request) -> Response:
