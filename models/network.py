@@ -13,6 +13,9 @@ from models.activations import ACTIVATIONS
 from models.arrays import FloatArray
 from models.features import Inputs
 
+COLUMNS_A_CODE = 12
+"""Below so many one-hot columns for each code a product is faster than picking rows."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -62,11 +65,13 @@ class Tape:
 
     z, a : a layer's pre-activations and activations, (n_members, n_rows, n_out) each.
     delta : room for dL/dz of each layer, of the same shapes.
+    ones : (1, n_rows): a product with it is a sum over the rows.
     """
 
     z: tuple[FloatArray, ...]
     a: tuple[FloatArray, ...]
     delta: tuple[FloatArray, ...]
+    ones: FloatArray
 
     @classmethod
     def for_rows(cls, network: Network, n_rows: int) -> "Tape":
@@ -77,16 +82,19 @@ class Tape:
         def buffers() -> tuple[FloatArray, ...]:
             return tuple(np.empty(shape, weights[0].dtype) for shape in shapes)
 
-        return cls(buffers(), buffers(), buffers())
+        return cls(buffers(), buffers(), buffers(), np.ones((1, n_rows), weights[0].dtype))
 
 
 def affine_inputs(weights: FloatArray, inputs: Inputs, out: FloatArray | None = None) -> FloatArray:
     """One-hot inputs times weights without the one-hot: (n_members, n_rows, n_out).
 
     The numbers are multiplied with the first rows of `weights` (n_members, n_inputs, n_out); each code
-    picks one of the rows below them.
+    picks one of the rows below them. That costs as much as a product with about a dozen columns, so
+    where there are fewer columns than that for each code, and `dense`, one product does it all.
     """
-    n_numbers = inputs.numbers.shape[-1]
+    n_numbers, n_codes = inputs.numbers.shape[-1], inputs.codes.shape[-1]
+    if inputs.dense is not None and weights.shape[1] - n_numbers < COLUMNS_A_CODE * n_codes:
+        return np.matmul(inputs.dense, weights, out=out)
     z = np.matmul(inputs.numbers, weights[:, :n_numbers], out=out)
     for column in inputs.codes.T:
         z += weights.take(column, axis=1)

@@ -117,6 +117,26 @@ def test_gradient_check_of_members_skip_and_row_weights(loss: str) -> None:
     assert relative_error(got.flat, expected) < TOLERANCE
 
 
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_gradient_check_where_codes_pick_rows(
+    outputs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the first layer gathers rows instead of multiplying zeros, the gradient is the same."""
+    monkeypatch.setattr("models.network.COLUMNS_A_CODE", 0)
+    rng = np.random.default_rng(11)
+    parameters = some_parameters(rng, (5,), "silu", outputs, members=2, skip=True)
+    inputs, target = some_inputs(N_ROWS, rng), some_target("half_mse", N_ROWS, rng, outputs)
+    got = gradient_of(parameters, inputs, target, "half_mse")
+    monkeypatch.setattr("models.network.COLUMNS_A_CODE", 1000)
+    multiplied = gradient_of(parameters, inputs, target, "half_mse")
+    np.testing.assert_allclose(got.flat, multiplied.flat, rtol=1e-9, atol=1e-12)
+    expected = by_central_difference(
+        parameters.flat,
+        lambda: 2 * mean_loss(LOSSES["half_mse"], forward(parameters.network, inputs), target),
+    )
+    assert relative_error(got.flat, expected) < TOLERANCE
+
+
 AUTOGRAD_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "identity": lambda z: z,
     "sigmoid": lambda z: 1.0 / (1.0 + anp.exp(-z)),

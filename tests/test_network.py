@@ -47,7 +47,20 @@ def test_a_gather_is_the_one_hot_product() -> None:
     rng = np.random.default_rng(1)
     inputs, weights = some_inputs(20, rng), rng.normal(size=(2, N_INPUTS, 5))
     assert inputs.dense is not None
-    np.testing.assert_allclose(affine_inputs(weights, inputs), inputs.dense @ weights, rtol=1e-12)
+    gathered = affine_inputs(weights, Inputs(inputs.numbers, inputs.codes))
+    np.testing.assert_allclose(gathered, inputs.dense @ weights, rtol=1e-12)
+
+
+@pytest.mark.parametrize("columns", [0, 1000], ids=["gather", "product"])
+def test_both_ways_of_the_first_layer(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inputs with `dense` give the same whether codes pick rows or are multiplied."""
+    monkeypatch.setattr("models.network.COLUMNS_A_CODE", columns)
+    rng = np.random.default_rng(1)
+    inputs, weights = some_inputs(20, rng), rng.normal(size=(2, N_INPUTS, 5))
+    into = np.empty((2, 20, 5))
+    assert affine_inputs(weights, inputs, into) is into
+    gathered = affine_inputs(weights, Inputs(inputs.numbers, inputs.codes))
+    np.testing.assert_allclose(into, gathered, rtol=1e-12)
 
 
 def test_shapes_are_told() -> None:

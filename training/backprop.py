@@ -31,16 +31,17 @@ def backward(
     delta = error
     for i in reversed(range(len(network.layers))):
         layer, into = network.layers[i], gradient.layers[i]
-        slope = ACTIVATIONS[layer.activation].derivative(tape.z[i], tape.a[i], tape.z[i])
-        delta *= slope
-        np.sum(delta, axis=1, keepdims=True, out=into.biases)
+        if layer.activation != "identity":  # its slope is 1
+            delta *= ACTIVATIONS[layer.activation].derivative(tape.z[i], tape.a[i], tape.z[i])
+        came_in = transposed(inputs.dense if i == 0 else tape.a[i - 1])
+        np.matmul(came_in, delta, out=into.weights)
+        np.matmul(tape.ones, delta, out=into.biases)
         if i == len(network.layers) - 1 and gradient.skip is not None:
             np.matmul(transposed(inputs.dense), delta, out=gradient.skip)
-        if i == 0:
-            np.matmul(transposed(inputs.dense), delta, out=into.weights)
-        else:
-            np.matmul(transposed(tape.a[i - 1]), delta, out=into.weights)
-            delta = np.matmul(delta, transposed(layer.weights), out=tape.delta[i - 1])
+        if i > 0:
+            # with one unit this is an outer product, which np.matmul would do without BLAS
+            times = np.multiply if delta.shape[2] == 1 else np.matmul
+            delta = times(delta, transposed(layer.weights), out=tape.delta[i - 1])
 
 
 def transposed(array: FloatArray | None) -> FloatArray:

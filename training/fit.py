@@ -171,18 +171,19 @@ class _Descent:
         )
         self.size = settings.batch_size or len(train.inputs)
         self.tapes: dict[int, Tape] = {}
+        shape = (architecture.members, len(train.inputs), architecture.sizes[-1])
+        self.said = np.empty(shape, parameters.flat.dtype)
         self.step = 0
         self.steps = settings.epochs * math.ceil(len(train.inputs) / self.size)
 
     def epoch(self) -> float:
         """One epoch; returns the mean of the batches' losses, each before its step."""
-        n_rows = len(self.train.inputs)
-        total = 0.0
-        for chosen in batches(n_rows, self.size, self.rng):
-            total += self._batch(self.train.take(chosen)) * len(chosen)
-        return total / n_rows
+        for chosen in batches(len(self.train.inputs), self.size, self.rng):
+            self.said[:, chosen] = self._batch(self.train.take(chosen))
+        return mean_loss(self.loss, self.said, self.train.target)
 
-    def _batch(self, rows: Rows) -> float:
+    def _batch(self, rows: Rows) -> FloatArray:
+        """One step; returns the output before it, in a buffer that the next step writes to."""
         network, n_rows = self.parameters.network, len(rows.inputs)
         if n_rows not in self.tapes:
             self.tapes[n_rows] = Tape.for_rows(network, n_rows)
@@ -197,7 +198,7 @@ class _Descent:
         if self.signs is not None:
             monotone.project(flat, self.signs)
         self.step += 1
-        return mean_loss(self.loss, output, rows.target)
+        return output
 
     def _rate(self) -> float:
         if self.settings.schedule == "constant":

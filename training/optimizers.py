@@ -1,5 +1,6 @@
 """Optimisers: what a gradient does to the weights. Each has one method, `update`."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -52,7 +53,7 @@ class Adam:
         if self._m is None or self._s is None:
             self._m, self._s = np.zeros_like(flat), np.zeros_like(flat)
         self._step += 1
-        correction = float(np.sqrt(1.0 - self.beta2**self._step))
+        correction = math.sqrt(1.0 - self.beta2**self._step)
         step = rate * correction / (1.0 - self.beta1**self._step)
         # m and s are kept without their factors (1 - b): one multiplication a step fewer each
         self._m *= self.beta1
@@ -61,7 +62,7 @@ class Adam:
         self._s *= self.beta2
         self._s += gradient
         np.sqrt(self._s, out=gradient)
-        root = float(np.sqrt(1.0 - self.beta2))
+        root = math.sqrt(1.0 - self.beta2)
         gradient += self.epsilon * correction / root
         np.divide(self._m, gradient, out=gradient)
         gradient *= step * (1.0 - self.beta1) / root
