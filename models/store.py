@@ -139,7 +139,10 @@ class Store:
         self._point(name, version)
 
     def _point(self, name: str, version: str) -> None:
-        active = self._active(name)
+        try:
+            active = self._active(name)
+        except StoreError:
+            active = []  # a pointer that says nothing is replaced: else it could not be mended
         if active[:1] != [version]:
             self._write_pointer(name, [version, *active])
 
@@ -176,7 +179,9 @@ class Store:
         """Be the only writer of a model, and begin by removing what killed ones have left."""
         home = self._home(name)
         with _told(home):
-            home.mkdir(parents=True, exist_ok=True)
+            if not home.is_dir():
+                home.mkdir(parents=True, exist_ok=True)
+                files.sync_folder(home.parent)
             lock = os.open(home / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 _acquire(lock, home)

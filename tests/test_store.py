@@ -1,5 +1,7 @@
 """The store: a version is active whole or not at all, whatever happens to whoever writes it."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,8 @@ import pytest
 from models.errors import StoreError
 from models.store import Store
 from tests import tiny
+
+NAME = "admission"
 
 
 def test_published_versions_are_active_one_after_the_other(tmp_path: Path) -> None:
@@ -28,3 +32,75 @@ def test_an_empty_store_has_nothing(tmp_path: Path) -> None:
     assert store.versions("bikes") == []
     with pytest.raises(StoreError, match="no version is active"):
         store.load("bikes")
+
+
+def test_files_are_on_the_disk_before_they_have_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a power cut may find: files are synced before the folder is renamed, that before the pointer."""
+    done: list[str] = []
+    watch(monkeypatch, done)
+    Store(tmp_path).publish(tiny.model(NAME), {})
+    assert done == [
+        "sync store",
+        "sync weights.joblib",
+        "sync manifest.json",
+        "sync .new-version",
+        "rename .new-version to version",
+        "sync admission",
+        "sync .new-current",
+        "rename .new-current to current",
+        "sync admission",
+    ]
+
+
+def watch(monkeypatch: pytest.MonkeyPatch, done: list[str]) -> None:
+    """Note what is synced and renamed."""
+    sync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        done.append(f"sync {plain(Path(f'/proc/self/fd/{descriptor}').readlink())}")
+        sync(descriptor)
+
+    def noted(method: Callable[[Path, Path], Path]) -> Callable[[Path, Path], Path]:
+        def run(path: Path, target: Path) -> Path:
+            done.append(f"rename {plain(path)} to {plain(target)}")
+            return method(path, target)
+
+        return run
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "rename", noted(Path.rename))
+    monkeypatch.setattr(Path, "replace", noted(Path.replace))
+
+
+def plain(path: Path) -> str:
+    """The name of a file without what differs between runs."""
+    if path.name.startswith(".new-"):
+        return ".new-current" if "current" in path.name else ".new-version"
+    if path.name[:2] == "20":
+        return "version"
+    return path.name if path.suffix or path.name in {NAME, "current"} else "store"
+
+
+def test_pointer_that_says_nothing_is_told_and_mended(tmp_path: Path) -> None:
+    """Whatever stands in `current`, the error names it, and activating a version puts it right."""
+    store = Store(tmp_path)
+    version = store.publish(tiny.model(NAME), {})
+    pointer = tmp_path / NAME / "current"
+    for content in (b"", b"\n", b"../../etc\n", b"\xff\xfe", b"x" * 100_000, version.encode() * 2):
+        pointer.write_bytes(content)
+        with pytest.raises(StoreError, match=f"^{pointer}: "):
+            store.load(NAME)
+        store.activate(NAME, version)
+        assert store.current(NAME) == version
+
+
+@pytest.mark.parametrize("name", ["..", "../x", "", "a/b", "/etc", "Bikes", ".lock", "a" * 65])
+def test_names_lead_nowhere_else(tmp_path: Path, name: str) -> None:
+    """Neither a model's name nor a version's is a way out of the store."""
+    store = Store(tmp_path / "store")
+    with pytest.raises(StoreError, match="is no name of a model"):
+        store.load(name)
+    with pytest.raises(StoreError, match="is no name of a version"):
+        store.load(NAME, name or "..")
