@@ -15,6 +15,7 @@ import fcntl
 import itertools
 import json
 import mmap
+import threading
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Cells:
     def __init__(self, folder: Path | None = None) -> None:
         self._blocks: dict[Key, tuple[int, int]] = {}
         self._used = 0
+        self._lock = threading.Lock()
         self._keys: BinaryIO | None = None
         self._folder = folder
         if folder is None:
@@ -52,13 +54,21 @@ class Cells:
                 self.values[start : start + width] = memoryview(bytes(width * _WIDTH)).cast("d")
 
     def block(self, key: Key, width: int = 1) -> int:
-        """The first of the `width` cells of `key`, which begin at 0.
+        """The first of the `width` cells of `key`, which begin at 0. Any thread may ask.
 
         When there are no cells left (thousands of versions later), all further keys share cells
         that are not shown.
         """
-        if key in self._blocks:
-            return self._blocks[key][0]
+        known = self._blocks.get(key)
+        if known is not None and known[1] == width:  # another width is of another release
+            return known[0]
+        with self._lock:
+            return self._allot(key, width)
+
+    def _allot(self, key: Key, width: int) -> int:
+        known = self._blocks.get(key)
+        if known is not None and known[1] == width:  # another thread was quicker
+            return known[0]
         if self._used + width > _SPARE:
             return _SPARE
         start = self._used
@@ -70,7 +80,7 @@ class Cells:
         return start
 
     def read(self) -> Iterator[tuple[Key, list[float]]]:
-        """(key, values) of every block of every process."""
+        """(key, values) of every block of every process; of one that is gone its counts alone."""
         if self._folder is None:
             yield from _shown(self._blocks, self.values)
             return
@@ -78,12 +88,17 @@ class Cells:
             blocks = _parse(path.read_bytes())
             with path.with_suffix(".cells").open("rb") as file:
                 data = file.read(_WIDTH * max((s + w for s, w in blocks.values()), default=0))
-            yield from _shown(blocks, memoryview(data).cast("d"))
+            shown = _shown(blocks, memoryview(data).cast("d"))
+            gone = _is_free(path)
+            yield from (entry for entry in shown if not (gone and entry[0][0] == GAUGE))
 
     def _claim(self, folder: Path) -> Path:
         """The first files that no living process holds; new ones if there are none."""
         for number in itertools.count():
             path = folder / f"{number}.keys"
+            cells = path.with_suffix(".cells")  # before the keys: who finds those reads these, too
+            with cells.open("ab") as data:
+                data.truncate(CAPACITY * _WIDTH)  # sparse: what is not counted in takes no room
             file = path.open("a+b")
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -96,11 +111,18 @@ class Cells:
             file.truncate(lines.rfind(b"\n") + 1)  # a line that a killed process left half written
             self._blocks = _parse(lines)
             self._used = max((s + w for s, w in self._blocks.values()), default=0)
-            break
-        cells = path.with_suffix(".cells")
-        with cells.open("ab") as data:
-            data.truncate(CAPACITY * _WIDTH)  # sparse: what is not counted in takes no room
-        return cells
+            return cells
+        raise AssertionError("numbers have no end")
+
+
+def _is_free(path: Path) -> bool:
+    """Whether no process holds the file."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def _parse(lines: bytes) -> dict[Key, tuple[int, int]]:

@@ -135,6 +135,7 @@ class Metrics:
         """Count what the registry did."""
         self._values[self._cells.block((_EVENT, event.kind, event.model))] += 1.0
         if event.kind == "swapped":
+            self.monitor.prepare(self._registry[event.model])
             start = self._cells.block((_LOAD, event.model), 2)
             self._values[start] += event.seconds
             self._values[start + 1] += 1.0
@@ -157,9 +158,10 @@ class Metrics:
         merged: dict[Key, list[float]] = {}
         for key, values in self._cells.read():
             known = merged.get(key)
-            merged[key] = (
-                values if known is None else [a + b for a, b in zip(known, values, strict=True)]
-            )
+            if known is None:
+                merged[key] = values
+            elif len(known) == len(values):  # else it is of another release: its last moments
+                merged[key] = [a + b for a, b in zip(known, values, strict=True)]
         return merged
 
     def _now(self) -> Iterator[Family]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,9 @@ SLOT_SECONDS = 600
 SLOTS = 6
 """Drift is measured over the last SLOTS * SLOT_SECONDS seconds, in steps of SLOT_SECONDS."""
 
+_MOST_BINS = 16
+"""Cells for the bins of a field, whatever the bins of a version."""
+
 _FOLD_ROWS = 512
 _FOLD_SECONDS = 1.0
 
@@ -46,6 +50,11 @@ _FOLD_SECONDS = 1.0
 def answer_buckets(served: Served) -> tuple[float, ...]:
     """The upper bounds of the histogram of a model's answers."""
     return PROBABILITY_BUCKETS if served.model.task.bounds == (0.0, 1.0) else QUANTITY_BUCKETS
+
+
+def _mark(served: Served) -> float:
+    """A number that tells one version from the next."""
+    return float(zlib.crc32(served.version.encode()))
 
 
 def bins_of(served: Served) -> dict[str, drift.Bins]:
@@ -87,6 +96,10 @@ class Monitor:
             self.fold()
         elif len(self._pending) == 1:
             asyncio.get_running_loop().call_later(_FOLD_SECONDS, self.fold)
+
+    def prepare(self, served: Served) -> None:
+        """Make the cells of a version before its first request asks for them."""
+        self._of(served)
 
     def count(self, served: Served, rows: int, answered: int, warned: int) -> None:
         """Count the rows of a request, those that were answered, and those with a warning."""
@@ -137,17 +150,24 @@ class Monitor:
         for name, bins in series.bins.items():
             counts = bins.count(columns[name])
             start = self._window(served, name, slot, len(counts))
-            for i, count in enumerate(counts.tolist(), start + 1):
+            for i, count in enumerate(counts.tolist(), start + 2):
                 cells[i] += count
 
     def _window(self, served: Served, field: str, slot: int, width: int) -> int:
-        """The cells of a field in this slot of the window: the slot's number, then the counts."""
-        key = (WINDOW, served.name, served.version, field, str(slot % SLOTS))
-        start = self._cells.block(key, width + 1)
-        if self._cells.values[start] != slot:  # cells of an hour ago
-            for i in range(start + 1, start + 1 + width):
-                self._cells.values[i] = 0.0
-            self._cells.values[start] = slot
+        """The cells of a field in this slot of the window: the slot, the version, then the counts.
+
+        All versions of a model share them, else a service that takes a new one every hour would run
+        out of cells in weeks.
+        """
+        values = self._cells.values
+        key = (WINDOW, served.name, field, str(slot % SLOTS))
+        width = max(width, _MOST_BINS)
+        start = self._cells.block(key, width + 2)
+        mark = float(slot), _mark(served)
+        if (values[start], values[start + 1]) != mark:  # of an hour ago, or of another version
+            for i in range(start + 2, start + 2 + width):
+                values[i] = 0.0
+            values[start], values[start + 1] = mark
         return start
 
     def _count_answers(self, series: _Series, values: FloatArray) -> None:
@@ -164,6 +184,8 @@ class Monitor:
         bins = bins_of(served)
         counts = {name: np.zeros(len(of_field.shares)) for name, of_field in bins.items()}
         for key, values in self._cells.read():
-            if key[:3] == (WINDOW, served.name, served.version) and now - values[0] < SLOTS:
-                counts[key[3]] += values[1:]
+            if key[:2] == (WINDOW, served.name) and values[1] == _mark(served):
+                of_field = counts.get(key[2])
+                if of_field is not None and now - values[0] < SLOTS:
+                    of_field += values[2 : 2 + len(of_field)]
         return {name: (bins[name].psi(c), float(c.sum())) for name, c in counts.items()}

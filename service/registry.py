@@ -9,13 +9,14 @@ and told to the listeners, and the old one answers on until the pointer is writt
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from models.errors import BundleError, StoreError
+from models.errors import BundleError, ProjectError, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +28,8 @@ Stamp = tuple[int, int, int] | None
 """What tells one writing of a pointer from the next: modification time, inode, size; None without
 one.
 """
+
+_log = logging.getLogger("service.registry")
 
 MOST_REFUSALS = 100
 """So many refusals are remembered, the latest."""
@@ -197,11 +200,27 @@ class Registry:
         for store in (self._store, self._fallback):
             if store is None:
                 continue
+            yield from ((store, name, version) for version in self._in_order(store, name))
+
+    def _in_order(self, store: VersionStore, name: str) -> list[str]:
+        """The version that the pointer names, if it can be read, then the others, newest first."""
+        current = None
+        try:
             if store is self._store:
                 self._stamps[name] = self._stamp(name)
             current = store.current(name)
-            others = [v for v in reversed(store.versions(name)) if v != current]
-            yield from ((store, name, v) for v in (current, *others) if v is not None)
+            others = store.versions(name)
+        except (ProjectError, OSError) as error:
+            self._stamps.pop(name, None)  # the next look tries again
+            self._trouble(name, error)
+            others = self._listed(store, name)
+        return [v for v in (current, *reversed(others)) if v is not None]
+
+    def _listed(self, store: VersionStore, name: str) -> list[str]:
+        try:
+            return store.versions(name)
+        except ProjectError:
+            return []  # its reason is told already
 
     def _follow(self, name: str) -> None:
         stamp = self._stamp(name)
@@ -245,12 +264,15 @@ class Registry:
         reason = str(error)
         if self._troubles.get(name) != reason:
             self._troubles[name] = reason
-            version = self._served[name].version
+            version = self._served[name].version if name in self._served else ""
             self._tell(Event("unreadable", name, version, previous=version, reason=reason))
 
     def _tell(self, event: Event) -> None:
         for listener in self.listeners:
-            listener(event)
+            try:
+                listener(event)
+            except Exception:  # noqa: BLE001 - no fault of a listener may stop a swap
+                _log.exception("a listener failed at %s of %s", event.kind, event.version)
 
     def _stamp(self, name: str) -> Stamp:
         assert self._store is not None, "only a registry with a store has pointers"  # noqa: S101

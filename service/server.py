@@ -15,6 +15,7 @@ answer is cut off.
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 HEADER_LIMIT = 65_536
 """Bytes of a request's line and headers together."""
+
+_SWITCH_SECONDS = 0.0005
+"""How long the thread that loads a version may hold up the one that answers; Python's default is 5 ms."""
 
 _TICKS_A_SECOND = 10  # of uvicorn's main loop
 
@@ -117,7 +121,9 @@ class Watch:
         self._since.pop(connection, None)
         if what == "reader":
             connection.transport.abort()
-        elif connection.cycle is not None and connection.cycle.response_complete:
+        elif connection.scope is None or (
+            connection.cycle is not None and connection.cycle.response_complete
+        ):  # opened in advance, or kept for later: nobody waits for an answer
             connection.transport.close()
         else:
             seconds = self._limits[what]
@@ -222,5 +228,6 @@ def serve(server: Server, sockets: list[socket] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
     signal.signal(signal.SIGUSR1, server.retire)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     server.run(sockets)
     return 0 if server.started else 1

@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 
+from models.errors import ProjectError
 from service.main import build
 from service.server import make_server, serve
 from service.settings import Settings
@@ -40,7 +41,11 @@ def main(arguments: list[str]) -> int:
     """Serve until a signal; returns the exit status."""
     listener, pipe = (int(argument) for argument in arguments)
     settings = Settings.from_environment(os.environ)
-    app = build(settings)
+    try:
+        app = build(settings)
+    except ProjectError as error:
+        print(f"serve: {error}", file=sys.stderr)  # noqa: T201 - as the command itself says it
+        return 2
     server = make_server(app, settings, on_drain=app.drain, on_beat=Beat(pipe))
     with socket.socket(fileno=listener) as shared:
         return serve(server, [shared])

@@ -155,6 +155,9 @@ class Group:
 
     def _bury(self, worker: Worker, status: int, now: float) -> None:
         self.workers.remove(worker)
+        for other in self.workers:
+            if other.replaces is worker:
+                other.replaces = None  # it takes the place of a worker that is gone already
         if worker.pipe in self._selector.get_map():
             self._selector.unregister(worker.pipe)
         os.close(worker.pipe)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +23,10 @@ ROOT = Path(__file__).parent.parent
 _READY = re.compile(r"ready on (http://[^\s\"]+)")
 
 
-def fill(folder: Path) -> Path:
-    """A store in `folder` with a tiny model of each task."""
+def fill(folder: Path, key: bytes | None = None) -> Path:
+    """A store in `folder` with a tiny model of each task, signed with `key`."""
     for name in TASKS:
-        Store(folder).publish(tiny.model(name), {"recipe": {"name": "tiny"}})
+        Store(folder).publish(tiny.model(name), {"recipe": {"name": "tiny"}}, key)
     return folder
 
 
@@ -57,6 +59,29 @@ def wait_until_ready(process: subprocess.Popen[str]) -> str:
         if found:
             return found[1]
     raise AssertionError("".join(said))
+
+
+@contextmanager
+def launched(log: Path, **settings: Any) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A service that writes to the file `log`: its process and its URL. It is ended with the block."""
+    with log.open("wb") as output:
+        command = [sys.executable, "-m", "service"]
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment(**settings), stdout=output, stderr=output
+        )
+    try:
+        while not (found := _READY.search(log.read_text(encoding="utf-8"))):
+            assert process.poll() is None, log.read_text(encoding="utf-8")
+            time.sleep(0.05)
+        yield process, found[1]
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def lines(log: Path) -> list[dict[str, Any]]:
+    """The lines of a log in JSON."""
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
 
 
 @contextmanager

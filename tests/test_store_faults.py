@@ -3,14 +3,11 @@
 With LONG=1 in the environment ten times as many processes are killed.
 """
 
-import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,53 +15,11 @@ import pytest
 from models.errors import StoreError
 from models.store import Store
 from tests import tiny
-from tests.process import ROOT
+from tests.publishing import KILLED, NAME, TORN, publishing
 
 pytestmark = pytest.mark.slow
 
 RANDOM_KILLS = 2000 if os.environ.get("LONG") == "1" else 200
-NAME = "admission"
-KILLED, TORN = -9, -25
-
-
-class Publisher:
-    """A process of tests/publisher.py."""
-
-    def __init__(self, folder: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.publisher", str(folder)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def begin(self, seed: int, **order: Any) -> None:
-        """Give an order."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"seed": seed, **order}) + "\n")
-        self.process.stdin.flush()
-
-    def end(self) -> tuple[int, str]:
-        """Wait for the order's end: the child's status, and the version or what went wrong."""
-        assert self.process.stdout is not None
-        answer = json.loads(self.process.stdout.readline())
-        return answer["status"], answer["said"]
-
-    def order(self, seed: int, **order: Any) -> tuple[int, str]:
-        """Give an order and wait for its end."""
-        self.begin(seed, **order)
-        return self.end()
-
-
-@contextmanager
-def publishing(folder: Path) -> Iterator[Publisher]:
-    """A publisher that ends with the block."""
-    publisher = Publisher(folder)
-    try:
-        yield publisher
-    finally:
-        publisher.process.communicate(timeout=60)
 
 
 class Witness:

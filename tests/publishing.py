@@ -1,14 +1,18 @@
-"""A process that publishes to a store, and dies while it does: `python -m tests.publisher STORE`.
+"""A process that publishes to a store and dies while it does, and what gives it orders in a test.
 
-It reads orders, a line of JSON each, and carries each one out in a child that it forks (so that an
-order costs milliseconds), answering with a line of JSON: the child's status and the version that was
-published, if one was. An order says how the child dies:
+`python -m tests.publishing STORE` reads orders, a line of JSON each, and carries each one out in a child
+that it forks (so that an order costs milliseconds), answering with a line of JSON: the child's status and
+the version that was published, if one was. An order says how the child dies:
 
     {"seed": 1}                         not at all
     {"seed": 1, "after": 0.004}         by SIGKILL, so many seconds after it began
     {"seed": 1, "step": 7}              by SIGKILL at its seventh step: opening, syncing, renaming ...
     {"seed": 1, "torn": 500}            in the middle of a write: a file may have so many bytes
     {"seed": 1, "signal": 2, "after"..} by another signal
+
+    {"activate": "2026..."}             activates a version instead of publishing one
+
+With "key" the bundles are signed with it.
 """
 
 import ctypes
@@ -16,14 +20,64 @@ import json
 import os
 import resource
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from models.store import Store
 from tests import tiny
+from tests.process import ROOT
+
+NAME = "admission"
+"""The model that is published."""
+
+KILLED, TORN = -9, -25
+"""The status of a process that SIGKILL, or a write beyond its limit, has ended."""
+
+
+class Publisher:
+    """The side of the tests."""
+
+    def __init__(self, folder: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.publishing", str(folder)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def begin(self, seed: int = 0, **order: Any) -> None:
+        """Give an order."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({"seed": seed, **order}) + "\n")
+        self.process.stdin.flush()
+
+    def end(self) -> tuple[int, str]:
+        """Wait for the order's end: the child's status, and the version or what went wrong."""
+        assert self.process.stdout is not None
+        answer = json.loads(self.process.stdout.readline())
+        return answer["status"], answer["said"]
+
+    def order(self, seed: int = 0, **order: Any) -> tuple[int, str]:
+        """Give an order and wait for its end."""
+        self.begin(seed, **order)
+        return self.end()
+
+
+@contextmanager
+def publishing(folder: Path) -> Iterator[Publisher]:
+    """A publisher that ends with the block."""
+    publisher = Publisher(folder)
+    try:
+        yield publisher
+    finally:
+        publisher.process.communicate(timeout=60)
+
 
 _EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.listdir", "fcntl.flock"}
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
@@ -60,7 +114,7 @@ def _child(folder: Path, order: dict[str, Any], pipe: int) -> None:
                 signal.SIGXFSZ, signal.SIG_DFL
             )  # Python ignores it: an error would be raised
             resource.setrlimit(resource.RLIMIT_FSIZE, (order["torn"],) * 2)
-        version = Store(folder).publish(tiny.model("admission", order["seed"]), {})
+        version = _carry_out(Store(folder), order)
         os.write(pipe, version.encode())
         status = 0
     except KeyboardInterrupt:
@@ -69,6 +123,14 @@ def _child(folder: Path, order: dict[str, Any], pipe: int) -> None:
         os.write(pipe, f"{type(error).__name__}: {error}".encode())
     finally:
         os._exit(status)
+
+
+def _carry_out(store: Store, order: dict[str, Any]) -> str:
+    key = order["key"].encode() if "key" in order else None
+    if "activate" not in order:
+        return store.publish(tiny.model(NAME, order["seed"]), {}, key)
+    store.activate(NAME, order["activate"], key)
+    return str(order["activate"])
 
 
 def _die_at(step: int, folder: Path) -> None:
