@@ -4,6 +4,7 @@ A page is followed from top to bottom in a copy of the project, with the command
 on the path. Its fenced blocks are
 
     sh            commands; one that starts the service runs on until the next such one or the end
+    console       commands after `$ `, each with what it prints below it
     python        a program; with `# file: PATH` in its first line, a file that is written
     diff          a change of the copy
     json, text    what the block before it printed; `...` stands for anything, numbers may differ a
@@ -30,9 +31,10 @@ from typing import TYPE_CHECKING, Any, Self
 from tests.fences import ROOT, Fence, fences
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
-COMMANDS = {"sh", "python"}
+COMMANDS = {"sh", "console", "python"}
 OUTPUTS = {"json", "text"}
 CHANGES = {"diff"}
 PORT = 8000
@@ -75,7 +77,7 @@ class Reader:
         self._service: subprocess.Popen[bytes] | None = None
         self._log = folder / "service.log"
         _copy_project(self.folder)
-        self._environment = self._environment_of(folder)
+        self._environment = self._environment_of_copy()
 
     def __enter__(self) -> Self:
         return self
@@ -91,45 +93,48 @@ class Reader:
     def read(self, fence: Fence) -> None:
         """Do what one block says."""
         if fence.info in OUTPUTS:
-            self._compare(fence)
+            self._compare(fence, fence.text)
             return
         self.printed = None
         if fence.info == "sh":
-            self._commands(fence)
+            self._commands(fence, fence.text)
+        elif fence.info == "console":
+            for command, shown in _session(fence.text):
+                self._commands(fence, command)
+                self._compare(fence, shown)
         elif fence.info == "python":
             self._program(fence)
         elif fence.info == "diff":
-            self._run(fence, ["git", "apply", "--whitespace=nowarn"])
+            self._run(fence, fence.text, ["git", "apply", "--whitespace=nowarn"])
 
-    def _commands(self, fence: Fence) -> None:
-        text = fence.text.strip()
-        if _SERVES.fullmatch(text):
+    def _commands(self, fence: Fence, text: str) -> None:
+        if _SERVES.fullmatch(text.strip()):
             self._serve(fence, text)
         else:
-            self._run(fence, ["bash", "-euo", "pipefail"])
+            self._run(fence, text, ["bash", "-euo", "pipefail"])
 
     def _program(self, fence: Fence) -> None:
         file = _FILE.match(fence.text)
         if file is None:
-            self._run(fence, [sys.executable, "-"])
+            self._run(fence, fence.text, [sys.executable, "-"])
             return
         path = self.folder / file["path"]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(fence.text[file.end() :], encoding="utf-8")
 
-    def _run(self, fence: Fence, command: list[str]) -> None:
+    def _run(self, fence: Fence, text: str, command: list[str]) -> None:
         result = subprocess.run(
             command,
             cwd=self.folder,
             env=self._environment,
-            input=self._on_our_port(fence.text),
+            input=self._on_our_port(text),
             capture_output=True,
             text=True,
             check=False,
             timeout=_SECONDS,
         )
         if result.returncode:
-            raise PageError(f"{fence} fails:\n{fence.text}\n{result.stdout}{result.stderr}")
+            raise PageError(f"{fence} fails:\n{text}\n{result.stdout}{result.stderr}")
         self.printed = self._on_their_port(result.stdout)
 
     def _serve(self, fence: Fence, text: str) -> None:
@@ -164,16 +169,14 @@ class Reader:
             self._service.wait(timeout=60)
         self._service = None
 
-    def _compare(self, fence: Fence) -> None:
+    def _compare(self, fence: Fence, shown: str) -> None:
         if self.printed is None:
             raise PageError(f"{fence} is shown as the output of nothing")
-        difference = (difference_of_json if fence.info == "json" else difference_of_text)(
-            fence.text, self.printed
-        )
+        is_json = fence.info == "json" or shown.startswith(("{", "["))
+        compare = difference_of_json if is_json else difference_of_text
+        difference = compare(shown, self.printed)
         if difference:
-            raise PageError(
-                f"{fence}: {difference}\n\nshown:\n{fence.text}\n\ncame:\n{self.printed}"
-            )
+            raise PageError(f"{fence}: {difference}\n\nshown:\n{shown}\n\ncame:\n{self.printed}")
 
     def _on_our_port(self, text: str) -> str:
         return re.sub(rf"\b{PORT}\b", str(self._port), text)
@@ -181,20 +184,28 @@ class Reader:
     def _on_their_port(self, text: str) -> str:
         return re.sub(rf"\b{self._port}\b", str(PORT), text)
 
-    def _environment_of(self, folder: Path) -> dict[str, str]:
+    def _environment_of_copy(self) -> dict[str, str]:
         """The commands of this environment on the path, and the copy as the project that they run."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("SERVICE_")}
-        venv = _stand_in_for_venv(folder / "venv")
+        _stand_in_for_venv(self.folder / ".venv")
         return kept | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(self.folder),
-            "MAKEFLAGS": f"--no-print-directory -- VENV={venv}",
+            "MAKEFLAGS": "--no-print-directory",
             "SERVICE_PORT": str(self._port),
             "SERVICE_DRAIN_SECONDS": "0",
             "SERVICE_LOG_FORMAT": "console",
             "OPENBLAS_NUM_THREADS": "1",
             "COLUMNS": "120",
         }
+
+
+def _session(text: str) -> Iterator[tuple[str, str]]:
+    """Each command after a `$ `, over several lines where they end in a backslash, and its output."""
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        match = re.match(r"(?:.*\\\n)*.*\n?", part)
+        assert match is not None
+        yield match[0], part[match.end() :]
 
 
 def _free_port() -> int:
@@ -209,13 +220,12 @@ def _copy_project(folder: Path) -> None:
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*made))
 
 
-def _stand_in_for_venv(folder: Path) -> Path:
+def _stand_in_for_venv(folder: Path) -> None:
     """What the Makefile takes for an environment that is up to date: this one."""
     folder.mkdir()
     (folder / "bin").symlink_to(Path(sys.executable).parent)
     for lock in (ROOT / "requirements").glob("*.txt"):
         (folder / f".{lock.stem}").touch()
-    return folder
 
 
 def difference_of_json(shown: str, came: str) -> str | None:
