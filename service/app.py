@@ -21,7 +21,7 @@ from service.exchange import ExchangeLayer, Observer
 from service.metrics import Metrics
 from service.raw import RawRoute, Shortcut
 from service.registry import Registry
-from service.routes import batch, health, models, pages, predict, web
+from service.routes import batch, health, inference, models, pages, predict, web
 from service.routes import metrics as metrics_route
 from service.settings import Settings
 
@@ -90,7 +90,9 @@ def create_app(
         hot.append(predict.route(name, title, registry))
         hot.append(batch.route(name, title, registry, settings))
     app.router.routes.extend(hot)
+    app.router.routes.extend(inference.infer_routes(registry, settings))
     app.include_router(models.router(registry))
+    app.include_router(inference.router(registry))
     app.include_router(health.router(registry))
     app.include_router(web.router())
     app.router.routes.extend(pages.routes())

@@ -3,6 +3,7 @@
 A part of the service raises `Problem` with one of the kinds of `KINDS`; the errors of `models` and
 of the frameworks are translated by `problem_of`; `respond` writes what came out. No traceback, no
 Python repr and no input value is ever in an answer.
+The answers under /v2 have the form of the Open Inference Protocol.
 """
 
 from collections.abc import Iterable
@@ -242,13 +243,12 @@ def _of_http_exception(error: HTTPException, path: str) -> Problem:
 
 async def respond(problem: Problem, scope: Scope, send: Send) -> None:
     """Write the answer that tells a caller of `problem`."""
-    body = problem.body(_instance(scope))
+    status, media_type, body = answer_of(problem, _instance(scope))
     headers = [
-        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-type", media_type.encode()),
         (b"content-length", b"%d" % len(body)),
         *problem.headers,
     ]
-    status = problem.kind.status
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send(
         {
@@ -256,6 +256,23 @@ async def respond(problem: Problem, scope: Scope, send: Send) -> None:
             "body": b"" if scope["method"] == "HEAD" else body,
         }
     )
+
+
+def answer_of(problem: Problem, path: str) -> tuple[int, str, bytes]:
+    """Status, media type and body of the answer that tells a caller of `problem`.
+
+    Under /v2 it has the form that the Open Inference Protocol asks for, which also wants 400 for an
+    input that cannot be taken.
+    """
+    if is_inference(path):
+        kind = MALFORMED if problem.kind is INVALID else problem.kind
+        return kind.status, "application/json", orjson.dumps({"error": problem.detail})
+    return problem.kind.status, MEDIA_TYPE, problem.body(path)
+
+
+def is_inference(path: str) -> bool:
+    """Whether a path belongs to the Open Inference Protocol."""
+    return path == "/v2" or path.startswith("/v2/")
 
 
 def _instance(scope: Scope) -> str:

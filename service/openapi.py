@@ -11,13 +11,13 @@ from service.errors import (
     HEADERS_TOO_LARGE,
     INTERNAL,
     KINDS,
-    MEDIA_TYPE,
     TIMEOUT,
     UNAUTHORIZED,
-    Kind,
+    is_inference,
 )
+from service.inference_schema import InferenceError, InferenceRequest
 from service.keys import is_open
-from service.routes.documented import headers, problem
+from service.routes.documented import headers, inference_problem, problem
 from service.schemas import ProblemDocument
 
 DESCRIPTION = """\
@@ -30,6 +30,10 @@ Every answer carries `X-Request-ID`: yours, if you send one of at most 128 lette
 TAGS = [
     {"name": "predict", "description": "Answers of the models"},
     {"name": "models", "description": "What is served: model cards and versions"},
+    {
+        "name": "inference protocol",
+        "description": "Open Inference Protocol v2: for its clients, such as those of Triton and KServe",
+    },
     {"name": "health", "description": "For those who run the service"},
 ]
 KEYS = {
@@ -39,7 +43,7 @@ KEYS = {
 
 _UNUSED = ("HTTPValidationError", "ValidationError")
 _FIRST_ERROR = 400
-_OF_A_MODEL = ("/predict/", "/models/")
+_OF_A_MODEL = ("/predict/", "/models/", "/v2/models/")
 
 
 def document(made: dict[str, Any]) -> dict[str, Any]:
@@ -48,10 +52,11 @@ def document(made: dict[str, Any]) -> dict[str, Any]:
     schemas = components.setdefault("schemas", {})
     for name in _UNUSED:
         schemas.pop(name, None)
-    template = "#/components/schemas/{model}"
-    schema = ProblemDocument.model_json_schema(ref_template=template)
-    schemas |= {**schema.pop("$defs", {}), ProblemDocument.__name__: schema}
+    for model in (ProblemDocument, InferenceRequest, InferenceError):
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= {**schema.pop("$defs", {}), model.__name__: schema}
     components["responses"] = {kind.slug: problem(kind) for kind in KINDS}
+    components["responses"] |= {f"v2-{kind.slug}": inference_problem(kind) for kind in KINDS}
     components["securitySchemes"] = KEYS
     for path, methods in made["paths"].items():
         for method, operation in methods.items():
@@ -60,17 +65,19 @@ def document(made: dict[str, Any]) -> dict[str, Any]:
 
 
 def _complete(operation: dict[str, Any], path: str, method: str) -> None:
+    """Give an operation what every route has, and put its problems into references."""
     common = [HEADERS_TOO_LARGE, INTERNAL]
     if method == "post":
         common.append(TIMEOUT)
     if not is_open(path):
         common.append(UNAUTHORIZED)
         operation["security"] = [{}, *({name: []} for name in KEYS)]
+    prefix = "v2-" if is_inference(path) else ""
     responses = operation["responses"]
     for kind in KINDS:
         status = str(kind.status)
-        if kind in common or _is_problem(responses.get(status, {})):
-            responses[status] = _reference(kind)
+        if kind in common or _is_ours(responses.get(status, {})):
+            responses[status] = {"$ref": f"#/components/responses/{prefix}{kind.slug}"}
         else:
             responses.pop(status, None)
     about_model = path.startswith(_OF_A_MODEL)
@@ -81,10 +88,6 @@ def _complete(operation: dict[str, Any], path: str, method: str) -> None:
     operation["responses"] = dict(sorted(responses.items()))
 
 
-def _is_problem(response: dict[str, Any]) -> bool:
-    """Whether a route says that it can fail so; FastAPI's own 422 is none of ours."""
-    return MEDIA_TYPE in response.get("content", {})
-
-
-def _reference(kind: Kind) -> dict[str, Any]:
-    return {"$ref": f"#/components/responses/{kind.slug}"}
+def _is_ours(response: dict[str, Any]) -> bool:
+    """Whether a route says that it can fail so; FastAPI's own 422 has no headers."""
+    return "headers" in response

@@ -23,7 +23,7 @@ from weakref import WeakKeyDictionary
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.errors import HEADERS_TOO_LARGE, TIMEOUT, Kind, Problem
+from service.errors import HEADERS_TOO_LARGE, TIMEOUT, Kind, Problem, answer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,10 +65,11 @@ def refuse(connection: HttpToolsProtocol, kind: Kind, detail: str) -> None:
     """Answer a request that has not come to the application, and close its connection."""
     if connection.transport.is_closing():
         return
-    body = Problem(kind, detail).body("about:blank")
+    path = (connection.scope or {}).get("path", "about:blank")
+    status, media_type, body = answer_of(Problem(kind, detail), path)
     connection.transport.write(
-        b"HTTP/1.1 %d %b\r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\n"
-        b"connection: close\r\n\r\n%b" % (kind.status, kind.title.encode(), len(body), body)
+        b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+        % (status, kind.title.encode(), media_type.encode(), len(body), body)
     )
     connection.transport.close()
 

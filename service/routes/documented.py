@@ -3,6 +3,7 @@
 from typing import Any
 
 from service.errors import INVALID, KINDS, MEDIA_TYPE, Fault, Kind, Problem
+from service.inference_schema import InferenceError
 from service.schemas import ProblemDocument
 
 LEVEL = "The level of the interval: the share of outcomes that it is to contain"
@@ -47,5 +48,22 @@ def problem(kind: Kind) -> dict[str, Any]:
                 "schema": {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"},
                 "example": Problem(kind, kind.example, faults).document("/predict/bikes"),
             }
+        },
+    }
+
+
+def inference_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """As `problems`, for the routes of the Open Inference Protocol."""
+    return {kind.status: inference_problem(kind) for kind in KINDS if kind.status in statuses}
+
+
+def inference_problem(kind: Kind) -> dict[str, Any]:
+    """The response of one kind of problem in the form of the protocol."""
+    schema = {"$ref": f"#/components/schemas/{InferenceError.__name__}"}
+    return {
+        "description": f"{kind.title}. {kind.remedy}",
+        "headers": headers("X-Request-ID", *kind.headers),
+        "content": {
+            "application/json": {"schema": schema, "example": {"error": kind.example}},
         },
     }

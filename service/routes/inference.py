@@ -1,0 +1,263 @@
+"""The Open Inference Protocol v2 over REST, under /v2: its clients work unchanged.
+
+Every failure is `{"error": "..."}`; `service.errors` gives the answers under /v2 that form. A bad
+row fails its request, which the protocol has no other way to say. Only the version that answers is
+loaded, so every other one is not found.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Path, Request
+from starlette.types import Receive, Scope, Send
+
+from models import __version__
+from models.model import Prediction
+from models.tasks import TASKS
+from service import batches, tensors
+from service.errors import MEDIA, NOT_FOUND, UNAVAILABLE, Fault, Problem, invalid
+from service.exchange import Exchange
+from service.inference_schema import (
+    InferenceRequest,
+    InferenceResponse,
+    Live,
+    ModelMetadata,
+    ModelReady,
+    ServerMetadata,
+    ServerReady,
+    TensorMetadata,
+)
+from service.limits import give_way
+from service.raw import JSON, RawRoute, header, media_type, read_body, refuse_media
+from service.registry import Registry
+from service.routes import documented
+from service.served import Served
+from service.settings import Settings
+from service.words import instead_of
+
+EXTENSIONS = ["binary_tensor_data"]
+OCTETS = b"application/octet-stream"
+JSON_LENGTH = b"inference-header-content-length"
+
+Name = Annotated[str, Path(description="The model's name", examples=["bikes"])]
+Version = Annotated[
+    str, Path(description="The version that answers", examples=["20261124T013000Z-1a2b3c4d"])
+]
+_TAGS: list[Any] = ["inference protocol"]
+
+
+def router(registry: Registry) -> APIRouter:
+    """Health and metadata."""
+    routes = APIRouter(prefix="/v2", tags=_TAGS)
+    missing = documented.inference_problems(404)
+
+    @routes.get("/", include_in_schema=False)
+    @routes.get("", summary="What the server is")
+    async def v2_server() -> ServerMetadata:
+        return ServerMetadata(name="backprop-service", version=__version__, extensions=EXTENSIONS)
+
+    @routes.get("/health/live", summary="Whether the server takes requests")
+    async def v2_live() -> Live:
+        return Live(live=True)
+
+    @routes.get(
+        "/health/ready",
+        summary="Whether every model can answer",
+        responses=documented.inference_problems(503),
+    )
+    async def v2_ready() -> ServerReady:
+        if not registry.ready:
+            raise Problem(UNAVAILABLE, "The server is not ready.")
+        return ServerReady(live=True, ready=True)
+
+    def metadata(served: Served) -> ModelMetadata:
+        return ModelMetadata(
+            name=served.name,
+            versions=[served.version],
+            platform="backprop_numpy",
+            inputs=_described(tensors.inputs_of(served.model.task)),
+            outputs=_described(tensors.outputs_of(served.model)),
+        )
+
+    @routes.get("/models/{name}", summary="What a model takes and gives", responses=missing)
+    async def v2_model(request: Request, name: Name) -> ModelMetadata:
+        return metadata(find(registry, request.scope, name))
+
+    @routes.get(
+        "/models/{name}/versions/{version}",
+        summary="What a version takes and gives",
+        responses=missing,
+    )
+    async def v2_version(request: Request, name: Name, version: Version) -> ModelMetadata:
+        return metadata(find(registry, request.scope, name, version))
+
+    @routes.get("/models/{name}/ready", summary="Whether a model can answer", responses=missing)
+    async def v2_model_ready(request: Request, name: Name) -> ModelReady:
+        return ModelReady(name=find(registry, request.scope, name).name, ready=True)
+
+    @routes.get(
+        "/models/{name}/versions/{version}/ready",
+        summary="Whether a version can answer",
+        responses=missing,
+    )
+    async def v2_version_ready(request: Request, name: Name, version: Version) -> ModelReady:
+        return ModelReady(name=find(registry, request.scope, name, version).name, ready=True)
+
+    return routes
+
+
+def _described(columns: list[tuple[str, str]]) -> list[TensorMetadata]:
+    return [TensorMetadata(name=name, datatype=kind, shape=[-1]) for name, kind in columns]
+
+
+def find(registry: Registry, scope: Scope, name: str, version: str | None = None) -> Served:
+    """What answers under a name, and a version if one is asked for. Raises Problem."""
+    if name not in registry:
+        words = f"there is no model {name[:50]}; {instead_of(name, registry.names())}"
+        raise Problem(NOT_FOUND, words)
+    served = registry[name]
+    exchange: Exchange = scope["exchange"]
+    exchange.served = served
+    if version is not None and version != served.version:
+        words = f"version {version[:50]} of {name} is not loaded; {served.version} is"
+        raise Problem(NOT_FOUND, words)
+    return served
+
+
+class Infer:
+    """Answers columns of rows, as an ASGI application."""
+
+    def __init__(self, registry: Registry, settings: Settings) -> None:
+        self._registry = registry
+        self._most = settings.batch_rows
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request. Raises Problem."""
+        served = find(self._registry, scope, **scope["path_params"])
+        found = media_type(scope)
+        if found not in (JSON, OCTETS, b""):
+            raise refuse_media(found, "application/json", "application/octet-stream")
+        encoding = header(scope, b"content-encoding")
+        if encoding not in (b"", b"identity"):
+            shown = encoding.decode("latin-1")[:50]
+            words = f"The body must be sent as it is, and Content-Encoding says {shown}."
+            raise Problem(MEDIA, words)
+        asked = tensors.read(await read_body(receive), json_length(scope), served.model)
+        prediction, bits = await answer(scope, served, asked, self._most)
+        body, length = tensors.write(served, asked, prediction, bits)
+        await _send(send, body, length)
+
+
+def json_length(scope: Scope) -> int | None:
+    """The bytes of the JSON in a body that has tensors behind it, else None. Raises Problem."""
+    value = header(scope, JSON_LENGTH)
+    if not value:
+        return None
+    if not (value.isdigit() and len(value) < 19):  # noqa: PLR2004 - what fits 63 bits
+        raise invalid([Fault("Inference-Header-Content-Length must be a whole number")])
+    return int(value)
+
+
+async def answer(
+    scope: Scope, served: Served, asked: tensors.Asked, most: int
+) -> tuple[Prediction, Any]:
+    """The answers, slice by slice, and `Served.outside` of each row. Raises Problem."""
+    batch = batches.of_columns("inputs", asked.values, served.model.task, most)
+    pieces, bits, inputs = [], [], []
+    for start in range(0, max(batch.n_rows, 1), batches.SLICE_ROWS):
+        rows = batch.piece(start, min(start + batches.SLICE_ROWS, batch.n_rows))
+        if rows.faults:
+            raise _refusal(rows.faults, start)
+        pieces.append(served.model.predict(rows.columns, asked.level))
+        bits.append(served.outside(rows.columns))
+        inputs.append(rows.columns)
+        await give_way(scope)
+    ends = ([getattr(p, end) for p in pieces] for end in ("value", "low", "high"))
+    prediction = Prediction(*map(np.concatenate, ends))
+    outside = np.concatenate(bits)
+    exchange: Exchange = scope["exchange"]
+    exchange.rows, exchange.values = batch.n_rows, prediction.value
+    exchange.columns = {name: np.concatenate([c[name] for c in inputs]) for name in inputs[0]}
+    exchange.outside = int(np.count_nonzero(outside))
+    return prediction, outside
+
+
+def _refusal(faults: dict[int, list[Fault]], start: int) -> Problem:
+    (row, found), *others = sorted(faults.items())
+    rest = f" (and {len(others)} more rows)" if others else ""
+    return invalid([Fault(f"row {start + row}: {found[0].detail}{rest}")])
+
+
+async def _send(send: Send, body: bytes, length: int | None) -> None:
+    headers = [
+        (b"content-type", JSON if length is None else OCTETS),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    if length is not None:
+        headers.append((JSON_LENGTH, b"%d" % length))
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def infer_routes(registry: Registry, settings: Settings) -> list[RawRoute]:
+    """The routes of inference, for a model and for a version of it."""
+
+    def v2_infer(name: Name) -> Any: ...
+
+    def v2_version_infer(name: Name, version: Version) -> Any: ...
+
+    app = Infer(registry, settings)
+    return [
+        _route("/v2/models/{name}/infer", v2_infer, app, "Infer: rows by column"),
+        _route(
+            "/v2/models/{name}/versions/{version}/infer",
+            v2_version_infer,
+            app,
+            "Infer with a version: rows by column",
+        ),
+    ]
+
+
+def _route(path: str, signature: Callable[..., Any], app: Infer, summary: str) -> RawRoute:
+    octets = {"schema": {"type": "string", "format": "binary"}}
+    request = {"schema": {"$ref": f"#/components/schemas/{InferenceRequest.__name__}"}}
+    return RawRoute(
+        path,
+        signature,
+        app=app,
+        methods=["POST"],
+        name=signature.__name__,
+        operation_id=signature.__name__,
+        summary=summary,
+        tags=_TAGS,
+        response_model=InferenceResponse,
+        responses={
+            200: {"content": {OCTETS.decode(): octets}},
+            **documented.inference_problems(400, 404, 413, 415, 503, 504),
+        },
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {JSON.decode(): request | {"examples": _examples()}},
+            }
+        },
+    )
+
+
+def _examples() -> dict[str, Any]:
+    """A request of one row for each model."""
+    return {
+        task.name: {
+            "value": {
+                "id": "42",
+                "inputs": [
+                    {"name": name, "datatype": kind, "shape": [1], "data": [field.example]}
+                    for (name, kind), field in zip(
+                        tensors.inputs_of(task), task.fields, strict=True
+                    )
+                ],
+            }
+        }
+        for task in TASKS.values()
+    }

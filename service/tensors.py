@@ -1,0 +1,281 @@
+"""Tensors of the Open Inference Protocol v2: columns of rows on the wire, and back.
+
+A body is JSON, or JSON followed by the bytes of tensors, in the order in which the JSON names them
+(Triton's extension "binary tensor data"; the header Inference-Header-Content-Length says where the
+JSON ends). Numbers are little-endian; an element of BYTES is its length as four bytes, then UTF-8.
+"""
+
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from models.interval import DEFAULT_LEVEL, HIGHEST_LEVEL, LOWEST_LEVEL
+from models.model import Model, Prediction
+from models.task import Field, Task
+from service.errors import MALFORMED, Fault, Problem, invalid
+from service.inference_schema import InferenceRequest, RequestTensor
+from service.rows import Values
+from service.served import Served
+from service.words import instead_of
+
+BYTES = "BYTES"
+DTYPES = {
+    "BOOL": "?",
+    "UINT8": "<u1",
+    "UINT16": "<u2",
+    "UINT32": "<u4",
+    "UINT64": "<u8",
+    "INT8": "<i1",
+    "INT16": "<i2",
+    "INT32": "<i4",
+    "INT64": "<i8",
+    "FP16": "<f2",
+    "FP32": "<f4",
+    "FP64": "<f8",
+}
+"""Of each datatype, NumPy's; BYTES has none."""
+
+_NUMBERS = frozenset(DTYPES) - {"BOOL"}
+_OF_KIND = {
+    "timestamp": (BYTES, frozenset({BYTES})),
+    "category": (BYTES, frozenset({BYTES})),
+    "boolean": ("BOOL", frozenset({"BOOL"})),
+    "number": ("FP64", _NUMBERS),
+    "integer": ("INT64", _NUMBERS),
+}
+"""Of each kind of field, the datatype that is documented and those that are taken."""
+
+_COLUMN_VECTOR = 2
+_LENGTH = struct.Struct("<I")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request.
+
+    values : the rows by column, `n_rows` of them.
+    outputs : which outputs are wanted, and whether behind the JSON.
+    """
+
+    id: str | None
+    level: float
+    n_rows: int
+    values: Values
+    outputs: Mapping[str, bool]
+
+
+def inputs_of(task: Task) -> list[tuple[str, str]]:
+    """Name and datatype of each input."""
+    return [(field.name, _OF_KIND[field.kind][0]) for field in task.fields]
+
+
+def outputs_of(model: Model) -> list[tuple[str, str]]:
+    """Name and datatype of each output; those of a CSV answer."""
+    decision = [] if model.threshold is None else [("admitted", "BOOL")]
+    ends = [("low", "FP64"), ("high", "FP64")]
+    return [(model.task.target, "FP64"), *decision, *ends, ("warnings", BYTES)]
+
+
+def read(body: bytes, json_length: int | None, model: Model) -> Asked:
+    """The request in a body whose JSON has `json_length` bytes, all if it is None.
+
+    Raises Problem.
+    """
+    end = len(body) if json_length is None else json_length
+    if end > len(body):
+        words = f"Inference-Header-Content-Length is {end}, and the body has {len(body)} bytes."
+        raise Problem(MALFORMED, words)
+    request = _parse(body[:end])
+    values = _values(request.inputs, memoryview(body)[end:], model.task)
+    given = request.parameters
+    level = DEFAULT_LEVEL if given is None or given.level is None else given.level
+    if not LOWEST_LEVEL <= level <= HIGHEST_LEVEL:
+        raise _fault(f"level must be a number from {LOWEST_LEVEL} to {HIGHEST_LEVEL}")
+    n_rows = len(next(iter(values.values())))
+    return Asked(request.id, level, n_rows, values, _wanted(request, model))
+
+
+def _parse(text: bytes) -> InferenceRequest:
+    try:
+        return InferenceRequest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    words = first["msg"][0].lower() + first["msg"][1:]
+    if first["type"] == "json_invalid":
+        raise Problem(MALFORMED, f"The body is not JSON: {words.removeprefix('invalid JSON: ')}.")
+    place = "/".join(map(str, first["loc"])) or "the body"
+    raise _fault(f"{place}: {words}")
+
+
+def _fault(words: str) -> Problem:
+    return invalid([Fault(words)])
+
+
+def _wanted(request: InferenceRequest, model: Model) -> dict[str, bool]:
+    given = request.parameters
+    binary = given is not None and given.binary_data_output is True
+    known = [name for name, _ in outputs_of(model)]
+    if not request.outputs:
+        return dict.fromkeys(known, binary)
+    wanted: dict[str, bool] = {}
+    for output in request.outputs:
+        said = output.parameters
+        if output.name not in known:
+            raise _fault(f"there is no output {output.name[:50]}; {instead_of(output.name, known)}")
+        if said is not None and said.classification:
+            raise _fault(f"output {output.name}: the classification extension is not supported")
+        chosen = None if said is None else said.binary_data
+        wanted[output.name] = binary if chosen is None else chosen
+    return wanted
+
+
+def _values(tensors: Iterable[RequestTensor], binary: memoryview, task: Task) -> Values:
+    """The elements of each input, of one length."""
+    fields = {field.name: field for field in task.fields}
+    values: Values = {}
+    for tensor in tensors:
+        field = fields.get(tensor.name)
+        if field is None:
+            near = instead_of(tensor.name, fields)
+            raise _fault(f"there is no input {tensor.name[:50]}; {near}")
+        if field.name in values:
+            raise _fault(f"input {field.name} is there twice")
+        _check_form(tensor, field)
+        values[field.name], binary = _elements(tensor, field, binary)
+    if binary:
+        raise _fault(f"{len(binary)} bytes follow the last tensor")
+    missing = [f.name for f in task.fields if f.required and f.name not in values]
+    if missing:
+        raise _fault(f"input {missing[0]} is missing")
+    lengths = {name: len(column) for name, column in values.items()}
+    if len(set(lengths.values())) > 1:
+        words = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise _fault(f"the inputs must have as many rows, and have {words}")
+    return values
+
+
+def _check_form(tensor: RequestTensor, field: Field) -> None:
+    preferred, taken = _OF_KIND[field.kind]
+    if tensor.datatype not in taken:
+        raise _fault(f"input {field.name}: must be {preferred}, and is {tensor.datatype}")
+    if len(tensor.shape) == _COLUMN_VECTOR and tensor.shape[1] != 1:
+        raise _fault(f"input {field.name}: the shape must be [rows] or [rows, 1]")
+
+
+def _elements(
+    tensor: RequestTensor, field: Field, binary: memoryview
+) -> tuple[list[Any], memoryview]:
+    """The elements of a tensor, and what is left of the binary part."""
+    size = None if tensor.parameters is None else tensor.parameters.binary_data_size
+    if (size is None) is (tensor.data is None):
+        raise _fault(f"input {field.name}: must have either data or binary_data_size")
+    if size is None:
+        return _flat(tensor, field), binary
+    if size > len(binary):
+        words = f"has binary_data_size {size}, and {len(binary)} bytes are left of the body"
+        raise _fault(f"input {field.name}: {words}")
+    return _decoded(tensor, field, binary[:size]), binary[size:]
+
+
+def _flat(tensor: RequestTensor, field: Field) -> list[Any]:
+    data: list[Any] = tensor.data or []
+    nested = [value for value in data if type(value) is list]
+    if nested and len(tensor.shape) == _COLUMN_VECTOR and len(nested) == len(data):
+        data = [value[0] if len(value) == 1 else value for value in data]
+        nested = [value for value in data if type(value) is list]
+    if nested:
+        raise _fault(f"input {field.name}: the data must be flat, or nested as the shape says")
+    _check_count(tensor, field, len(data))
+    return data
+
+
+def _check_count(tensor: RequestTensor, field: Field, count: int) -> None:
+    if count != tensor.shape[0]:
+        words = f"the shape says {tensor.shape[0]} elements, and there are {count}"
+        raise _fault(f"input {field.name}: {words}")
+
+
+def _decoded(tensor: RequestTensor, field: Field, content: memoryview) -> list[Any]:
+    if tensor.datatype == BYTES:
+        texts = _texts(content, field)
+        _check_count(tensor, field, len(texts))
+        return texts
+    dtype = np.dtype(DTYPES[tensor.datatype])
+    if len(content) != tensor.shape[0] * dtype.itemsize:
+        wanted = f"{tensor.shape[0]} elements of {tensor.datatype}"
+        raise _fault(f"input {field.name}: {len(content)} bytes are not {wanted}")
+    array = np.frombuffer(content, dtype)
+    values: list[Any] = array.tolist()
+    if not field.required and dtype.kind == "f":
+        return [None if value != value else value for value in values]  # noqa: PLR0124 - NaN
+    return values
+
+
+def _texts(content: memoryview, field: Field) -> list[str]:
+    texts: list[str] = []
+    at = 0
+    try:
+        while at < len(content):
+            (length,) = _LENGTH.unpack_from(content, at)
+            at += _LENGTH.size
+            if at + length > len(content):
+                raise _fault(f"input {field.name}: element {len(texts)} ends behind the tensor")
+            texts.append(str(content[at : at + length], "utf-8"))
+            at += length
+    except (struct.error, UnicodeDecodeError):
+        words = f"element {len(texts)} is no length and text in UTF-8"
+        raise _fault(f"input {field.name}: {words}") from None
+    return texts
+
+
+def write(
+    served: Served, asked: Asked, prediction: Prediction, bits: NDArray[np.int64]
+) -> tuple[bytes, int | None]:
+    """The body of an answer, and the length of its JSON if tensors follow it."""
+    columns = _columns(served, prediction, bits)
+    datatypes = dict(outputs_of(served.model))
+    outputs, behind = [], []
+    for name, binary in asked.outputs.items():
+        output: dict[str, Any] = {
+            "name": name,
+            "datatype": datatypes[name],
+            "shape": [asked.n_rows],
+        }
+        if binary:
+            behind.append(_encoded(columns[name], datatypes[name]))
+            output["parameters"] = {"binary_data_size": len(behind[-1])}
+        else:
+            output["data"] = columns[name]
+        outputs.append(output)
+    answer: dict[str, Any] = {"model_name": served.name, "model_version": served.version}
+    if asked.id is not None:
+        answer["id"] = asked.id
+    text = orjson.dumps(answer | {"outputs": outputs}, option=orjson.OPT_SERIALIZE_NUMPY)
+    return b"".join([text, *behind]), len(text) if any(asked.outputs.values()) else None
+
+
+def _columns(served: Served, prediction: Prediction, bits: NDArray[np.int64]) -> dict[str, Any]:
+    model = served.model
+    words = {kind: "; ".join(served.warnings(kind)) for kind in set(bits.tolist())}
+    columns: dict[str, Any] = {
+        model.task.target: prediction.value,
+        "low": prediction.low,
+        "high": prediction.high,
+        "warnings": [words[kind] for kind in bits.tolist()],
+    }
+    if model.threshold is not None:
+        columns["admitted"] = prediction.value >= model.threshold
+    return columns
+
+
+def _encoded(column: Any, datatype: str) -> bytes:
+    if datatype != BYTES:
+        return np.asarray(column, DTYPES[datatype]).tobytes()
+    texts = [text.encode() for text in column]
+    return b"".join(_LENGTH.pack(len(text)) + text for text in texts)
