@@ -1,8 +1,10 @@
 """The task `admission`: the probability that a graduate application is accepted."""
 
+from typing import Any
+
 import numpy as np
 
-from models.arrays import Columns, FloatArray
+from models.arrays import Columns, FloatArray, Row
 from models.task import Field, Task
 
 VARIABLES = ("gre", "gpa", "rank", "log_rank", "rank_code")
@@ -18,6 +20,11 @@ def derive(columns: Columns) -> FloatArray:
     np.log(rows[:, 2], out=rows[:, 3])
     np.subtract(rows[:, 2], 1.0, out=rows[:, 4])
     return rows
+
+
+def split(row: Row) -> tuple[tuple[Any, ...], tuple[float, ...]]:
+    """The values of `recurring` and `varying` in one row."""
+    return (row["rank"],), (row["gre"], row["gpa"])
 
 
 ADMISSION = Task(
@@ -45,6 +52,9 @@ ADMISSION = Task(
     ),
     variables=VARIABLES,
     derive=derive,
+    recurring=("rank",),
+    varying=("gre", "gpa"),
+    split=split,
     target="probability",
     unit="probability of admission",
     bounds=(0.0, 1.0),

@@ -15,5 +15,9 @@ IntArray: TypeAlias = NDArray[np.integer[Any]]
 BoolArray: TypeAlias = NDArray[np.bool_]
 """Which of some rows."""
 
+Row: TypeAlias = Mapping[str, Any]
+"""One valid row as it was sent: field name -> value, None for one that was not given; a timestamp is
+a `datetime` in local time."""
+
 Columns: TypeAlias = Mapping[str, NDArray[Any]]
 """Rows by column: field name -> array of shape (n_rows,)."""

@@ -1,9 +1,11 @@
 """The task `bikes`: rentals of a bike-sharing system in one hour."""
 
+from typing import Any
+
 import numpy as np
 
 from models import calendar
-from models.arrays import Columns, FloatArray
+from models.arrays import Columns, FloatArray, Row
 from models.task import Field, Task
 
 WEATHERS = ("clear", "mist", "light_precipitation", "heavy_precipitation")
@@ -61,6 +63,20 @@ def derive(columns: Columns) -> FloatArray:
     return rows
 
 
+def split(row: Row) -> tuple[tuple[Any, ...], tuple[float, ...]]:
+    """The values of `recurring` and `varying` in one row."""
+    temperature, felt = row["temperature"], row["feels_like"]
+    return (
+        (row["timestamp"], row["weather"], row["holiday"]),
+        (
+            temperature,
+            temperature if felt is None else felt,
+            row["humidity"],
+            row["wind_speed"],
+        ),
+    )
+
+
 BIKES = Task(
     name="bikes",
     title="Bike rentals in one hour",
@@ -100,6 +116,9 @@ BIKES = Task(
     ),
     variables=VARIABLES,
     derive=derive,
+    recurring=("timestamp", "weather", "holiday"),
+    varying=("temperature", "feels_like", "humidity", "wind_speed"),
+    split=split,
     target="rentals",
     unit="rentals per hour",
     bounds=(0.0, float("inf")),

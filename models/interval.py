@@ -7,6 +7,7 @@ spread a row, "normalised" or "locally weighted": Lei et al. 2018).
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -38,12 +39,40 @@ class Interval:
 
         Raises InputError for a level outside the calibrated ones.
         """
+        link = LINKS[self.link]
+        factors = self._default if level == DEFAULT_LEVEL else self._factors(level)
+        ends = factors * spread
+        ends += link.to_link(value)
+        low, high = link.from_link(ends)
+        return np.maximum(low, bounds[0]), np.minimum(high, bounds[1])
+
+    def ends_of_one(
+        self, value: float, spread: float, level: float, bounds: tuple[float, float]
+    ) -> tuple[float, float]:
+        """`ends` for a single row."""
+        link = LINKS[self.link]
+        below, above = self._default_numbers
+        if level != DEFAULT_LEVEL:
+            (below,), (above,) = self._factors(level).tolist()
+        centre = link.number_to_link(value)
+        low = link.number_from_link(centre + below * spread)
+        high = link.number_from_link(centre + above * spread)
+        return max(low, bounds[0]), min(high, bounds[1])
+
+    def _factors(self, level: float) -> FloatArray:
+        """The factors of the spread for the low and the high end: (2, 1)."""
         if not LOWEST_LEVEL <= level <= HIGHEST_LEVEL:
             raise InputError(
                 f"level must be between {LOWEST_LEVEL} and {HIGHEST_LEVEL}, and is {level}"
             )
-        link = LINKS[self.link]
-        centre = link.to_link(value)
-        low = link.from_link(centre - np.interp(level, self.levels, self.below) * spread)
-        high = link.from_link(centre + np.interp(level, self.levels, self.above) * spread)
-        return np.maximum(low, bounds[0]), np.minimum(high, bounds[1])
+        below = np.interp(level, self.levels, self.below)
+        above = np.interp(level, self.levels, self.above)
+        return np.array([[-below], [above]])
+
+    @cached_property
+    def _default(self) -> FloatArray:
+        return self._factors(DEFAULT_LEVEL)
+
+    @cached_property
+    def _default_numbers(self) -> tuple[float, float]:
+        return self._default.item(0), self._default.item(1)

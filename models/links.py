@@ -4,6 +4,7 @@ Each link beside its inverse, both pure: `to_link` maps a target (rentals, a pro
 the network's output, `from_link` maps it back.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,10 +19,15 @@ _ALMOST = 1e-9
 
 @dataclass(frozen=True)
 class Link:
-    """A monotone function and its inverse, on arrays of any shape."""
+    """A monotone function and its inverse, on arrays of any shape, and both on a single number.
+
+    For one number Python's own arithmetic is several times faster than NumPy's.
+    """
 
     to_link: Callable[[FloatArray], FloatArray]
     from_link: Callable[[FloatArray], FloatArray]
+    number_to_link: Callable[[float], float]
+    number_from_link: Callable[[float], float]
 
 
 def _same(x: FloatArray) -> FloatArray:
@@ -41,14 +47,19 @@ def _log_inverse(x: FloatArray) -> FloatArray:
 
 
 def _logit(p: FloatArray) -> FloatArray:
-    p = np.clip(p, _ALMOST, 1.0 - _ALMOST)
+    p = np.minimum(np.maximum(p, _ALMOST), 1.0 - _ALMOST)
     return np.log(p / (1.0 - p))
 
 
+def _logit_of(p: float) -> float:
+    p = min(max(p, _ALMOST), 1.0 - _ALMOST)
+    return math.log(p / (1.0 - p))
+
+
 LINKS: dict[str, Link] = {
-    "identity": Link(_same, _same),
-    "sqrt": Link(np.sqrt, _square),
-    "log": Link(np.log1p, _log_inverse),
-    "exp": Link(np.log, np.exp),
-    "logit": Link(_logit, sigmoid),
+    "identity": Link(_same, _same, float, float),
+    "sqrt": Link(np.sqrt, _square, math.sqrt, lambda x: x * x if x > 0.0 else 0.0),
+    "log": Link(np.log1p, _log_inverse, math.log1p, lambda x: math.expm1(x) if x > 0.0 else 0.0),
+    "exp": Link(np.log, np.exp, math.log, math.exp),
+    "logit": Link(_logit, sigmoid, _logit_of, lambda x: 0.5 + 0.5 * math.tanh(0.5 * x)),
 }

@@ -4,15 +4,20 @@ columns -> task.derive -> encoder.encode -> network.forward -> links -> value
                                  └-------> spread of each row -> interval
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 
-from models.arrays import Columns, FloatArray
+from models.arrays import Columns, FloatArray, Row
 from models.features import Encoder, Inputs
 from models.interval import DEFAULT_LEVEL, Interval
-from models.links import LINKS
+from models.links import LINKS, Link
 from models.network import Network, forward
+from models.single import Single
 from models.task import Task
 
 
@@ -33,14 +38,43 @@ class Head:
 
     def member_values(self, inputs: Inputs) -> FloatArray:
         """What each member answers, in the unit of the target: (n_members, n_rows)."""
-        z = forward(self.network, inputs).astype(np.float64)
+        return self.values_of(forward(self.network, inputs))
+
+    def values_of(self, outputs: FloatArray) -> FloatArray:
+        """What each member answers, (n_members, n_rows), from the outputs of the network."""
+        z = outputs.astype(np.float64)
         z *= self.scale
         z += self.mean
-        for link in dict.fromkeys(self.links):
-            members = [i for i, name in enumerate(self.links) if name == link]
-            z[members] = LINKS[link].from_link(z[members])
-        values: FloatArray = z.sum(axis=2)
-        return values
+        for members, link in self._runs:
+            z[members] = link.from_link(z[members])
+        return z[:, :, 0] if z.shape[2] == 1 else np.add.reduce(z, axis=2)
+
+    def mean_of_one(self, outputs: FloatArray) -> float:
+        """The mean over the members of what they answer to a single row."""
+        numbers = zip(outputs.ravel().tolist(), self._numbers, strict=True)
+        return sum([back(z * scale + mean) for z, (scale, mean, back) in numbers]) / len(self.links)
+
+    @cached_property
+    def _numbers(self) -> list[tuple[float, float, Callable[[float], float]]]:
+        """Scale, mean and inverse link of each output of each member."""
+        backs = [
+            LINKS[link].number_from_link
+            for link in self.links
+            for _ in range(self.network.n_outputs)
+        ]
+        return list(
+            zip(self.scale.ravel().tolist(), self.mean.ravel().tolist(), backs, strict=True)
+        )
+
+    @cached_property
+    def _runs(self) -> list[tuple[slice, Link]]:
+        """Members in a row that have the same link, and that link."""
+        runs, start = [], 0
+        for name, run in groupby(self.links):
+            stop = start + len(list(run))
+            runs.append((slice(start, stop), LINKS[name]))
+            start = stop
+        return runs
 
 
 @dataclass(frozen=True)
@@ -50,6 +84,14 @@ class Prediction:
     value: FloatArray
     low: FloatArray
     high: FloatArray
+
+
+class Answer(NamedTuple):
+    """The answer to a single row, as in `Prediction`."""
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -92,13 +134,51 @@ class Model:
         members = self.head.member_values(inputs)
         value = self._bounded(members)
         if self.spread is None:
-            spread = LINKS[self.interval.link].to_link(members).std(axis=0)
+            spread = self._deviation(members)
         else:
-            spread = self.spread.member_values(inputs).mean(axis=0)
+            spread = _mean(self.spread.member_values(inputs))
         low, high = self.interval.ends(value, spread, level, self.task.bounds)
         return Prediction(value, low, high)
 
+    def predict_one(self, row: Row, level: float = DEFAULT_LEVEL) -> Answer:
+        """What `predict` answers to one row (up to float32's rounding), in a fraction of its time.
+
+        Raises InputError for a level outside its range.
+        """
+        outputs, *others = self._single(row)
+        low, high = self.task.bounds
+        if self.spread is None:
+            members = self.head.values_of(outputs)
+            value = _mean(members).item()
+            spread = self._deviation(members).item()
+        else:
+            value = self.head.mean_of_one(outputs)
+            spread = self.spread.mean_of_one(*others)
+        value = min(max(value, low), high)
+        return Answer(value, *self.interval.ends_of_one(value, spread, level, self.task.bounds))
+
+    @cached_property
+    def _single(self) -> Single:
+        heads = (self.head,) if self.spread is None else (self.head, self.spread)
+        return Single(self.task, self.encoder, [head.network for head in heads])
+
     def _bounded(self, members: FloatArray) -> FloatArray:
         """The mean over the members, kept inside the task's bounds: (n_rows,)."""
-        value: FloatArray = members.mean(axis=0)
-        return np.clip(value, *self.task.bounds, out=value)
+        value = _mean(members)
+        low, high = self.task.bounds
+        np.maximum(value, low, out=value)
+        return np.minimum(value, high, out=value)
+
+    def _deviation(self, members: FloatArray) -> FloatArray:
+        """The standard deviation over the members on the interval's link: (n_rows,)."""
+        linked = LINKS[self.interval.link].to_link(members)
+        off = linked - _mean(linked)
+        off *= off
+        return np.sqrt(_mean(off))
+
+
+def _mean(members: FloatArray) -> FloatArray:
+    """The mean over the members: (n_members, n_rows) -> (n_rows,). `mean` costs a row twice as much."""
+    mean: FloatArray = np.add.reduce(members, axis=0)
+    mean /= len(members)
+    return mean

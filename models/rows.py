@@ -4,13 +4,13 @@ A value that was not given is null. See `models.task.Field` for the form of each
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays import Columns
+from models.arrays import Columns, Row
 from models.task import Field, Task
 
 DTYPES = {
@@ -24,6 +24,25 @@ DTYPES = {
 
 
 _HOUR = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}")
+
+
+def columns_of(rows: Sequence[Row], task: Task) -> dict[str, NDArray[Any]]:
+    """Valid rows by column."""
+    return {
+        field.name: np.array(
+            [column_value(field, row[field.name]) for row in rows], dtype=DTYPES[field.kind]
+        )
+        for field in task.fields
+    }
+
+
+def column_value(field: Field, value: Any) -> Any:
+    """A valid value in the form of the field's column, see `models.task.Field`."""
+    if field.kind == "category":
+        return field.choices.index(value)
+    if value is None:
+        return float("nan") if field.kind == "number" else -1
+    return value
 
 
 def to_json(task: Task, columns: Columns) -> dict[str, list[Any]]:

@@ -6,9 +6,9 @@ CSV and the table of fields in the documentation.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from models.arrays import Columns, FloatArray
+from models.arrays import Columns, FloatArray, Row
 
 Kind = Literal["timestamp", "number", "integer", "category", "boolean"]
 
@@ -39,6 +39,9 @@ class Task:
 
     variables : names of the columns of what `derive` returns.
     derive : rows by column -> (n_rows, n_variables), float64.
+    recurring : the fields whose values come again and again: what one row is split by, see `models.single`.
+    varying : the variables that are a number of the row as it is. All others follow from `recurring`.
+    split : one row -> the values of `recurring` and those of `varying`.
     target, unit : what the answer is, and in which unit.
     bounds : no answer and no end of an interval lies outside.
     threshold : the probability from which on the answer is "yes"; None for a quantity.
@@ -49,6 +52,9 @@ class Task:
     fields: tuple[Field, ...]
     variables: tuple[str, ...]
     derive: Callable[[Columns], FloatArray]
+    recurring: tuple[str, ...]
+    varying: tuple[str, ...]
+    split: Callable[[Row], tuple[tuple[Any, ...], tuple[float, ...]]]
     target: str
     unit: str
     bounds: tuple[float, float]

@@ -13,7 +13,7 @@ from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from models.arrays import Columns, FloatArray
+from models.arrays import Columns, FloatArray, Row
 from service import errors, headers
 from service.served import Served
 
@@ -26,8 +26,9 @@ class Exchange:
 
     route : the path template of the route that took it, or "" for none.
     served : the model version that answers, if a model is asked.
-    columns, values, outside : the rows that were answered, their answers, and how many of them have
-        a warning.
+    row, value : of a request for a single row, the row and its answer.
+    columns, values : of a batch, the rows that were answered and their answers.
+    outside : how many of the answered rows have a warning.
     status : of the answer; 0 until it starts.
     """
 
@@ -36,10 +37,12 @@ class Exchange:
         "outside",
         "request_id",
         "route",
+        "row",
         "rows",
         "served",
         "started",
         "status",
+        "value",
         "values",
     )
 
@@ -49,6 +52,8 @@ class Exchange:
         self.route = ""
         self.served: Served | None = None
         self.rows = 0
+        self.row: Row | None = None
+        self.value = 0.0
         self.columns: Columns | None = None
         self.values: FloatArray | None = None
         self.outside = 0

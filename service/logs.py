@@ -140,7 +140,9 @@ def fields_of(exchange: Exchange, scope: Scope, *, inputs: bool) -> dict[str, An
         said["trace_id"] = trace
     if "caller" in scope:
         said["caller"] = scope["caller"]
-    if inputs and exchange.columns is not None:
+    if inputs and exchange.row is not None:
+        said["inputs"] = {name: [str(value)] for name, value in exchange.row.items()}
+    elif inputs and exchange.columns is not None:
         said["inputs"] = {
             name: values[:_MOST_INPUT_ROWS].astype(str).tolist()
             for name, values in exchange.columns.items()

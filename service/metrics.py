@@ -115,7 +115,12 @@ class Metrics:
         values[start + len(SECONDS) + 1] += seconds
         for gate, cell in self._gates:
             values[cell] = gate.taken
-        if served is not None and exchange.values is not None and exchange.columns is not None:
+        if served is None:
+            return
+        if exchange.row is not None:
+            self.monitor.count(served, 1, 1, exchange.outside)
+            self.monitor.add_row(served, exchange.row, exchange.value)
+        elif exchange.values is not None and exchange.columns is not None:
             answered = len(exchange.values)
             self.monitor.count(served, exchange.rows, answered, exchange.outside)
             if answered:

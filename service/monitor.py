@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models import drift
+from models import drift, rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from models.arrays import Columns, FloatArray
+    from models.arrays import Columns, FloatArray, Row
     from service.cells import Cells
     from service.served import Edge, Served
 
@@ -85,17 +85,26 @@ class Monitor:
         self._cells = cells
         self._clock = clock
         self._pending: list[tuple[Served, Columns, FloatArray]] = []
+        self._singles: list[tuple[Served, Row, float]] = []
         self._pending_rows = 0
         self._series: dict[tuple[str, str], _Series] = {}
 
     def add(self, served: Served, columns: Columns, values: FloatArray) -> None:
         """Take note of answered rows: columns of `values`' length (n_rows,)."""
         self._pending.append((served, columns, values))
-        self._pending_rows += len(values)
+        self._fold_soon(len(values))
+
+    def add_row(self, served: Served, row: Row, value: float) -> None:
+        """Take note of a single row that was answered."""
+        self._singles.append((served, row, value))
+        self._fold_soon(1)
+
+    def _fold_soon(self, n_rows: int) -> None:
+        if self._pending_rows == 0:
+            asyncio.get_running_loop().call_later(_FOLD_SECONDS, self.fold)
+        self._pending_rows += n_rows
         if self._pending_rows >= _FOLD_ROWS:
             self.fold()
-        elif len(self._pending) == 1:
-            asyncio.get_running_loop().call_later(_FOLD_SECONDS, self.fold)
 
     def prepare(self, served: Served) -> None:
         """Make the cells of a version before its first request asks for them."""
@@ -112,6 +121,11 @@ class Monitor:
     def fold(self) -> None:
         """Look at the rows that have come since the last time."""
         pending, self._pending, self._pending_rows = self._pending, [], 0
+        singles, self._singles = self._singles, []
+        for served in {id(entry[0]): entry[0] for entry in singles}.values():
+            answered = [entry[1] for entry in singles if entry[0] is served]
+            answers = np.array([entry[2] for entry in singles if entry[0] is served])
+            pending.append((served, rows.columns_of(answered, served.model.task), answers))
         while pending:
             served = pending[0][0]
             same = [entry for entry in pending if entry[0] is served]

@@ -14,7 +14,7 @@ import orjson
 
 from models.arrays import FloatArray
 from models.explain import Explanation
-from models.model import Prediction
+from models.model import Answer, Prediction
 from service.served import Served
 
 
@@ -43,22 +43,21 @@ def texts(numbers: FloatArray) -> list[bytes]:
 
 def one(
     served: Served,
-    prediction: Prediction,
+    answer: Answer,
     level: float,
     bits: int,
     explanation: Explanation | None = None,
 ) -> bytes:
     """The answer to a single row."""
-    low, high = prediction.low.item(), prediction.high.item()
-    answer = {
-        **_value(served, prediction.value.item()),
-        "interval": {"level": level, "low": low, "high": high},
-        "warnings": served.warnings(bits),
+    members = {
+        **_value(served, answer.value),
+        "interval": {"level": level, "low": answer.low, "high": answer.high},
+        "warnings": served.warnings(bits) if bits else [],
     }
     if explanation is not None:
-        answer["explanation"] = explanation  # orjson writes a dataclass as an object
-    answer["model"] = {"name": served.name, "version": served.version}
-    return orjson.dumps(answer)
+        members["explanation"] = explanation  # orjson writes a dataclass as an object
+    members["model"] = served.model_member
+    return orjson.dumps(members)
 
 
 def _value(served: Served, value: float) -> dict[str, Any]:

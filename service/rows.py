@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from models.arrays import Columns
+from models.rows import column_value
 from models.task import Field, Task
 from service import timestamps
 from service.errors import Fault
@@ -157,31 +158,8 @@ def judge(row: Any, task: Task, columns: dict[str, NDArray[Any]], i: int) -> lis
         request = REQUESTS[task.name].model_validate(row)
     except ValidationError as error:
         for field in task.fields:
-            columns[field.name][i] = as_column_value(field, field.example)
+            columns[field.name][i] = column_value(field, field.example)
         return faults_of(error, task)
     for field in task.fields:
-        columns[field.name][i] = as_column_value(field, getattr(request, field.name))
+        columns[field.name][i] = column_value(field, getattr(request, field.name))
     return []
-
-
-def as_column_value(field: Field, value: Any) -> Any:
-    """One valid value in the form of the field's column, see `models.task.Field`."""
-    if field.kind == "timestamp":
-        return np.datetime64(value, "h")
-    if field.kind == "category":
-        return field.choices.index(value)
-    if value is None:
-        return np.nan if field.kind == "number" else -1
-    return value
-
-
-def columns_of_one(request: Any, task: Task) -> Columns:
-    """A valid request as columns of one row."""
-    dtypes = {"timestamp": "datetime64[h]", "number": "float64", "integer": "int64"}
-    return {
-        field.name: np.array(
-            [as_column_value(field, getattr(request, field.name))],
-            dtype=dtypes.get(field.kind, "int8"),
-        )
-        for field in task.fields
-    }

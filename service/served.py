@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from models.arrays import Columns
+from models.arrays import Columns, Row
 from models.bundle import Bundle
 from models.model import Model
 from models.task import Field
@@ -63,8 +64,13 @@ class Served:
 
     @cached_property
     def model_json(self) -> bytes:
+        """The `model` member of an answer, as its bytes."""
+        return orjson.dumps(self.model_member)
+
+    @cached_property
+    def model_member(self) -> dict[str, str]:
         """The `model` member of an answer."""
-        return orjson.dumps({"name": self.name, "version": self.version})
+        return {"name": self.name, "version": self.version}
 
     def outside(self, columns: Columns) -> NDArray[np.int64]:
         """Which edges each row passes: (n_rows,) bits, two an edge, below before above."""
@@ -76,6 +82,31 @@ class Served:
             bits |= (values < edge.low).astype(np.int64) << 2 * i
             bits |= (values > edge.high).astype(np.int64) << 2 * i + 1
         return bits
+
+    def outside_of_one(self, row: Row) -> int:
+        """What `outside` says of a single row."""
+        bits = 0
+        for name, low, high, below, above in self._limits:
+            value = row[name]
+            if value is not None:
+                if value < low:
+                    bits |= below
+                if value > high:
+                    bits |= above
+        return bits
+
+    @cached_property
+    def _limits(self) -> list[tuple[str, Any, Any, int, int]]:
+        """Of each edge: name, low and high in the form of a row, and its two bits."""
+        timestamps = {field.name for field in self.model.task.fields if field.kind == "timestamp"}
+
+        def in_row(name: str, end: float) -> Any:
+            return np.datetime64(int(end), "h").astype(datetime) if name in timestamps else end
+
+        return [
+            (e.name, in_row(e.name, e.low), in_row(e.name, e.high), 1 << 2 * i, 2 << 2 * i)
+            for i, e in enumerate(self.edges)
+        ]
 
     def warnings(self, bits: int) -> list[str]:
         """The words for a row's bits of `outside`."""

@@ -8,7 +8,6 @@ import pytest
 from models.admission import ADMISSION
 from models.bikes import BIKES
 from models.tasks import TASKS
-from service.rows import columns_of_one
 from service.schemas import ANSWERS, REQUESTS
 from tests.serving import VERSION, connect, example, tiny_app, tiny_served
 
@@ -19,21 +18,20 @@ APP = tiny_app()
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize("level", [None, 0.5, 0.8, 0.99])
 async def test_answer_is_the_models(name: str, level: float | None) -> None:
-    """An answer has exactly what Model.predict gives, at the level that was asked for."""
+    """An answer has exactly what Model.predict_one gives, at the level that was asked for."""
     row = example(TASKS[name])
     async with connect(APP) as client:
         query = {} if level is None else {"level": str(level)}
         answer = await client.post(f"/predict/{name}", json=row, params=query)
     assert answer.status_code == 200
     request = REQUESTS[name].model_validate(row)
-    columns = columns_of_one(request, TASKS[name])
-    wanted = tiny_served(name).model.predict(columns, level or 0.9)
+    wanted = tiny_served(name).model.predict_one(vars(request), level or 0.9)
     body = answer.json()
-    assert body[TASKS[name].target] == wanted.value[0]
+    assert body[TASKS[name].target] == wanted.value
     assert body["interval"] == {
         "level": level or 0.9,
-        "low": wanted.low[0],
-        "high": wanted.high[0],
+        "low": wanted.low,
+        "high": wanted.high,
     }
     assert body["model"] == {"name": name, "version": VERSION}
     ANSWERS[name].model_validate_json(answer.content, strict=True, extra="forbid")

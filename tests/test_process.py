@@ -11,7 +11,6 @@ import pytest
 
 from models.store import Store
 from models.tasks import TASKS
-from service.rows import columns_of_one
 from service.schemas import REQUESTS
 from tests import tiny
 from tests.process import ROOT, environment, fill, running
@@ -56,21 +55,20 @@ def _connected(client: httpx.Client) -> socket.socket:
 
 @pytest.mark.parametrize("name", TASKS)
 def test_answers_are_the_models(client: httpx.Client, store: Path, name: str) -> None:
-    """Over a real connection, too, the answer is that of Model.predict to the bit."""
+    """Over a real connection, too, the answer is that of Model.predict_one to the bit."""
     row = example(TASKS[name])
     answer = client.post(f"/predict/{name}", json=row, headers={"X-Request-ID": "mine-1"})
     assert answer.status_code == 200
     version = Store(store).current(name)
     assert answer.headers["X-Request-ID"] == "mine-1"
     assert answer.headers["X-Model-Version"] == f"{name}/{version}"
-    columns = columns_of_one(REQUESTS[name].model_validate(row), TASKS[name])
-    wanted = tiny.model(name).predict(columns)
+    wanted = tiny.model(name).predict_one(vars(REQUESTS[name].model_validate(row)))
     body = answer.json()
-    assert body[TASKS[name].target] == wanted.value[0]
-    assert body["interval"] == {"level": 0.9, "low": wanted.low[0], "high": wanted.high[0]}
+    assert body[TASKS[name].target] == wanted.value
+    assert body["interval"] == {"level": 0.9, "low": wanted.low, "high": wanted.high}
     batch = client.post(f"/predict/{name}/batch", json={"instances": [row, row]}).json()
     assert [r[TASKS[name].target] for r in batch["predictions"]] == pytest.approx(
-        [wanted.value[0]] * 2, rel=1e-5
+        [wanted.value] * 2, rel=1e-5
     )
 
 

@@ -8,7 +8,9 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 from starlette.types import Receive, Scope, Send
 
+from models.arrays import Row
 from models.interval import HIGHEST_LEVEL, LOWEST_LEVEL
+from models.rows import columns_of
 from service import explanations, query, replies
 from service.errors import MALFORMED, Problem, invalid
 from service.exchange import Exchange
@@ -16,7 +18,6 @@ from service.query import DEFAULTS
 from service.raw import JSON, RawRoute, media_type, read_body, refuse_media, send_bytes
 from service.registry import Registry
 from service.routes import documented
-from service.rows import columns_of_one
 from service.schemas import ANSWERS, REQUESTS
 from service.words import faults_of, type_words
 
@@ -46,16 +47,17 @@ class Predict:
             request = self._validate(body)
         except ValidationError as error:
             raise self._problem(error, body) from None
-        columns = columns_of_one(request, served.model.task)
-        prediction = served.model.predict(columns, options.level)
+        row: Row = request.__dict__
+        answer = served.model.predict_one(row, options.level)
         explanation = None
         if options.explain:
-            explanation = await explanations.of_row(scope, served, columns, prediction.value.item())
-        bits = served.outside(columns).item()
-        exchange.rows, exchange.columns, exchange.values = 1, columns, prediction.value
+            columns = columns_of([row], served.model.task)
+            explanation = await explanations.of_row(scope, served, columns, answer.value)
+        bits = served.outside_of_one(row)
+        exchange.rows, exchange.row, exchange.value = 1, row, answer.value
         exchange.outside = int(bits != 0)
-        answer = replies.one(served, prediction, options.level, bits, explanation)
-        await send_bytes(send, JSON, answer)
+        body = replies.one(served, answer, options.level, bits, explanation)
+        await send_bytes(send, JSON, body)
 
     def _problem(self, error: ValidationError, body: bytes) -> Problem:
         first = error.errors(include_url=False, include_input=True)[0]

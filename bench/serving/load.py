@@ -1,0 +1,63 @@
+"""The load: wrk with one body, pinned to its own core."""
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.serving.servers import Server
+
+SCRIPT = Path(__file__).with_name("post.lua")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is sent again and again.
+
+    connections : so many are open, each with one request at a time.
+    """
+
+    path: str
+    body: Path
+    content_type: str = "application/json"
+    accept: str = "*/*"
+    connections: int = 8
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of it: requests a second, processor microseconds a request, milliseconds."""
+
+    requests: int
+    rate: float
+    cpu: float
+    p50: float
+    p99: float
+
+
+def run(server: Server, request: Request, seconds: int, cpus: str | None = "1") -> Run:
+    """Send the request for some seconds. Exits when an answer is not 2xx."""
+    pin = ["taskset", "-c", cpus] if cpus else []
+    url = f"http://127.0.0.1:{server.port}{request.path}"
+    command = ["wrk", "-t1", f"-c{request.connections}", f"-d{seconds}s", "--timeout", "30s"]
+    environment = {
+        "BODY": str(request.body),
+        "TYPE": request.content_type,
+        "ACCEPT": request.accept,
+    }
+    before = server.cpu()
+    answer = subprocess.run(
+        [*pin, *command, "-s", str(SCRIPT), url],
+        env={**os.environ, **environment},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    spent = server.cpu() - before
+    found = json.loads(answer.stdout.splitlines()[-1])
+    if found["failed"]:
+        raise SystemExit(f"{url}: {found['failed']} of {found['requests']} requests failed")
+    requests = found["requests"]
+    rate = requests / found["seconds"]
+    return Run(requests, rate, spent / requests * 1e6, found["p50_ms"], found["p99_ms"])
