@@ -79,6 +79,23 @@ def launched(log: Path, **settings: Any) -> Iterator[tuple[subprocess.Popen[byte
         process.wait(timeout=60)
 
 
+def workers_of(supervisor: int) -> list[int]:
+    """The processes that a supervisor has started."""
+    path = Path(f"/proc/{supervisor}/task/{supervisor}/children")
+    return [int(pid) for pid in path.read_text(encoding="utf-8").split()]
+
+
+def resident(pid: int) -> float:
+    """The memory that a process really has, in MiB."""
+    pages = Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def descriptors(pid: int) -> int:
+    """How many files and sockets a process has open."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
 def lines(log: Path) -> list[dict[str, Any]]:
     """The lines of a log in JSON."""
     return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]

@@ -34,6 +34,8 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     error: str = ""
+    port: int = 0
+    """Of the client's end of the connection."""
 
     def json(self) -> Any:
         """The body, read as JSON."""
@@ -64,7 +66,7 @@ class Client:
         if self._streams is None:
             self._streams = await asyncio.open_connection(*self._address)
         reader, writer = self._streams
-        answer = Answer(time.perf_counter())
+        answer = Answer(time.perf_counter(), port=writer.get_extra_info("sockname")[1])
         try:
             writer.write(data)
             head = await reader.readuntil(b"\r\n\r\n")
@@ -87,9 +89,9 @@ class Client:
             self._streams = None
 
     @property
-    def port(self) -> int:
-        """Of this end of the connection; 0 without one."""
-        return self._streams[1].get_extra_info("sockname")[1] if self._streams else 0
+    def is_open(self) -> bool:
+        """Whether there is a connection."""
+        return self._streams is not None
 
 
 class Load:
@@ -103,7 +105,7 @@ class Load:
         self.answers: list[Answer] = []
         self.refused = 0
         self._make, self._check = make, check
-        self._stop = False
+        self._stop = self._leaving = False
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, connections: int, rate: float = math.inf, *, keep: bool = True) -> "Load":
@@ -115,6 +117,12 @@ class Load:
         ]
         return self
 
+    async def leave(self) -> list[Answer]:
+        """Use each connection until the service closes it, open no other; every answer."""
+        self._leaving = True
+        await asyncio.gather(*self._tasks)
+        return self.answers
+
     async def stop(self) -> list[Answer]:
         """End after the requests that are on their way; every answer."""
         self._stop = True
@@ -122,7 +130,7 @@ class Load:
         return self.answers
 
     async def _run(self, client: Client, due: Iterator[float]) -> None:
-        while not self._stop:
+        while not self._stop and (client.is_open or not self._leaving):
             wait = next(due) - time.perf_counter()
             if wait > 0:
                 await asyncio.sleep(wait)

@@ -1,0 +1,155 @@
+"""The server's own limits, over raw sockets: slow senders, slow readers, endless requests."""
+
+import http.client
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.process import fill, launched
+
+pytestmark = pytest.mark.slow
+
+HEAD = b"POST /predict/admission HTTP/1.1\r\nHost: service\r\nContent-Type: application/json\r\n"
+BODY = b'{"gre": 700, "gpa": 3.7, "rank": 2}'
+WAIT = 30.0
+"""Seconds that a test waits for what should come much sooner."""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+    """A service that waits half a second for headers, bodies and readers."""
+    folder = tmp_path_factory.mktemp("server")
+    settings = {"header_seconds": 0.5, "body_seconds": 0.5}
+    with launched(folder / "log", store=fill(folder / "store"), **settings) as (_, url):
+        parts = urlsplit(url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        yield parts.hostname, parts.port
+
+
+def said(address: tuple[str, int], *parts: bytes) -> bytes:
+    """All that the service says before it closes the connection, after it was sent these parts."""
+    with socket.create_connection(address, timeout=WAIT) as connection:
+        for part in parts:
+            connection.sendall(part)
+        received = b""
+        with suppress(ConnectionResetError):
+            while part := connection.recv(65536):
+                received += part
+    return received
+
+
+@pytest.fixture(autouse=True)
+def _answers_others(address: tuple[str, int]) -> Iterator[None]:
+    """Whatever one client does, the next one is answered."""
+    yield
+    connection = http.client.HTTPConnection(*address, timeout=WAIT)
+    connection.request("POST", "/predict/admission", BODY, {"Content-Type": "application/json"})
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        pytest.param(HEAD, b"The headers of the request did not arrive", id="headers"),
+        pytest.param(
+            HEAD + b"Content-Length: 35\r\n\r\n" + BODY[:10],
+            b"The body of the request did not arrive within 0.5 seconds",
+            id="body",
+        ),
+    ],
+)
+def test_slow_sender_is_told_and_cut_off(
+    address: tuple[str, int], sent: bytes, words: bytes
+) -> None:
+    """Who is in the middle of sending for too long gets 408 in words, and the connection is closed."""
+    received = said(address, sent)
+    assert received.startswith(b"HTTP/1.1 408 ")
+    assert b"application/problem+json" in received
+    assert words in received
+
+
+def test_drop_by_drop_is_slow_too(address: tuple[str, int]) -> None:
+    """The limit is on the whole of the headers, not on the pause between two bytes."""
+    ends = time.monotonic() + WAIT
+    with (
+        socket.create_connection(address, timeout=WAIT) as connection,
+        suppress(ConnectionResetError, BrokenPipeError),
+    ):
+        connection.sendall(HEAD + b"X-Slow: ")
+        while time.monotonic() < ends and not has_been_answered(connection):
+            connection.sendall(b"x")
+            time.sleep(0.1)
+    assert time.monotonic() < ends
+
+
+def has_been_answered(connection: socket.socket) -> bool:
+    """Whether the service has said something, or closed."""
+    connection.settimeout(0.001)
+    try:
+        connection.recv(1, socket.MSG_PEEK)
+    except TimeoutError:
+        return False
+    finally:
+        connection.settimeout(WAIT)
+    return True
+
+
+def test_connection_that_is_never_used_is_closed_without_a_word(address: tuple[str, int]) -> None:
+    """A connection that a proxy opens in advance must not find an answer on it that nobody asked for."""
+    assert said(address) == b""
+
+
+def test_reader_that_does_not_read_is_cut_off(address: tuple[str, int]) -> None:
+    """Who asks for large answers and takes none of them holds no memory for long."""
+    rows = b'{"instances": [' + b", ".join([BODY] * 2000) + b"]}"
+    head = HEAD.replace(b"admission", b"admission/batch")
+    ask = head + b"Content-Length: %d\r\n\r\n" % len(rows) + rows
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(WAIT)
+        connection.connect(address)
+        with pytest.raises(OSError, match=r"reset|Broken pipe"):
+            keep_asking(connection, ask)
+
+
+def keep_asking(connection: socket.socket, ask: bytes) -> None:
+    """Send the same request again and again, and read no answer."""
+    for _ in range(1000):
+        connection.sendall(ask)
+        time.sleep(0.05)
+
+
+def test_announced_size_is_refused_before_it_is_sent(address: tuple[str, int]) -> None:
+    """A body of a terabyte is refused on its announcement alone."""
+    with socket.create_connection(address, timeout=WAIT) as connection:
+        connection.sendall(HEAD + b"Content-Length: 1000000000000\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+
+def test_endless_body_is_refused_at_the_limit(address: tuple[str, int]) -> None:
+    """A body in chunks that does not end is read to the limit and no further."""
+    with socket.create_connection(address, timeout=WAIT) as connection:
+        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        with suppress(ConnectionResetError, BrokenPipeError):
+            for _ in range(1000):
+                connection.sendall(b"4000\r\n" + b" " * 0x4000 + b"\r\n")
+                if has_been_answered(connection):
+                    break
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+
+def test_endless_headers_are_refused_at_the_limit(address: tuple[str, int]) -> None:
+    """Headers beyond 64 KiB are 431, and the connection is closed."""
+    received = said(address, HEAD, *[b"X-More: " + b"x" * 8000 + b"\r\n"] * 12)
+    assert received.startswith(b"HTTP/1.1 431 ")
+
+
+def test_what_is_no_http_is_400(address: tuple[str, int]) -> None:
+    """Noise is told that it is noise, and cut off."""
+    assert said(address, b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n").startswith(b"HTTP/1.1 400 ")

@@ -1,0 +1,161 @@
+"""Leaving under load: SIGTERM, rolling restarts of a group, a worker that is killed.
+
+With LONG=1 in the environment the group is restarted 20 times.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.process import fill, launched, lines, workers_of
+from tests.traffic import Answer, Client, Load, faults, get, measured, metric, request, wait_for
+
+pytestmark = pytest.mark.slow
+
+RESTARTS = 20 if os.environ.get("LONG") == "1" else 3
+WORKERS = 2
+SLOW_BATCH = {"gre": [700] * 10_000, "gpa": [3.7] * 10_000, "rank": [2] * 10_000}
+
+row = partial(request, "/predict/admission", {"gre": 700, "gpa": 3.7, "rank": 2})
+batch = partial(request, "/predict/admission/batch", {"inputs": SLOW_BATCH})
+
+
+async def _ready(url: str, status: int) -> bool:
+    return (await get(url, "/health/ready")).status == status
+
+
+async def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    return process.poll() is not None
+
+
+async def _whole(url: str, supervisor: int, gone: set[int]) -> bool:
+    """Whether the group has its number of workers, all up, and none of those that should be gone."""
+    workers = workers_of(supervisor)
+    if len(workers) != WORKERS or gone & set(workers):
+        return False
+    return await metric(url, "service_workers") == WORKERS
+
+
+def test_terminated_service_answers_what_it_has_taken(tmp_path: Path) -> None:
+    """SIGTERM under load: readiness ends first, requests in flight are answered, the exit status is 0."""
+    store = fill(tmp_path / "store")
+    with launched(tmp_path / "log", store=store, drain_seconds=1) as (process, url):
+        asyncio.run(_terminate(process, url))
+    assert not [line for line in lines(tmp_path / "log") if line["level"] in {"error", "critical"}]
+
+
+async def _terminate(process: subprocess.Popen[bytes], url: str) -> None:
+    load = Load(url, row).start(8)
+    batches = Load(url, batch).start(2)
+    await wait_for(lambda: _done(batches.answers, 2))
+    process.send_signal(signal.SIGTERM)
+    began = time.perf_counter()
+    await wait_for(partial(_ready, url, 503))
+    assert (
+        await Client(url, keep=False).ask(row())
+    ).status == 200  # who comes nevertheless is answered
+    answers = [*await load.leave(), *await batches.leave()]
+    await wait_for(partial(_has_ended, process))
+    measured(
+        f"SIGTERM: {len(answers)} answers, none lost; gone after {time.perf_counter() - began:.1f} s"
+    )
+    assert process.returncode == 0
+    assert not faults(answers, 200)
+    last = {a.port: a for a in sorted(answers, key=lambda a: a.started)}.values()
+    assert {a.headers.get("connection") for a in last} == {"close"}  # each connection was told
+
+
+async def _done(answers: list[Answer], number: int) -> bool:
+    return len(answers) >= number
+
+
+def test_request_in_flight_is_waited_for(tmp_path: Path) -> None:
+    """A body that is still arriving when SIGTERM comes is answered, although the port is closed already."""
+    store = fill(tmp_path / "store")
+    with launched(tmp_path / "log", store=store, drain_seconds=0) as (process, url):
+        asyncio.run(_finish_late(process, url))
+    assert process.returncode == 0
+
+
+async def _finish_late(process: subprocess.Popen[bytes], url: str) -> None:
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    data = batch()
+    writer.write(data[: len(data) // 2])
+    await asyncio.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    await wait_for(partial(_is_closed, url))
+    writer.write(data[len(data) // 2 :])
+    assert (await reader.readuntil(b"\r\n"))[9:12] == b"200"
+    await reader.read()
+    writer.close()
+    await wait_for(partial(_has_ended, process))
+
+
+async def _is_closed(url: str) -> bool:
+    return (await get(url, "/health/live")).error == "refused"
+
+
+def test_rolling_restarts_lose_no_request(tmp_path: Path) -> None:
+    """SIGHUP replaces each worker under load; neither kept nor fresh connections notice."""
+    settings: dict[str, Any] = {"workers": WORKERS, "drain_seconds": 1}
+    with launched(tmp_path / "log", store=fill(tmp_path / "store"), **settings) as (process, url):
+        asyncio.run(_restart(process.pid, url))
+        process.terminate()
+        assert process.wait(timeout=60) == 0
+
+
+async def _restart(supervisor: int, url: str) -> None:
+    await wait_for(partial(_whole, url, supervisor, set[int]()))
+    kept, fresh = Load(url, row).start(4, 200), Load(url, row).start(4, 100, keep=False)
+    for _ in range(RESTARTS):
+        old = set(workers_of(supervisor))
+        os.kill(supervisor, signal.SIGHUP)
+        await wait_for(partial(_whole, url, supervisor, old), 0.1)
+    answers = [*await kept.stop(), *await fresh.stop()]
+    measured(f"{RESTARTS} rolling restarts of {WORKERS} workers: {len(answers)} answers, none lost")
+    assert not faults(answers, 200)
+    assert kept.refused == fresh.refused == 0
+
+
+def test_killed_worker_is_replaced(tmp_path: Path) -> None:
+    """SIGKILL costs the killed worker's own connections their requests, and nobody else anything."""
+    log = tmp_path / "log"
+    with launched(log, store=fill(tmp_path / "store"), workers=WORKERS) as (process, url):
+        asyncio.run(_kill(process.pid, url))
+    assert [line for line in lines(log) if "ended with status -9" in line["event"]]
+
+
+async def _kill(supervisor: int, url: str) -> None:
+    await wait_for(partial(_whole, url, supervisor, set[int]()))
+    victim, _ = workers_of(supervisor)
+    counted = await metric(url, "http_requests_total", route="/predict/admission")
+    load = Load(url, row).start(8, 400)
+    await wait_for(lambda: _done(load.answers, 100))
+    of_victim = client_ports(victim)
+    os.kill(victim, signal.SIGKILL)
+    await wait_for(partial(_whole, url, supervisor, {victim}))
+    answers = await load.stop()
+    lost = [a for a in answers if a.error]
+    assert {a.port for a in lost} <= of_victim
+    assert len(lost) <= len(of_victim)
+    assert not faults([a for a in answers if not a.error], 200)
+    counted = await metric(url, "http_requests_total", route="/predict/admission") - counted
+    assert len(answers) - len(lost) <= counted <= len(answers)  # what it counted outlives it
+    measured(f"SIGKILL of one of {WORKERS} workers: {len(lost)} of {len(answers)} requests lost")
+
+
+def client_ports(worker: int) -> set[int]:
+    """The clients' ends of the connections of a worker."""
+    links = (str(path.readlink()) for path in Path(f"/proc/{worker}/fd").iterdir())
+    inodes = {link[8:-1] for link in links if link.startswith("socket:[")}
+    table = Path("/proc/net/tcp").read_text(encoding="utf-8").splitlines()[1:]
+    rows = [line.split() for line in table]
+    return {int(row[2].split(":")[1], 16) for row in rows if row[9] in inodes}
