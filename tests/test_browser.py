@@ -194,6 +194,7 @@ def test_request_behind_the_picture_gives_its_numbers(bikes: Visit, language: st
     page = bikes.page
     page.locator("#code summary").click()
     snippet = page.locator(".snippet").filter(has=page.get_by_role("heading", name=language))
+    expect(snippet.locator("code")).to_contain_text("/predict/bikes/batch")  # it is written late
     text = snippet.locator("code").inner_text()
     command = ["bash", "-c", text] if language == "curl" else [sys.executable, "-c", text]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -219,10 +219,18 @@ def test_a_store_that_cannot_be_written_is_one_line(train: Run, tmp_path: Path) 
     assert err.splitlines()[-1].startswith(f"train: {tmp_path / 'store'}")
 
 
+UNDER_CTRL_C = """
+import signal, sys
+from training.__main__ import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+sys.exit(main())
+"""
+
+
 @pytest.mark.slow
 def test_ctrl_c_leaves_the_store_as_it_was(tmp_path: Path) -> None:
     """Interrupted, a training says so, ends with 130, and the store has what it had."""
-    command = [sys.executable, "-m", "training", "bikes", "--store", str(tmp_path / "store")]
+    command = [sys.executable, "-c", UNDER_CTRL_C, "bikes", "--store", str(tmp_path / "store")]
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, env={**os.environ}
     ) as process:
