@@ -92,34 +92,23 @@ def train_all(
         _train(catalogue.recipe(name, name), data.read(name), Store(store), seed, key, None)
 
 
-@app.command("bikes")
-def train_bikes(
-    recipe: RecipeName = None,
-    data_: Data = None,
-    store: StoreFolder = DEFAULT_STORE,
-    seed: Seed = 0,
-    set_: Set = None,
-    plots: Plots = None,
-    key: KeyFile = None,
-) -> None:
-    """Train the bike forecast and publish it."""
-    chosen, dataset = _chosen("bikes", recipe, set_), data.read("bikes", data_)
-    _train(chosen, dataset, Store(store), seed, key, plots)
+def _add_command(task: str) -> None:
+    @app.command(task, help=f"Train the model of {task} and publish it.")
+    def command(
+        recipe: RecipeName = None,
+        data_: Data = None,
+        store: StoreFolder = DEFAULT_STORE,
+        seed: Seed = 0,
+        set_: Set = None,
+        plots: Plots = None,
+        key: KeyFile = None,
+    ) -> None:
+        chosen, dataset = _chosen(task, recipe, set_), data.read(task, data_)
+        _train(chosen, dataset, Store(store), seed, key, plots)
 
 
-@app.command("admission")
-def train_admission(
-    recipe: RecipeName = None,
-    data_: Data = None,
-    store: StoreFolder = DEFAULT_STORE,
-    seed: Seed = 0,
-    set_: Set = None,
-    plots: Plots = None,
-    key: KeyFile = None,
-) -> None:
-    """Train the admission probability and publish it."""
-    chosen, dataset = _chosen("admission", recipe, set_), data.read("admission", data_)
-    _train(chosen, dataset, Store(store), seed, key, plots)
+for _name in TASKS:
+    _add_command(_name)
 
 
 @app.command("evaluate")
