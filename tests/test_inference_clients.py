@@ -1,5 +1,8 @@
 """The Open Inference Protocol v2 as its clients speak it: they work unchanged."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from models.rows import to_json
 from models.store import Store
 from models.tasks import TASKS
 from tests import tiny
-from tests.process import fill, running
+from tests.process import ROOT, fill, running
 
 pytestmark = pytest.mark.slow
 
@@ -127,3 +130,55 @@ def test_triton_reads_errors(client: triton.InferenceServerClient) -> None:
     assert bad_row.value.message() == "row 0: gre must be between 200 and 800"
     assert unknown.value.status() == "404"
     assert "did you mean admission?" in unknown.value.message()
+
+
+@pytest.fixture(scope="module")
+def kserve_python() -> Path:
+    """The interpreter of an environment with KServe's client, which is kept beside the tests' own."""
+    folder = Path(sys.prefix) / "kserve"
+    requirements = ROOT / "tests" / "kserve_client.txt"
+    wanted, stamp = requirements.read_text(encoding="utf-8"), folder / "requirements.txt"
+    python = folder / "bin" / "python"
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        install = [
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-compile",
+            "-r",
+        ]
+        subprocess.run([*install, str(requirements)], check=True)
+        stamp.write_text(wanted, encoding="utf-8")
+    return python
+
+
+def test_kserve_infers(url: str, kserve_python: Path) -> None:
+    """KServe's client finds the model ready, has its answers in both forms, and reads errors."""
+    # A program of its own, not a `from tests.kserve_client import main`: there is no KServe here.
+    program = ROOT / "tests" / "kserve_client.py"
+    ended = subprocess.run(
+        [kserve_python, program, url], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert ended.returncode == 0, ended.stderr
+    said = json.loads(ended.stdout)
+    rows = {
+        "gre": np.array([660, 520]),
+        "gpa": np.array([3.67, 2.93]),
+        "rank": np.array([1, 4]),
+    }
+    wanted = tiny.model("admission").predict(rows).value
+    assert (said["live"], said["ready"], said["model"], said["unknown"]) == (
+        True,
+        True,
+        True,
+        False,
+    )
+    for form in ("binary", "json"):
+        assert said[form]["id"] == "mine"
+        assert said[form]["probability"] == pytest.approx(wanted.tolist(), rel=1e-5)
+        assert said[form]["admitted"] == (wanted >= 0.5).tolist()
+    assert "row 0: gpa must be between 0 and 4" in said["error"]
