@@ -41,7 +41,7 @@ test: $(VENV)/.dev ## run the whole test suite (ARGS="-k bundle" for a part)
 	@exec $(BIN)/python -m pytest $(ARGS)
 
 quick: $(VENV)/.dev ## run the tests that take seconds and need nothing but Python
-	@exec $(BIN)/python -m pytest -m "not slow and not docker and not browser" $(ARGS)
+	@exec $(BIN)/python -m pytest -m "not slow and not docker and not browser and not kubectl" $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, mypy and the import contracts
 	$(BIN)/ruff check
@@ -55,7 +55,8 @@ format: $(VENV)/.dev ## let ruff mend and format the code
 
 lock: ## remake requirements/*.txt from pyproject.toml, keeping versions that still fit (needs uv)
 	@command -v uv > /dev/null || { echo "make lock: uv is missing; install it with: pip install uv" >&2; exit 1; }
-	$(COMPILE) --extra train --group dev --output-file requirements/dev.txt
+	$(COMPILE) --all-extras --group dev --output-file requirements/dev.txt
+	$(COMPILE) --all-extras --constraints requirements/dev.txt --output-file requirements/score.txt
 	$(COMPILE) --extra train --constraints requirements/dev.txt --output-file requirements/train.txt
 	$(COMPILE) --constraints requirements/dev.txt --output-file requirements/serve.txt
 	for group in build docs; do $(subst pyproject.toml,,$(COMPILE)) --group $$group \

@@ -1,4 +1,4 @@
-"""What the machine must have for a test to run: an engine (`docker`), a Chromium (`browser`), `curl`.
+"""What the machine must have for a test to run: an engine (`docker`), a Chromium, curl, kubectl.
 
 A test whose need is not met is left out, and the end of the run says so. With REQUIRE_ALL=1 in the
 environment, as in CI, a need that is not met or a test that is skipped fails the run instead.
@@ -34,10 +34,15 @@ def _curl_fault() -> str | None:
     return None if shutil.which("curl") else "there is no curl command"
 
 
+def _kubectl_fault() -> str | None:
+    return None if shutil.which("kubectl") else "there is no kubectl command"
+
+
 NEEDS: dict[str, tuple[str, Callable[[], str | None]]] = {
     "docker": ("a Docker engine with Compose", _docker_fault),
     "browser": ("a Chromium", _browser_fault),
     "curl": ("curl", _curl_fault),
+    "kubectl": ("kubectl", _kubectl_fault),
 }
 LEFT_OUT = pytest.StashKey[list[str]]()
 REQUIRE_ALL = pytest.StashKey[bool]()

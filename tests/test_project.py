@@ -45,12 +45,15 @@ def _requirements(name: str) -> list[Requirement]:
     """What pyproject.toml asks of the lock file `name`."""
     project, groups = _pyproject()["project"], _pyproject()["dependency-groups"]
     serve = project["dependencies"]
-    train = serve + project["optional-dependencies"]["train"]
+    extras = project["optional-dependencies"]
+    train = serve + extras["train"]
+    score = train + extras["score"] + extras["dask"]
     own = [line for line in groups["dev"] if isinstance(line, str)]
     lines: dict[str, list[str]] = {
         "build": groups["build"],
-        "dev": train + own + groups["build"] + groups["docs"],
+        "dev": score + own + groups["build"] + groups["docs"],
         "docs": groups["docs"],
+        "score": score,
         "serve": serve,
         "train": train,
     }
