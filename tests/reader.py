@@ -280,10 +280,13 @@ def _close(shown: float, came: float) -> bool:
 
 
 def difference_of_text(shown: str, came: str) -> str | None:
-    """The first line that is shown and did not come, or None. A line `...` is any number of lines."""
-    lines = [line.rstrip() for line in came.strip("\n").splitlines()]
+    """The first line that is shown and did not come, or None. A line `...` is any number of lines.
+
+    Blank lines count for nothing.
+    """
+    lines = [line.rstrip() for line in came.splitlines() if line.strip()]
     at, skipping = 0, False
-    for line in shown.strip("\n").splitlines():
+    for line in filter(str.strip, shown.splitlines()):
         if line.strip() == "...":
             skipping = True
             continue

@@ -7,13 +7,17 @@ import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from typer.main import get_command
 
 from service.settings import describe
 from tests.fences import ROOT, Fence, fences
 from tests.reader import CHANGES, COMMANDS, OUTPUTS, follow
+from training import overrides
+from training.cli import app
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
@@ -161,3 +165,60 @@ def test_every_setting_has_its_heading() -> None:
         assert f"{help_}. {said}" in sections[key], (
             f"settings.md must say of {key}: {help_}. {said}"
         )
+
+
+def test_every_command_has_its_heading() -> None:
+    """The reference has a section for each command of `train`, with its help and every option."""
+    sections = _sections(DOCS / "reference" / "commands.md")
+    commands = dict(_commands(get_command(app), "train"))
+    assert list(sections) == list(commands), "commands.md has not the commands that there are"
+    for name, command in commands.items():
+        text = sections[name].partition("\n## ")[0]
+        assert str(command.help) in text, f"commands.md must say of {name}: {command.help}"
+        for parameter in command.params:
+            is_option = parameter.param_type_name == "option"
+            shown = parameter.opts[0] if is_option else str(parameter.name).upper()
+            assert f"| `{shown}" in text, f"commands.md must list {shown} of {name}"
+
+
+def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    for below, found in getattr(command, "commands", {}).items():
+        yield from _commands(found, f"{name} {below}")
+    if not hasattr(command, "commands"):
+        yield name, command
+
+
+def test_every_target_of_make_is_explained() -> None:
+    """The reference's table of make is what `make help` says."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    text = (DOCS / "reference" / "commands.md").read_text(encoding="utf-8")
+    for target, words in re.findall(r"^([a-z]+):.*?## (.*)", makefile, re.MULTILINE):
+        assert f"| `make {target}` | {words} |" in text, f"commands.md must explain make {target}"
+
+
+def test_every_hyper_parameter_is_explained() -> None:
+    """The reference's list of `--set` has the keys that it takes, in their order."""
+    text = (DOCS / "reference" / "commands.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(\w+)` \|", text.split("## Hyper-parameters")[1], re.MULTILINE)
+    assert listed == list(overrides._settable())
+
+
+def test_every_metric_is_explained() -> None:
+    """The reference has a row for each metric that the service writes, of its kind."""
+    text = (DOCS / "reference" / "metrics.md").read_text(encoding="utf-8")
+    listed = re.findall(
+        r"^\| `(\w+)` \| (counter|gauge|histogram|summary) \| .", text, re.MULTILINE
+    )
+    code = (ROOT / "service" / "metrics.py").read_text(encoding="utf-8")
+    named = set(re.findall(r'"((?:http|model|service)_[a-z_]+)"', code))
+    assert named == {name for name, _ in listed}
+    kinds = set(re.findall(r'Family\(\s*"(\w+)",\s*"(\w+)"', code))
+    assert kinds <= set(listed)
+
+
+def test_every_key_of_a_manifest_is_explained() -> None:
+    """The reference has a row for each key that a bundle's manifest has."""
+    text = (DOCS / "reference" / "bundle.md").read_text(encoding="utf-8")
+    rows = "".join(re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", text, re.MULTILINE))
+    for path in (ROOT / "models" / "artifacts").glob("*/manifest.json"):
+        assert set(re.findall(r"`(\w+)`", rows)) == set(json.loads(path.read_bytes()))
