@@ -1,4 +1,4 @@
-"""What the machine must have for a test to run: an engine (`docker`), a Chromium, curl, kubectl.
+"""What the machine must have for a test to run: an engine (`docker`), a Chromium, curl, kubectl, promtool.
 
 A test whose need is not met is left out, and the end of the run says so. With REQUIRE_ALL=1 in the
 environment, as in CI, a need that is not met or a test that is skipped fails the run instead.
@@ -38,11 +38,18 @@ def _kubectl_fault() -> str | None:
     return None if shutil.which("kubectl") else "there is no kubectl command"
 
 
+def _promtool_fault() -> str | None:
+    if shutil.which("promtool"):
+        return None
+    return "there is no promtool command; Debian's package prometheus has it"
+
+
 NEEDS: dict[str, tuple[str, Callable[[], str | None]]] = {
     "docker": ("a Docker engine with Compose", _docker_fault),
     "browser": ("a Chromium", _browser_fault),
     "curl": ("curl", _curl_fault),
     "kubectl": ("kubectl", _kubectl_fault),
+    "promtool": ("promtool", _promtool_fault),
 }
 LEFT_OUT = pytest.StashKey[list[str]]()
 REQUIRE_ALL = pytest.StashKey[bool]()

@@ -48,12 +48,15 @@ Write = Callable[[str], None]
 
 
 class LineWriter:
-    """Writes lines to a stream from a thread of its own; never waits for the stream."""
+    """Writes lines to a stream from a thread of its own; never waits for the stream.
+
+    on_drop : called with the number of lines that were lost because the stream did not take them.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._queue: queue.Queue[str | threading.Event] = queue.Queue(_MOST_WAITING)
-        self.dropped = 0
+        self.on_drop: Callable[[int], None] = lambda _: None
         threading.Thread(target=self._run, name="log", daemon=True).start()
 
     def write(self, text: str) -> None:
@@ -61,7 +64,7 @@ class LineWriter:
         try:
             self._queue.put_nowait(text)
         except queue.Full:
-            self.dropped += text.count("\n")
+            self.on_drop(text.count("\n"))
 
     def flush(self) -> None:
         """Wait (a second at most) until everything that was handed over is written."""
@@ -82,7 +85,7 @@ class LineWriter:
                 self._stream.write(item)
                 self._stream.flush()
             except (OSError, ValueError):  # nobody reads any more
-                self.dropped += item.count("\n")
+                self.on_drop(item.count("\n"))
 
 
 class RequestLog:
@@ -209,8 +212,8 @@ class EventLog:
             self._log.error("store unreadable", model=event.model, reason=event.reason)
 
 
-def configure(stream: TextIO, *, console: bool) -> Write:
-    """Send structlog and the libraries' log records to `stream`; returns what writes lines."""
+def configure(stream: TextIO, *, console: bool) -> LineWriter:
+    """Send structlog and the libraries' log records to `stream`; returns what writes to it."""
     writer = LineWriter(stream)
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
@@ -239,7 +242,7 @@ def configure(stream: TextIO, *, console: bool) -> Write:
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    return writer.write
+    return writer
 
 
 class _Handler(logging.Handler):

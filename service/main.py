@@ -49,15 +49,16 @@ def from_environment() -> Service:
 
 def build(settings: Settings) -> Service:
     """The application with the models of the store. Raises ProjectError for what is not there."""
-    write = _configure_logs(settings)
+    writer = _configure_logs(settings)
     registry = load_registry(settings)
     limits = limits_of(settings, (f"/predict/{name}" for name in registry.names()))
     metrics = Metrics(registry, (limits.rows, limits.batches), settings.metrics_folder)
     for gate in (limits.rows, limits.batches):
         gate.on_shed = metrics.on_shed
     registry.listeners.append(metrics.on_event)
+    writer.on_drop = metrics.on_drop
     console = logs.is_console(settings.log_format)
-    requests = logs.RequestLog(write, console=console, inputs=settings.log_inputs)
+    requests = logs.RequestLog(writer.write, console=console, inputs=settings.log_inputs)
     atexit.register(requests.flush)
     return create_app(
         registry,
@@ -107,7 +108,7 @@ def run(settings: Settings) -> int:
         return run_group(listener, environment, settings.workers, patience, up)
 
 
-def _configure_logs(settings: Settings) -> logs.Write:
+def _configure_logs(settings: Settings) -> logs.LineWriter:
     if settings.log_format not in {"auto", "json", "console"}:
         raise SettingsError(
             f"SERVICE_LOG_FORMAT must be auto, json or console, and is {settings.log_format!r}"

@@ -13,6 +13,7 @@ single row takes about two microseconds.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -45,7 +46,7 @@ CLIENT_GONE = 499
 """The status of a request whose caller left before the answer began, as nginx counts it."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_REQUEST, _EVENT, _LOAD, _SHED = "request", "event", "load", "shed"
+_REQUEST, _EVENT, _LOAD, _SHED, _DROPPED = "request", "event", "load", "shed", "dropped"
 
 
 @dataclass
@@ -98,8 +99,20 @@ class Metrics:
         self._gates = [(gate, self._cells.block((GAUGE, "places", gate.kind))) for gate in gates]
         self._alive = self._cells.block((GAUGE, "worker"))
         self._values[self._alive] = 1.0
+        self._begin_at_zero()
         for refusal in registry.refusals:  # at the start, before anybody could listen
             self._values[self._cells.block((_EVENT, "refused", refusal.model))] += 1.0
+
+    def _begin_at_zero(self) -> None:
+        """Show what has not happened yet: Prometheus sees a counter rise only from what it has seen."""
+        self._dropped = self._cells.block((_DROPPED,))
+        for gate, _ in self._gates:
+            self._cells.block((_SHED, gate.kind))
+        for model in self._registry.names():
+            self._cells.block((_LOAD, model), 2)
+            for kind in _EVENTS:
+                self._cells.block((_EVENT, kind, model))
+            self.monitor.prepare(self._registry[model])
 
     def __call__(self, exchange: Exchange, scope: Scope) -> None:
         """Count a request that is over."""
@@ -148,6 +161,10 @@ class Metrics:
     def on_shed(self, kind: str) -> None:
         """Count a request that found no place."""
         self._values[self._cells.block((_SHED, kind))] += 1.0
+
+    def on_drop(self, lines: int) -> None:
+        """Count lines that the log could not take."""
+        self._values[self._dropped] += lines
 
     def render(self) -> bytes:
         """The metrics of all workers as text for Prometheus."""
@@ -223,6 +240,11 @@ def _places(cells: dict[Key, list[float]]) -> Iterator[Family]:
     taken = Family("http_requests_in_progress", "gauge", "Requests that are worked on.")
     shed = Family("http_requests_shed_total", "counter", "Requests refused for want of a place.")
     workers = Family("service_workers", "gauge", "Worker processes.")
+    dropped = Family(
+        "service_log_lines_dropped_total",
+        "counter",
+        "Lines that the reader of the log did not take.",
+    )
     for key, values in _of(cells, GAUGE):
         if key == ("worker",):
             workers.add(values[0])
@@ -230,7 +252,9 @@ def _places(cells: dict[Key, list[float]]) -> Iterator[Family]:
             taken.add(values[0], kind=key[1])
     for (kind,), values in _of(cells, _SHED):
         shed.add(values[0], kind=kind)
-    yield from (taken, shed, workers)
+    for _, values in _of(cells, _DROPPED):
+        dropped.add(values[0])
+    yield from (taken, shed, workers, dropped)
 
 
 _COUNTS = {
@@ -278,8 +302,8 @@ def _registry(cells: dict[Key, list[float]]) -> Iterator[Family]:
 
 
 def _number(value: float) -> str:
-    if value == float("inf"):
-        return "+Inf"
+    if not math.isfinite(value):
+        return {math.inf: "+Inf", -math.inf: "-Inf"}.get(value, "NaN")
     return repr(int(value)) if value == int(value) else repr(value)
 
 

@@ -23,7 +23,9 @@ SUITE = """
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A small suite under the project's root conftest.py, on a machine with an empty PATH."""
     pytester.makeconftest(ROOT_CONFTEST)
-    pytester.makeini("[pytest]\nmarkers =\n    docker\n    browser\n    curl\n    kubectl\n")
+    pytester.makeini(
+        "[pytest]\nmarkers =\n    docker\n    browser\n    curl\n    kubectl\n    promtool\n"
+    )
     pytester.makepyfile(SUITE)
     monkeypatch.setenv("PATH", str(pytester.mkdir("empty")))
     monkeypatch.delenv("REQUIRE_ALL", raising=False)

@@ -1,0 +1,70 @@
+"""Drift over a window of an hour, by version."""
+
+import numpy as np
+
+from models.arrays import Columns
+from service.cells import Cells
+from service.monitor import SLOT_SECONDS, SLOTS, Monitor
+from service.served import Served
+from tests import tiny
+from tests.serving import VERSION
+
+
+class Clock:
+    """Unix time that stands still."""
+
+    now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        """The time."""
+        return self.now
+
+
+def served(version: str = VERSION) -> Served:
+    """A tiny model under a version."""
+    return Served("admission", version, tiny.model("admission"), {"recipe": {"name": "tiny"}})
+
+
+def take(monitor: Monitor, of: Served, columns: Columns) -> None:
+    """Let the monitor see rows, as it does after a request."""
+    monitor._pending.append((of, columns, of.model.value(columns)))
+    monitor.fold()
+
+
+def test_drift_is_small_for_rows_like_the_training_rows_and_large_for_others() -> None:
+    """The index tells the rows that a model knows from rows that it does not."""
+    monitor, of = Monitor(Cells(), Clock()), served()
+    known = tiny.rows("admission", 3000, np.random.default_rng(0))
+    take(monitor, of, {**known, "gpa": known["gpa"] * 0 + 2.1})
+    drifts = monitor.drifts(of)
+    assert drifts["gre"][0] < 0.25
+    assert drifts["gpa"][0] > 1.0
+    assert drifts["gre"][1] == 3000
+
+
+def test_rows_leave_the_window_after_an_hour() -> None:
+    """What came an hour ago says nothing of now."""
+    clock = Clock()
+    monitor, of = Monitor(Cells(), clock), served()
+    rows = tiny.rows("admission", 10, np.random.default_rng(0))
+    for expected in (10, 20, 30, 40, 50, 60, 60, 60):
+        take(monitor, of, rows)
+        assert monitor.drifts(of)["gre"][1] == expected
+        clock.now += SLOT_SECONDS
+    clock.now += SLOTS * SLOT_SECONDS
+    assert monitor.drifts(of)["gre"] == (0.0, 0.0)
+
+
+def test_versions_share_the_cells_of_the_window_one_after_the_other() -> None:
+    """A new version begins with an empty window, and a hundred need no more cells than one."""
+    cells = Cells()
+    monitor, rows = Monitor(cells, Clock()), tiny.rows("admission", 10, np.random.default_rng(0))
+    first, second = served(), served("20260102T030405Z-ffffffff")
+    take(monitor, first, rows)
+    take(monitor, second, rows)
+    assert monitor.drifts(second)["gre"][1] == 10
+    assert monitor.drifts(first)["gre"][1] == 0
+    windows = sum(key[0] == "window" for key, _ in cells.read())
+    for i in range(100):
+        take(monitor, served(f"20260102T030405Z-{i:08x}"), rows)
+    assert sum(key[0] == "window" for key, _ in cells.read()) == windows
