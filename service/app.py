@@ -21,7 +21,7 @@ from service.exchange import ExchangeLayer, Observer
 from service.metrics import Metrics
 from service.raw import RawRoute, Shortcut
 from service.registry import Registry
-from service.routes import batch, health, inference, models, pages, predict, web
+from service.routes import batch, health, inference, models, pages, predict, problems, web
 from service.routes import metrics as metrics_route
 from service.settings import Settings
 
@@ -94,6 +94,7 @@ def create_app(
     app.include_router(models.router(registry))
     app.include_router(inference.router(registry))
     app.include_router(health.router(registry))
+    app.include_router(problems.router())
     app.include_router(web.router())
     app.router.routes.extend(pages.routes())
     if metrics is not None:

@@ -224,7 +224,8 @@ def _row_error(faults: list[Fault]) -> dict[str, Any]:
 
 
 def _refusal(faults: list[Fault]) -> Problem:
-    words = f"{faults[0].pointer}: {faults[0].detail} ({len(faults)} faults in all)"
+    rest = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    words = f"{faults[0].pointer}: {faults[0].detail}{rest}"
     return Problem(INVALID, words, faults[:_MOST_FAULTS])
 
 

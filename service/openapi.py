@@ -34,6 +34,7 @@ TAGS = [
         "name": "inference protocol",
         "description": "Open Inference Protocol v2: for its clients, such as those of Triton and KServe",
     },
+    {"name": "problems", "description": "What the `type` of a problem means"},
     {"name": "health", "description": "For those who run the service"},
 ]
 KEYS = {

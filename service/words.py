@@ -13,7 +13,6 @@ _KIND_WORDS = {
     "timestamp": "must be a text with date and time",
     "number": "must be a number",
     "integer": "must be a whole number",
-    "category": "must be a text",
     "boolean": "must be true or false",
 }
 _LONGEST_NAME = 50
@@ -93,6 +92,8 @@ def _what_is_wrong(entry: Any, field: Field) -> str:  # noqa: PLR0911 - a table 
         return f"must be one of {', '.join(field.choices)}{hint}"
     if kind == "multiple_of":
         return "must be a whole number"
+    if field.kind == "category":
+        return f"must be one of {', '.join(field.choices)}, and is {type_words(value)}"
     return f"{_KIND_WORDS[field.kind]}, and is {type_words(value)}"
 
 
