@@ -21,13 +21,21 @@ VARIABLES = (
     "humidity",
     "wind_speed",
     "weather",
+    "sun",
+    "day",
+    "week",
 )
 """What the networks may read. working_day : 1 on Monday to Friday but days off; day_type : the
-weekday, 0 = Monday, a day off counting as a Sunday."""
+weekday, 0 = Monday, a day off counting as a Sunday, a federal-only holiday as a
+kind of its own (7); sun : its elevation in degrees; day, week : number of the day and of its week in
+2011 and 2012, 0 to 730 and 0 to 104, for a model that fills gaps between hours it has seen."""
+
+LAST_DAY = 730
+"""2012-12-31, counted from `calendar.EPOCH`."""
 
 _AT = {name: i for i, name in enumerate(VARIABLES)}
 _DAY = len(calendar.DAY_VARIABLES)
-_SUNDAY = 6
+_SUNDAY, _FEDERAL = 6, 7
 
 
 def fill_feels_like(feels_like: FloatArray, temperature: FloatArray) -> FloatArray:
@@ -52,14 +60,20 @@ def derive(columns: Columns) -> FloatArray:
     off = on_weekday & (day_off > 0)
     rows[:, _AT["holiday"]] = np.where(decides, given, by_calendar)
     rows[:, _AT["day_off"]] = off
-    rows[:, _AT["hour"]] = (hours - days).astype(np.int64)
+    hour_of_day = (hours - days).astype(np.int64)
+    rows[:, _AT["hour"]] = hour_of_day
     rows[:, _AT["working_day"]] = on_weekday & ~off
-    rows[:, _AT["day_type"]] = np.where(off, _SUNDAY, weekday)
+    rows[:, _AT["federal_only"]] *= ~decides
+    kind = np.where(off, _SUNDAY, weekday)
+    rows[:, _AT["day_type"]] = np.where(rows[:, _AT["federal_only"]] > 0, _FEDERAL, kind)
     rows[:, _AT["temperature"]] = columns["temperature"]
     rows[:, _AT["feels_like"]] = fill_feels_like(columns["feels_like"], columns["temperature"])
     rows[:, _AT["humidity"]] = columns["humidity"]
     rows[:, _AT["wind_speed"]] = columns["wind_speed"]
     rows[:, _AT["weather"]] = columns["weather"]
+    rows[:, _AT["day"]] = np.clip(rows[:, _AT["day_index"]], 0, LAST_DAY)
+    rows[:, _AT["week"]] = rows[:, _AT["day"]] // 7
+    rows[:, _AT["sun"]] = calendar.sun_heights(days, hour_of_day)
     return rows
 
 

@@ -6,8 +6,10 @@ District of Columbia, observed days included, and that falls on Monday to Friday
 Monday to Friday and no holiday.
 """
 
-from datetime import date, timedelta
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
 from functools import cache
+from zoneinfo import ZoneInfo
 
 import holidays
 import numpy as np
@@ -28,6 +30,7 @@ DAY_VARIABLES = (
     "season",
     "holiday",
     "day_off",
+    "federal_only",
     "away",
     "sin_year",
     "cos_year",
@@ -38,17 +41,26 @@ DAY_VARIABLES = (
 
 day_index : days since EPOCH. month : 0 = January. weekday : 0 = Monday. season : index into SEASONS.
 holiday : 1 on a holiday. day_off : 1 on a Monday to Friday that people take off, see `is_day_off`.
+federal_only : 1 on a holiday on which most private offices work, see `FEDERAL_ONLY`.
 away : 0 to 1, how far the town is away for Christmas or Thanksgiving, see `away_share`.
 The last four : the first two annual harmonics.
 """
 
 SATURDAY = 5
-CHRISTMAS_RAMP, CHRISTMAS_RETURN = 4, 12
-"""Days before Christmas over which the town empties, and after it over which it fills again."""
+CHRISTMAS_RETURN = 12
+"""Days after Christmas over which the town fills again."""
+LEAVING = {-2: 0.25, -1: 0.5}
+"""Days from the first of the days off that lead to Christmas -> `away`."""
 THANKSGIVING_AWAY = {-1: 0.3, 0: 1.0, 1: 0.7, 2: 0.4, 3: 0.3}
 """Days from Thanksgiving -> `away`."""
 EMANCIPATION_DAYS = ((4, 15), (4, 16), (4, 17))
 """A holiday of the District of Columbia (16 April, observed), on which most of its commuters work."""
+
+
+FEDERAL_ONLY = ("Martin Luther King", "Washington's Birthday", "Columbus Day", "Veterans Day")
+"""Holidays of the government, on which most private employers work: beginnings of their names."""
+LATITUDE, LONGITUDE = 38.9, -77.0
+TIME_ZONE = ZoneInfo("America/New_York")
 
 
 def season_of(day: date) -> int:
@@ -71,25 +83,53 @@ def thanksgiving(year: int) -> date:
     return first + timedelta(days=(3 - first.weekday()) % 7 + 21)
 
 
+@cache
 def is_day_off(day: date) -> bool:
     """Whether a Monday to Friday is taken off: a holiday but Emancipation Day, or off by custom.
 
-    By custom: the day after Thanksgiving and Christmas Eve.
+    By custom: Christmas Eve, and a bridge between two days off (as the day after Thanksgiving).
     """
     if day.weekday() >= SATURDAY:
         return False
-    if day in holidays_of(day.year):
-        return (day.month, day.day) not in EMANCIPATION_DAYS
-    return (day.month, day.day) == (12, 24) or (day - thanksgiving(day.year)).days == 1
+    before, after = day - timedelta(days=1), day + timedelta(days=1)
+    return is_kept(day) or _is_christmas_eve(day) or (is_free(before) and is_free(after))
+
+
+def is_kept(day: date) -> bool:
+    """Whether the town keeps the day as a holiday."""
+    listed = day in holidays_of(day.year)
+    return listed and (day.month, day.day) not in EMANCIPATION_DAYS
+
+
+def is_free(day: date) -> bool:
+    """Whether nearly everyone is free: on a weekend or a holiday of the whole town."""
+    return day.weekday() >= SATURDAY or (is_kept(day) and not is_federal_only(day))
+
+
+def _is_christmas_eve(day: date) -> bool:
+    return (day.month, day.day) == (12, 24)
+
+
+def is_federal_only(day: date) -> bool:
+    """Whether the day is a holiday of the government more than of its town."""
+    return holidays_of(day.year).get(day, "").startswith(FEDERAL_ONLY)
+
+
+def christmas_leave(year: int) -> date:
+    """The first of the days off in a row that lead to Christmas Day: that day the town is away."""
+    first = date(year, 12, 25)
+    while is_free(before := first - timedelta(days=1)) or is_day_off(before):
+        first = before
+    return first
 
 
 def away_share(day: date) -> float:
     """0 on an ordinary day, up to 1 at Christmas and Thanksgiving."""
-    christmas = date(day.year if day.month > 6 else day.year - 1, 12, 25)  # noqa: PLR2004
-    after = (day - christmas).days
-    ramp = 1.0 + after / CHRISTMAS_RAMP if after <= 0 else 1.0 - after / CHRISTMAS_RETURN
-    from_thanksgiving = (day - thanksgiving(day.year)).days
-    return max(ramp, THANKSGIVING_AWAY.get(from_thanksgiving, 0.0), 0.0)
+    leave, christmas = christmas_leave(day.year), date(day.year, 12, 25)
+    since = (day - (christmas if day > christmas else date(day.year - 1, 12, 25))).days
+    before = 1.0 if leave <= day <= christmas else LEAVING.get((day - leave).days, 0.0)
+    after = 1.0 - since / CHRISTMAS_RETURN
+    return max(before, after, THANKSGIVING_AWAY.get((day - thanksgiving(day.year)).days, 0.0))
 
 
 @cache
@@ -108,6 +148,7 @@ def year_table(year: int) -> FloatArray:
             season_of(day),
             day in holidays_of(year),
             is_day_off(day),
+            is_federal_only(day),
             away_share(day),
             np.sin(angle),
             np.cos(angle),
@@ -118,13 +159,55 @@ def year_table(year: int) -> FloatArray:
     return table
 
 
-def day_rows(days: IntArray) -> FloatArray:
-    """The day variables of each of `days` (datetime64[D], shape (n,)): (n, len(DAY_VARIABLES))."""
+@cache
+def sun_table(year: int) -> FloatArray:
+    """The sun's elevation in degrees at half past each hour of local time: (n_days, 24).
+
+    Declination and equation of time are Spencer's harmonics cut after the second, as in Duffie and
+    Beckman (2013, section 1.5); the summer time is the one of noon of the day.
+    """
+    n_days = (date(year + 1, 1, 1) - date(year, 1, 1)).days
+    offsets = np.array([_hours_from_utc(year, i) for i in range(n_days)])
+    turn = 2.0 * np.pi * (np.arange(n_days) - 80) / 365.0
+    declination = np.deg2rad(23.45) * np.sin(turn)
+    minutes = 9.87 * np.sin(2.0 * turn) - 7.53 * np.cos(turn) - 1.5 * np.sin(turn)
+    solar_less_local = LONGITUDE / 15.0 - offsets + minutes / 60.0
+    solar = np.arange(24) + 0.5 + solar_less_local[:, None]
+    latitude = np.deg2rad(LATITUDE)
+    height = np.sin(latitude) * np.sin(declination)[:, None]
+    height = height + np.cos(latitude) * np.cos(declination)[:, None] * np.cos(
+        np.pi / 12.0 * (solar - 12.0)
+    )
+    table: FloatArray = np.rad2deg(np.arcsin(height))
+    table.setflags(write=False)  # shared by every thread
+    return table
+
+
+def _hours_from_utc(year: int, day_of_year: int) -> float:
+    noon = datetime(year, 1, 1, 12, tzinfo=TIME_ZONE) + timedelta(days=day_of_year)
+    offset = noon.utcoffset()
+    assert offset is not None, "an aware time has an offset"  # noqa: S101
+    return offset.total_seconds() / 3600.0
+
+
+def _by_year(days: IntArray, table_of: Callable[[int], FloatArray]) -> FloatArray:
+    """The row of each of `days` in the tables of their years: (n, n_columns)."""
     years = days.astype("datetime64[Y]")
     numbers = years.astype(np.int64) + 1970
     offsets = (days - years.astype("datetime64[D]")).astype(np.int64)
-    rows = np.empty((len(days), len(DAY_VARIABLES)))
+    rows = np.empty((len(days), table_of(EPOCH.year).shape[1]))
     for year in np.unique(numbers).tolist():
         of_year = numbers == year
-        rows[of_year] = year_table(year)[offsets[of_year]]
+        rows[of_year] = table_of(year)[offsets[of_year]]
     return rows
+
+
+def day_rows(days: IntArray) -> FloatArray:
+    """The day variables of each of `days` (datetime64[D], shape (n,)): (n, len(DAY_VARIABLES))."""
+    return _by_year(days, year_table)
+
+
+def sun_heights(days: IntArray, hours: IntArray) -> FloatArray:
+    """The sun's elevation, degrees, (n,), at half past `hours` (n,) of `days` (n,) datetime64[D]."""
+    of_day = _by_year(days, sun_table)
+    return of_day[np.arange(len(days)), hours]

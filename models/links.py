@@ -41,6 +41,18 @@ def _square(x: FloatArray) -> FloatArray:
     return root
 
 
+def _power(y: FloatArray) -> FloatArray:
+    """y^(3/4)."""
+    root = np.sqrt(y)
+    power: FloatArray = root * np.sqrt(root)
+    return power
+
+
+def _power_inverse(x: FloatArray) -> FloatArray:
+    """The inverse of y^(3/4): what lies below 0 there is 0."""
+    return np.maximum(x, 0.0) * np.cbrt(np.maximum(x, 0.0))
+
+
 def _log_inverse(x: FloatArray) -> FloatArray:
     """The inverse of log(1 + y), never below 0."""
     return np.maximum(np.expm1(x), 0.0)
@@ -59,6 +71,12 @@ def _logit_of(p: float) -> float:
 LINKS: dict[str, Link] = {
     "identity": Link(_same, _same, float, float),
     "sqrt": Link(np.sqrt, _square, math.sqrt, lambda x: x * x if x > 0.0 else 0.0),
+    "power": Link(
+        _power,
+        _power_inverse,
+        lambda y: math.sqrt(y) * math.sqrt(math.sqrt(y)),
+        lambda x: x * math.cbrt(x) if x > 0.0 else 0.0,
+    ),
     "log": Link(np.log1p, _log_inverse, math.log1p, lambda x: math.expm1(x) if x > 0.0 else 0.0),
     "exp": Link(np.log, np.exp, math.log, math.exp),
     "logit": Link(_logit, sigmoid, _logit_of, lambda x: 0.5 + 0.5 * math.tanh(0.5 * x)),

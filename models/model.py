@@ -27,14 +27,19 @@ class Head:
 
     links : the link of each member, a name in `models.links.LINKS` (n_members entries).
     mean, scale : (n_members, 1, n_outputs), undo the standardisation of the targets.
-    The value is the mean over the members of the sum over the outputs (casual and registered
-    rentals), each mapped back through its link.
+    crossover : a quantity c of the target, or 0 for none.
+    A member answers the sum over its outputs (casual and registered rentals), each mapped back through
+    its link, and the value is the mean over the members. With a crossover, and members on logarithms
+    beside others, it is (c a + b b) / (c + b), where a is the mean over the former and b that over the
+    latter: a squared error of logarithms is best where the answer is small, one of roots where it is
+    large, and at the answer c they weigh the same.
     """
 
     network: Network
     links: tuple[str, ...]
     mean: FloatArray
     scale: FloatArray
+    crossover: float = 0.0
 
     def member_values(self, inputs: Inputs) -> FloatArray:
         """What each member answers, in the unit of the target: (n_members, n_rows)."""
@@ -49,10 +54,44 @@ class Head:
             z[members] = link.from_link(z[members])
         return z[:, :, 0] if z.shape[2] == 1 else np.add.reduce(z, axis=2)
 
-    def mean_of_one(self, outputs: FloatArray) -> float:
-        """The mean over the members of what they answer to a single row."""
+    def value_of(self, members: FloatArray) -> FloatArray:
+        """The value, (n_rows,), of what the members answer, (n_members, n_rows)."""
+        if not self._blends:
+            return _mean(members)
+        low, high = _mean(members[self._low]), np.maximum(_mean(members[self._high]), 0.0)
+        value: FloatArray = (self.crossover * low + high * high) / (self.crossover + high)
+        return value
+
+    def value_of_one(self, outputs: FloatArray) -> float:
+        """The value of a single row, from the outputs of the network."""
         numbers = zip(outputs.ravel().tolist(), self._numbers, strict=True)
-        return sum([back(z * scale + mean) for z, (scale, mean, back) in numbers]) / len(self.links)
+        answers = [back(z * scale + mean) for z, (scale, mean, back) in numbers]
+        if not self._blends:
+            return sum(answers) / len(self.links)
+        of_low = sum([answers[i] for i in self._low_numbers])
+        low = of_low / len(self._low)
+        high = max((sum(answers) - of_low) / len(self._high), 0.0)
+        return (self.crossover * low + high * high) / (self.crossover + high)
+
+    @cached_property
+    def _blends(self) -> bool:
+        return bool(self.crossover and self._low and self._high)
+
+    @cached_property
+    def _low(self) -> list[int]:
+        """The members on logarithms."""
+        return [i for i, link in enumerate(self.links) if link == "log"]
+
+    @cached_property
+    def _high(self) -> list[int]:
+        """The other members."""
+        return [i for i, link in enumerate(self.links) if link != "log"]
+
+    @cached_property
+    def _low_numbers(self) -> list[int]:
+        """Where the outputs of the members on logarithms stand among all outputs."""
+        n_outputs = self.network.n_outputs
+        return [i * n_outputs + k for i in self._low for k in range(n_outputs)]
 
     @cached_property
     def _numbers(self) -> list[tuple[float, float, Callable[[float], float]]]:
@@ -136,7 +175,7 @@ class Model:
         if self.spread is None:
             spread = self._deviation(members)
         else:
-            spread = _mean(self.spread.member_values(inputs))
+            spread = self.spread.value_of(self.spread.member_values(inputs))
         low, high = self.interval.ends(value, spread, level, self.task.bounds)
         return Prediction(value, low, high)
 
@@ -149,11 +188,11 @@ class Model:
         low, high = self.task.bounds
         if self.spread is None:
             members = self.head.values_of(outputs)
-            value = _mean(members).item()
+            value = self.head.value_of(members).item()
             spread = self._deviation(members).item()
         else:
-            value = self.head.mean_of_one(outputs)
-            spread = self.spread.mean_of_one(*others)
+            value = self.head.value_of_one(outputs)
+            spread = self.spread.value_of_one(*others)
         value = min(max(value, low), high)
         return Answer(value, *self.interval.ends_of_one(value, spread, level, self.task.bounds))
 
@@ -163,8 +202,8 @@ class Model:
         return Single(self.task, self.encoder, [head.network for head in heads])
 
     def _bounded(self, members: FloatArray) -> FloatArray:
-        """The mean over the members, kept inside the task's bounds: (n_rows,)."""
-        value = _mean(members)
+        """The head's value, kept inside the task's bounds: (n_rows,)."""
+        value = self.head.value_of(members)
         low, high = self.task.bounds
         np.maximum(value, low, out=value)
         return np.minimum(value, high, out=value)

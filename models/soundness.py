@@ -4,6 +4,7 @@
 names that exist, numbers that are finite.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -114,6 +115,10 @@ def _check_head(name: str, head: Head, encoder: Encoder) -> None:
     _demand(
         len(head.links) == network.n_members,
         f"manifest.json: model.{name}.links: must have {network.n_members} entries, one a member",
+    )
+    _demand(
+        0.0 <= head.crossover < math.inf,
+        f"manifest.json: model.{name}.crossover: must be a number from 0, and is {head.crossover}",
     )
     for part in ("mean", "scale"):
         shape = (network.n_members, 1, network.n_outputs)

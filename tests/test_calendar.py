@@ -1,7 +1,7 @@
 """The calendar rules against the data: they hold on every one of the 731 days."""
 
 import csv
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
@@ -70,3 +70,65 @@ def test_rows_of_any_order_and_year() -> None:
     rows = calendar.day_rows(asked)
     assert rows[:, 0].tolist() == [32871, -14975, 424]
     assert rows[:, 1].tolist() == [11, 0, 1]
+
+
+def test_bridges_are_taken_off() -> None:
+    """A day between days that everyone has off is off: the lone Monday before a Tuesday's holiday."""
+    off = ("2011-11-25", "2012-12-24", "2012-12-31", "2014-12-26")
+    worked = ("2011-12-27", "2012-04-16", "2012-07-03", "2014-11-10")
+    assert [calendar.is_day_off(date.fromisoformat(day)) for day in off] == [True] * 4
+    assert [calendar.is_day_off(date.fromisoformat(day)) for day in worked] == [False] * 4
+
+
+def test_federal_only_holidays(days: dict[date, Row]) -> None:
+    """Four holidays a year are the government's more than the town's, and each is a holiday."""
+    found = [day for day in days if calendar.is_federal_only(day)]
+    assert len(found) == 8
+    assert all(days[day]["holiday"] == "1" for day in found)
+
+
+@pytest.mark.parametrize(
+    ("year", "first"), [(2011, 24), (2012, 22), (2013, 24), (2015, 24), (2017, 23)]
+)
+def test_leave_begins_with_the_days_off_that_lead_to_christmas(year: int, first: int) -> None:
+    """From that day on the town is away; two days before it the leaving begins."""
+    leave = date(year, 12, first)
+    assert calendar.christmas_leave(year) == leave
+    shares = [calendar.away_share(leave + timedelta(days=i)) for i in (-3, -2, -1, 0)]
+    assert shares == [0.0, 0.25, 0.5, 1.0]
+    assert calendar.away_share(date(year, 12, 25)) == 1.0
+
+
+def test_the_town_returns_in_january() -> None:
+    """After Christmas the share falls day by day, over the turn of the year, to 0."""
+    shares = [calendar.away_share(date(2011, 12, 25) + timedelta(days=i)) for i in range(14)]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[7] == pytest.approx(5 / 12)
+    assert shares[12:] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("day", "hour", "height"),
+    [("2012-06-20", 12, 74.4), ("2012-12-21", 12, 27.7), ("2012-03-20", 12, 50.9)],
+    ids=["midsummer", "midwinter", "equinox"],
+)
+def test_sun_at_noon(day: str, hour: int, height: float) -> None:
+    """The highest sun of a day is 90 degrees less the latitude, plus the declination."""
+    days = np.full(24, day, dtype="datetime64[D]")
+    heights = calendar.sun_heights(days, np.arange(24))
+    assert heights.max() == pytest.approx(height, abs=1.0)
+    assert heights[hour : hour + 2].max() == heights.max()
+
+
+def test_sun_goes_by_the_clock() -> None:
+    """Sunset in Washington: 18:05 on 3 November 2012, 17:03 two days later, on winter time."""
+    days = np.array(["2012-11-03", "2012-11-03", "2012-11-05", "2012-11-05"], "datetime64[D]")
+    before_and_after = calendar.sun_heights(days, np.array([17, 18, 16, 17]))
+    assert (before_and_after > 0).tolist() == [True, False, True, False]
+
+
+def test_every_year_of_the_range_has_tables() -> None:
+    """The first and the last year are as whole as the others."""
+    for year in (calendar.FIRST_YEAR, calendar.LAST_YEAR):
+        assert np.isfinite(calendar.year_table(year)).all()
+        assert np.isfinite(calendar.sun_table(year)).all()

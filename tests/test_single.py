@@ -1,6 +1,7 @@
 """Passes of one row: the same as those of many, and quick for what comes again."""
 
 import math
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -98,6 +99,18 @@ def test_networks_of_every_form(activation: str, *, deep: bool, skip: bool) -> N
 
 def _arrays(layer: Layer) -> tuple[Any, Any]:
     return layer.weights, layer.biases
+
+
+def test_crossover_weighs_logarithms_where_the_answer_is_small() -> None:
+    """With a crossover c the value is (c a + b b) / (c + b): a of the logarithms, b of the others."""
+    head = replace(MODELS["bikes"].head, links=("sqrt", "log", "sqrt"), crossover=30.0)
+    members = np.array([[1.0, 30.0, 600.0], [3.0, 20.0, 500.0], [1.0, 30.0, 900.0]])
+    value = head.value_of(members)
+    np.testing.assert_allclose(value, [(90 + 1) / 31, 25.0, (15_000 + 750.0**2) / 780])
+    plain = replace(head, crossover=0.0).value_of(members)
+    np.testing.assert_allclose(plain, members.mean(axis=0))
+    alone = replace(head, links=("log",) * 3).value_of(members)
+    np.testing.assert_allclose(alone, plain)
 
 
 @pytest.mark.parametrize("name", LINKS)

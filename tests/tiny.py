@@ -15,6 +15,8 @@ Rows = dict[str, NDArray[Any]]
 
 LEVELS = np.array([0.5, 0.8, 0.9, 0.95, 0.99])
 
+BIKES_OUTPUTS = 2
+
 COLUMNS: dict[str, tuple[Column, ...]] = {
     "bikes": (
         *segments("day_index", 200.0, 500.0),
@@ -74,18 +76,19 @@ def network(
 
 
 def model(task: str, seed: int = 0, members: int = 3, hidden: tuple[int, ...] = (12, 8)) -> Model:
-    """A random model: bikes with two outputs, links sqrt and log and a spread head; admission on logits."""
+    """A random model: bikes with two outputs, links sqrt and log with a crossover; admission on logits."""
     rng = np.random.default_rng(seed)
     bikes = task == "bikes"
     background = rows(task, 64, rng)
     variables = TASKS[task].derive(background).astype(np.float64)
     encoder = fit_encoder(TASKS[task].variables, COLUMNS[task], variables)
-    outputs = 2 if bikes else 1
+    outputs = BIKES_OUTPUTS if bikes else 1
 
     def head(links: tuple[str, ...], n_out: int, mean: float, scale: float) -> Head:
         shape = (len(links), 1, n_out)
         body = network((encoder.n_inputs, *hidden, n_out), len(links), skip=not bikes, rng=rng)
-        return Head(body, links, np.full(shape, mean), np.full(shape, scale))
+        crossover = 20.0 if n_out == BIKES_OUTPUTS else 0.0
+        return Head(body, links, np.full(shape, mean), np.full(shape, scale), crossover)
 
     links = ("sqrt", "log") * members if bikes else ("logit",) * members
     return Model(

@@ -1,8 +1,12 @@
 """The recipes of the product's bikes models."""
 
+from dataclasses import replace
+
 from models.features import Category, Number
 from training.fit import FitSettings
 from training.recipes import Recipe
+
+_N_DAYS = 731
 
 BIKES = Recipe(
     name="bikes",
@@ -16,7 +20,9 @@ BIKES = Recipe(
         Number("sin_half_year"),
         Number("cos_half_year"),
         Number("day_off", 0, 1),
+        Number("federal_only", 0, 1),
         Number("away", 0, 1),
+        Number("sun", -8, 8),
         Number("temperature"),
         Number("temperature", 15, 25),
         Number("temperature", 25, 50),
@@ -27,13 +33,31 @@ BIKES = Recipe(
         Number("wind_speed"),
         Number("wind_speed", 20, 60),
         Category(("hour", "working_day"), (24, 2)),
-        Category(("hour", "day_type"), (24, 7)),
+        Category(("hour", "day_type"), (24, 8)),
         Category(("weather",), (4,)),
     ),
     targets=("casual", "registered"),
     links=("sqrt",) * 4 + ("log",) * 4,
+    crossover=30.0,
     hidden=(64, 32),
     skip=True,
     input_gain=0.25,
     fit=FitSettings(rate=5e-3, batch_size=256, epochs=15, schedule="cosine", average_epochs=5),
 )
+"""A forecast: what it knows of a day holds on days that it has not seen."""
+
+BIKES_DAYS = replace(
+    BIKES,
+    name="bikes-days",
+    description="8 networks that know each day of 2011 and 2012 by its own level: fills gaps between "
+    "hours that were seen, and is no forecast",
+    columns=(
+        *BIKES.columns,
+        Category(("day",), (_N_DAYS,)),
+        Category(("week",), (_N_DAYS // 7 + 1,)),
+    ),
+    links=("power",) * 4 + ("log",) * 4,
+    hidden=(64, 32),
+    fit=replace(BIKES.fit, epochs=20),
+)
+"""An interpolation: a day's level is learned from its other hours. Days outside count as the nearest."""

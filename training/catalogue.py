@@ -5,11 +5,11 @@ import difflib
 from models.errors import SettingsError
 from training import lecture
 from training.admission import ADMISSION
-from training.bikes import BIKES
+from training.bikes import BIKES, BIKES_DAYS
 from training.recipes import Recipe
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (BIKES, ADMISSION, *lecture.RECIPES)
+    recipe.name: recipe for recipe in (BIKES, BIKES_DAYS, ADMISSION, *lecture.RECIPES)
 }
 
 

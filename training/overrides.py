@@ -91,6 +91,7 @@ def check(recipe: Recipe) -> Recipe:
         "average_epochs must be from 0 to epochs": 0 <= fit.average_epochs <= fit.epochs,
         "patience must not be below 0": fit.patience >= 0,
         "check_every must be at least 1": fit.check_every >= 1,
+        "crossover must not be below 0": 0.0 <= recipe.crossover < math.inf,
         "input_gain must be above 0": 0.0 < recipe.input_gain < math.inf,
     }
     for demand, holds in demands.items():

@@ -76,7 +76,7 @@ def fit_rows(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who 
     parameters, penalty = _start(recipe, encoder, learned, rng)
     judged = None if validation is None else _rows(inputs, targets, validation)
     fitted = fit(parameters, learned, judged, recipe.fit, rng, on_check, penalty)
-    head = Head(fitted.network, recipe.links, targets.mean, targets.scale)
+    head = Head(fitted.network, recipe.links, targets.mean, targets.scale, recipe.crossover)
     return Regressor(encoder, head, fitted)
 
 
@@ -121,5 +121,5 @@ def answers(regressor: Regressor, dataset: Dataset, rows: IntArray) -> FloatArra
     """What the networks answer for some rows, inside the task's bounds: (n_rows,)."""
     task = dataset.task
     inputs = regressor.encoder.encode(task.derive(dataset.take(rows)))
-    value: FloatArray = regressor.head.member_values(inputs).mean(axis=0)
+    value = regressor.head.value_of(regressor.head.member_values(inputs))
     return np.clip(value, *task.bounds, out=value)

@@ -14,6 +14,8 @@ class Recipe:
     columns : what the networks read, see `models.features`.
     targets : columns of the data set; their sum is the answer.
     links : the link of each member, a name in `models.links.LINKS`; as many members as links.
+    crossover : the answer from which on the members that are not on logarithms weigh more than those
+        that are, see `models.model.Head`; 0: all weigh the same.
     hidden : units of each hidden layer, any number of them.
     standardise_target : True for a squared error: the networks learn the linked targets,
         standardised. False where the loss or the output's activation holds the link itself.
@@ -30,6 +32,7 @@ class Recipe:
     targets: tuple[str, ...]
     links: tuple[str, ...]
     hidden: tuple[int, ...]
+    crossover: float = 0.0
     activation: str = "silu"
     output_activation: str = "identity"
     skip: bool = False
