@@ -6,6 +6,7 @@ import numpy as np
 
 from models.arrays import FloatArray
 from models.features import Inputs
+from training.fit import Rows
 from training.parameters import Architecture, Parameters, initial
 
 N_NUMBERS = 3
@@ -49,3 +50,12 @@ def some_target(loss: str, n_rows: int, rng: np.random.Generator, outputs: int =
     if loss == "poisson":
         return rng.poisson(2.0, size=(n_rows, outputs)).astype(np.float64)
     return rng.normal(size=(n_rows, outputs))
+
+
+def some_rows(n_rows: int, seed: int, dtype: type[np.floating[Any]] = np.float64) -> Rows:
+    """Rows of a function that a small network can learn, with a little noise."""
+    rng = np.random.default_rng(seed)
+    inputs = some_inputs(n_rows, rng, dtype)
+    x = inputs.numbers
+    target = np.column_stack([np.sin(x[:, 0]) + x[:, 1], x[:, 2] * x[:, 0]])
+    return Rows(inputs, (target + 0.05 * rng.normal(size=target.shape)).astype(dtype))

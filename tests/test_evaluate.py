@@ -77,3 +77,28 @@ def test_interval_scores_by_hand() -> None:
     assert found["width"] == pytest.approx((10 + 5 + 20 + 8) / 4)
     # at the level 0.9 every unit outside costs 2 / 0.1 = 20: 5 below one, 2 above the other
     assert found["score"] == pytest.approx((10 + 5 + 20 + 8 + 20 * 5 + 20 * 2) / 4)
+
+
+def test_logistic_regression_is_compared_row_by_row() -> None:
+    """Each row's difference is averaged over the partitions; the interval is that of 400 rows."""
+    dataset = data.read("admission")
+    found = evaluate(quick("admission"), dataset, "cv", 0, 2, Nobody())
+    reference = found.as_json()["reference"]
+    differences = np.zeros((2, len(dataset)))
+    for score, row in zip(found.scores, differences, strict=True):
+        assert score.reference is not None
+        for of, sign in ((score.forecast, 1.0), (score.reference, -1.0)):
+            likelihood = np.where(score.target == 1.0, of, 1.0 - of)
+            row[score.rows] -= sign * np.log(likelihood)
+    each = differences.mean(axis=0)
+    less = reference["log_loss_difference"]
+    assert less["mean"] == pytest.approx(each.mean())
+    assert less["high"] - less["low"] == pytest.approx(2 * 1.96 * each.std(ddof=1) / np.sqrt(400))
+    ours = found.as_json()["metrics"]["log_loss"]
+    assert ours - reference["metrics"]["log_loss"] == pytest.approx(less["mean"])
+
+
+def test_a_quantity_has_no_logistic_regression() -> None:
+    """Of hours there is no such reference."""
+    found = evaluate(quick("lecture-bikes"), first_hours(3000), "p1", 0, 1, Nobody())
+    assert found.as_json()["reference"] is None

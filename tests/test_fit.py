@@ -9,21 +9,11 @@ import pytest
 from models.arrays import FloatArray
 from models.errors import DivergedError
 from models.network import forward
-from tests.nets import N_INPUTS, some_inputs, some_parameters
+from tests.nets import N_INPUTS, some_inputs, some_parameters, some_rows
 from training.fit import Check, FitSettings, Fitted, Rows, batches, fit, loss_of
 from training.parameters import Architecture, Parameters, initial, zeros
-from training.prior import Prior, anchored, weight_decay
 
 SETTINGS = FitSettings(epochs=4, batch_size=8, rate=0.01)
-
-
-def some_rows(n_rows: int, seed: int, dtype: type[np.floating[Any]] = np.float64) -> Rows:
-    """Rows of a function that a small network can learn, with a little noise."""
-    rng = np.random.default_rng(seed)
-    inputs = some_inputs(n_rows, rng, dtype)
-    x = inputs.numbers
-    target = np.column_stack([np.sin(x[:, 0]) + x[:, 1], x[:, 2] * x[:, 0]])
-    return Rows(inputs, (target + 0.05 * rng.normal(size=target.shape)).astype(dtype))
 
 
 def some_start(seed: int = 0, **options: Any) -> Parameters:  # some_parameters' own
@@ -185,28 +175,6 @@ def test_weight_decay_is_an_l2_penalty() -> None:
     np.testing.assert_allclose(with_decay.network.skip, shrunk, rtol=1e-6)
 
 
-def test_weight_decay_spares_the_biases() -> None:
-    """Weights and the skip are penalised, biases are not."""
-    penalty = weight_decay(Architecture((2, 3, 1), skip=True), 0.5)
-    expected = [0.5] * 6 + [0.0] * 3 + [0.5] * 3 + [0.0] + [0.5] * 2
-    assert penalty.strength.tolist() == expected
-    np.testing.assert_array_equal(penalty.gradient(np.ones(15)), expected)
-
-
-def test_an_anchored_member_is_pulled_back_to_its_start() -> None:
-    """Each weight's penalty is that of its prior, 1 / (n sd^2), around where it was drawn."""
-    prior = Prior(skip=0.5, hidden=0.25, hidden_bias=1.0, output=0.1)
-    architecture = Architecture((2, 3, 1), "tanh", members=2, skip=True)
-    rng = np.random.default_rng(0)
-    start, penalty = anchored(architecture, prior, 10, rng, signs=(1, -1))
-    hidden, output = start.network.layers
-    np.testing.assert_array_equal(penalty.anchor, start.flat)
-    np.testing.assert_array_equal(np.sign(hidden.weights[:, :, 0]), [[1, -1], [1, -1]])
-    assert (output.weights == 0).all()
-    assert sorted(set(penalty.strength.tolist())) == pytest.approx([0.0, 0.1, 0.4, 1.6, 10.0])
-    np.testing.assert_array_equal(penalty.gradient(start.flat), 0.0)
-
-
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_divergence_stops_with_advice(optimizer: Any, dtype: Any) -> None:
@@ -272,27 +240,6 @@ def test_row_weights_count_rows() -> None:
     one = fit(some_start(), weighted, None, settings, np.random.default_rng(0)).network
     two = fit(some_start(), repeated, None, settings, np.random.default_rng(0)).network
     np.testing.assert_allclose(one.layers[0].weights, two.layers[0].weights, rtol=1e-9)
-
-
-def test_a_monotone_fit_is_monotone() -> None:
-    """With signs, the answer never falls (or rises) with an input, wherever it is asked."""
-    rng = np.random.default_rng(0)
-    signs = (1, -1, 1, *[1] * (N_INPUTS - 3))
-    start = initial(Architecture((N_INPUTS, 6, 1), "tanh", members=2, skip=True), rng, np.float64)
-    rows = some_rows(50, 1)
-    fitted = fit(
-        start,
-        Rows(rows.inputs, rows.target[:, :1]),
-        None,
-        replace(SETTINGS, epochs=30, signs=signs),
-        rng,
-    )
-    inputs = rows.inputs
-    for i, sign in enumerate(signs[:3]):
-        numbers = inputs.numbers.copy()
-        numbers[:, i] += 0.5
-        moved = forward(fitted.network, type(inputs)(numbers, inputs.codes))
-        assert (sign * (moved - forward(fitted.network, inputs)) >= -1e-12).all()
 
 
 def test_initial_weights_keep_the_signal() -> None:

@@ -17,6 +17,8 @@ DESCRIPTIONS = {
     "admission": "share of the training applications that were admitted",
 }
 
+REFERENCE = "logistic regression on GRE, GPA and rank as numbers, without a penalty"
+
 
 def baseline(dataset: Dataset, train: IntArray, test: IntArray) -> FloatArray:
     """The simple forecast for the rows `test`, learned from the rows `train`: (n_test,)."""

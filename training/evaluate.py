@@ -46,6 +46,7 @@ class Scores:
     rows : the numbers of the rows that were judged; target, forecast : (n_rows,), what happened and
         what was forecast. prediction, model : with the intervals, where they are about outcomes.
     metrics, baseline : of the recipe and of the simple forecast on the same rows.
+    reference : (n_rows,), what logistic regression forecast; None where the forecast is a quantity.
     history : the losses of the (last) fit.
     """
 
@@ -59,6 +60,7 @@ class Scores:
     baseline: dict[str, float]
     interval: dict[str, Any] | None
     history: tuple[Check, ...]
+    reference: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,34 @@ class Evaluation:
             return None
         return float(np.mean([1.0 - score.target.mean() for score in self.scores]))
 
+    def reference(self) -> dict[str, Any] | None:
+        """Logistic regression on the same rows, and the log loss less its own; None for a quantity.
+
+        The difference is taken row by row, averaged over the splits that judged the row; its interval is
+        that of a mean over independent rows.
+        """
+        rows, differences, of_reference = [], [], []
+        for score in self.scores:
+            if score.reference is None:
+                return None
+            rows.append(score.rows)
+            ours, theirs = (
+                metrics.log_losses(score.target, p) for p in (score.forecast, score.reference)
+            )
+            differences.append(ours - theirs)
+            of_reference.append(metrics.classification(score.target, score.reference))
+        mean = metrics.mean_by(np.concatenate(rows), np.concatenate(differences))
+        return {
+            "description": baselines.REFERENCE,
+            "metrics": _plain(
+                {
+                    name: float(np.mean([of[name] for of in of_reference]))
+                    for name in of_reference[0]
+                }
+            ),
+            "log_loss_difference": metrics.mean_and_interval(mean),
+        }
+
     def as_json(self) -> dict[str, Any]:
         """What `train evaluate --json` prints."""
         return {
@@ -96,6 +126,7 @@ class Evaluation:
                 "metrics": _plain(self.mean(lambda score: score.baseline)),
             },
             "always_no": self.always_no,
+            "reference": self.reference(),
             "splits": [
                 {
                     "name": score.name,
@@ -160,7 +191,7 @@ def _judge_probability(
     """Folds of one partition are judged together: their rows are the whole data set."""
     target = dataset.targets[_OUTCOME[recipe.task]]
     for name, folds in groupby(made, key=lambda split: split.name.partition(".")[0]):
-        rows, said, simple = [], [], []
+        rows, said, simple, reference = [], [], [], []
         history: tuple[Check, ...] = ()
         for split in folds:
             rng = np.random.default_rng(seed)
@@ -169,6 +200,7 @@ def _judge_probability(
             rows.append(split.test)
             said.append(answers(fitted, dataset, split.test))
             simple.append(baselines.baseline(dataset, split.train, split.test))
+            reference.append(baselines.logistic_probability(dataset, split.train, split.test))
             history = fitted.fitted.history
         judged, forecast = np.concatenate(rows), np.concatenate(said)
         truth = target[judged]
@@ -183,6 +215,7 @@ def _judge_probability(
             metrics.classification(truth, np.concatenate(simple)),
             None,
             history,
+            np.concatenate(reference),
         )
 
 

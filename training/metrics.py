@@ -10,6 +10,7 @@ from models.links import LINKS
 from training.logistic import coefficients
 
 CALIBRATION_BINS = 10
+TWO_SIDED_95 = 1.96
 
 
 def regression(target: FloatArray, forecast: FloatArray) -> dict[str, float]:
@@ -33,7 +34,7 @@ def classification(target: FloatArray, probability: FloatArray) -> dict[str, flo
     logit = LINKS["logit"].to_link(probability)
     slope, intercept = calibration_line(target, logit)
     return {
-        "log_loss": float((np.logaddexp(0.0, logit) - target * logit).mean()),
+        "log_loss": float(log_losses(target, probability).mean()),
         "brier": float(np.square(probability - target).mean()),
         "auc": auc(target, probability),
         "accuracy": float(((probability >= 0.5) == target).mean()),  # noqa: PLR2004  # even odds
@@ -41,6 +42,27 @@ def classification(target: FloatArray, probability: FloatArray) -> dict[str, flo
         "slope": slope,
         "intercept": intercept,
     }
+
+
+def log_losses(target: FloatArray, probability: FloatArray) -> FloatArray:
+    """The log loss of each row, (n_rows,)."""
+    logit = LINKS["logit"].to_link(probability)
+    losses: FloatArray = np.logaddexp(0.0, logit) - target * logit
+    return losses
+
+
+def mean_by(rows: IntArray, values: FloatArray) -> FloatArray:
+    """The mean of `values` of each row that occurs in `rows`, in the order of the rows: (n_distinct,)."""
+    _, where, counts = np.unique(rows, return_inverse=True, return_counts=True)
+    means: FloatArray = np.bincount(where, values) / counts
+    return means
+
+
+def mean_and_interval(values: FloatArray) -> dict[str, float]:
+    """The mean of independent values with its 95 % interval, by the normal distribution."""
+    mean = float(values.mean())
+    margin = TWO_SIDED_95 * clustered_error(values, np.arange(len(values)))
+    return {"mean": mean, "low": mean - margin, "high": mean + margin}
 
 
 def auc(target: FloatArray, score: FloatArray) -> float:

@@ -74,6 +74,7 @@ def remarks(found: Evaluation) -> list[str]:
         f"baseline: {baselines.DESCRIPTIONS[found.recipe.task]}",
         *_interval_lines(found),
         *_lecture_lines(found),
+        *_reference_lines(found),
     ]
 
 
@@ -111,6 +112,21 @@ def _lecture_lines(found: Evaluation) -> list[str]:
         return []
     least = 2.0 * min(validation)
     return [f"least mean squared error of the validation rows, standardised: {least:.4f}"]
+
+
+def _reference_lines(found: Evaluation) -> list[str]:
+    """Logistic regression, which is hard to beat on three fields."""
+    reference = found.reference()
+    if reference is None:
+        return []
+    theirs, less = reference["metrics"], reference["log_loss_difference"]
+    return [
+        (
+            f"{reference['description']}: log loss {theirs['log_loss']:.4f}, Brier score "
+            f"{theirs['brier']:.4f}; the log loss of {found.recipe.name} less its own is "
+            f"{less['mean']:+.4f} (95 % interval {less['low']:+.4f} to {less['high']:+.4f})"
+        )
+    ]
 
 
 def recipes(known: Iterable[Recipe]) -> RenderableType:
