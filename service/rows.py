@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from models import timestamps
 from models.arrays import Columns
 from models.rows import column_value
 from models.task import Field, Task
-from service import timestamps
 from service.errors import Fault
 from service.schemas import REQUESTS
 from service.words import faults_of

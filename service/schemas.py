@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from models import timestamps
 from models.interval import HIGHEST_LEVEL, LOWEST_LEVEL
-from service import timestamps
 
 
 def _parse_timestamp(value: Any) -> datetime:

@@ -41,7 +41,7 @@ def parse(text: str) -> datetime:
     Raises ValueError, in words that follow a field's name.
     """
     if not _TAKEN(text):
-        raise ValueError(_why_not(text))
+        raise ValueError(why_not(text))
     if len(text) <= _LONGEST_LOCAL and text[-1] != "Z" and "+" not in text and "-" not in text[10:]:
         return datetime.fromisoformat(text[:13])
     moment = datetime.fromisoformat(text)
@@ -51,9 +51,11 @@ def parse(text: str) -> datetime:
 
 
 _LONGEST_LOCAL = len("2012-06-01T17:30:00.123456789")
+_FIXED_LENGTHS = {len("2012-06-01T17:00:00"), len("2012-06-01T17:00")}
 
 
-def _why_not(text: str) -> str:
+def why_not(text: str) -> str:
+    """What is wrong with a text that is not taken, in words that follow a field's name."""
     match = _DATE(text)
     if not match:
         return f"must be {_FORM}"
@@ -87,19 +89,25 @@ def parse_many(texts: list[Any]) -> tuple[NDArray[np.datetime64], NDArray[np.boo
 
 
 def _parse_fixed(texts: list[Any]) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]] | None:
-    """`parse_many` for local times of one layout, `2012-06-01T17:00:00` or `2012-06-01T17:00`.
-
-    None if any text has another layout.
-    """
+    """`parse_many` for local times of one layout; None if any text has another one."""
     if set(map(type, texts)) != {str}:
         return None
     lengths = set(map(len, texts))
     joined = "".join(texts)
-    if lengths not in ({19}, {16}) or not joined.isascii():
+    if len(lengths) != 1 or not joined.isascii():
         return None
-    (length,) = lengths
-    letters = np.frombuffer(joined.encode(), dtype=np.uint8).reshape(-1, length)
-    if not _layout_is_fixed(letters):
+    return parse_letters(np.frombuffer(joined.encode(), dtype=np.uint8).reshape(len(texts), -1))
+
+
+def parse_letters(
+    letters: NDArray[np.uint8],
+) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]] | None:
+    """`parse_many` for local times of one layout, `2012-06-01T17:00:00` or `2012-06-01T17:00`.
+
+    letters : the bytes of the texts, (n, 19) or (n, 16). None if any text has another layout.
+    """
+    length = letters.shape[1]
+    if length not in _FIXED_LENGTHS or not _layout_is_fixed(letters):
         return None
     pairs = [at for at in (0, 2, 5, 8, 11, 14, 17) if at < length]
     tens = letters.take(pairs, axis=1).astype(np.int64) - ord("0")

@@ -1,0 +1,146 @@
+"""How fast `train score` is on one core, beside what the network's matrix products alone would take.
+
+    python bench/scoring/rate.py [--rows 4000000]
+
+Per row and in microseconds of processor time, so that a busy machine changes little; the best of several
+repeats, taken in turns:
+
+- products, as declared: a row of the network's input (one-hot columns too) through every weight matrix;
+- products, as computed: the same without those of the one-hot columns, of which the code picks a row;
+- predict: `Model.predict` on rows that are in memory;
+- score: everything, from the Parquet file to the Parquet file.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import models
+from models import bundle
+from models.bikes import WEATHERS
+from models.model import Model
+from training.scoring.run import Request, run
+from training.scoring.write import SLICE_ROWS
+
+REPEATS = 5
+
+
+def main() -> None:
+    """Measure both models and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=4_000_000)
+    n_rows = parser.parse_args().rows
+    print(f"{'model':10} {'declared':>9} {'computed':>9} {'predict':>9} {'score':>9}   of declared")
+    for name, make in (("bikes", bikes), ("admission", admission)):
+        model = bundle.load(Path(models.__file__).with_name("artifacts") / name).model
+        table = make(n_rows, np.random.default_rng(0))
+        times = measure(name, model, table)
+        shown = " ".join(f"{1e6 * t:8.3f} " for t in times.values())
+        share = times["declared"] / times["score"]
+        print(f"{name:10} {shown}  {share:.0%}, {1 / times['score']:,.0f} rows/s of one core")
+
+
+def measure(name: str, model: Model, table: pa.Table) -> dict[str, float]:
+    """Seconds of processor time a row, of each step."""
+    columns = as_columns(table.slice(0, SLICE_ROWS))
+    products = {"declared": declared(model), "computed": computed(model)}
+    best = dict.fromkeys((*products, "predict", "score"), float("inf"))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, f"{name}.parquet")
+        pq.write_table(table, file, row_group_size=250_000)
+        for repeat in range(REPEATS):
+            for step, product in products.items():
+                best[step] = min(best[step], timed(product, 200) / SLICE_ROWS)
+            answer = timed(lambda: model.predict(columns), 200)
+            best["predict"] = min(best["predict"], answer / SLICE_ROWS)
+            out = Path(folder, str(repeat))
+            request = Request(name, (file,), out, Path(folder), None, 0.9, ".parquet")
+            whole = timed(lambda r=request: run(r), 1)
+            best["score"] = min(best["score"], whole / table.num_rows)
+    return best
+
+
+def timed(work: Callable[[], object], times: int) -> float:
+    """Seconds of processor time of one call."""
+    started = time.process_time()
+    for _ in range(times):
+        work()
+    return (time.process_time() - started) / times
+
+
+def declared(model: Model) -> Callable[[], object]:
+    """Every weight matrix times a full slice, as the layers are declared."""
+    return products(model, model.encoder.n_inputs)
+
+
+def computed(model: Model) -> Callable[[], object]:
+    """The same without the one-hot columns."""
+    return products(model, len(model.encoder.numbers))
+
+
+def products(model: Model, n_inputs: int) -> Callable[[], object]:
+    """The products of a slice whose first layers read so many columns."""
+    work = []
+    for head in (model.head, model.spread):
+        if head is None:
+            continue
+        network = head.network
+        firsts = [network.layers[0].weights, *([] if network.skip is None else [network.skip])]
+        weights = [np.ascontiguousarray(w[:, :n_inputs]) for w in firsts]
+        weights += [layer.weights for layer in network.layers[1:]]
+        shared = [n < len(firsts) for n in range(len(weights))]
+        for w, is_first in zip(weights, shared, strict=True):
+            members = () if is_first else (w.shape[0],)
+            x = np.ones((*members, SLICE_ROWS, w.shape[1]), np.float32)
+            work.append((x, w, np.empty((w.shape[0], SLICE_ROWS, w.shape[2]), np.float32)))
+    return lambda: [np.matmul(x, w, out=out) for x, w, out in work]
+
+
+def bikes(n_rows: int, rng: np.random.Generator) -> pa.Table:
+    """Random hours of the training years."""
+    hours = np.datetime64("2011-01-01T00", "s") + 3600 * rng.integers(0, 731 * 24, n_rows)
+    return pa.table(
+        {
+            "timestamp": hours,
+            "temperature": rng.uniform(-8, 39, n_rows).round(1),
+            "feels_like": rng.uniform(-8, 39, n_rows).round(1),
+            "humidity": rng.uniform(10, 100, n_rows).round(),
+            "wind_speed": rng.uniform(0, 50, n_rows).round(1),
+            "weather": pa.array(np.array(WEATHERS)[rng.integers(0, 4, n_rows)]),
+        }
+    )
+
+
+def admission(n_rows: int, rng: np.random.Generator) -> pa.Table:
+    """Random applications."""
+    return pa.table(
+        {
+            "gre": rng.integers(220, 801, n_rows),
+            "gpa": rng.uniform(2, 4, n_rows).round(2),
+            "rank": rng.integers(1, 5, n_rows),
+        }
+    )
+
+
+def as_columns(table: pa.Table) -> dict[str, np.ndarray]:
+    """Rows of a table as a model takes them."""
+    found = {name: table[name].to_numpy() for name in table.column_names}
+    if "timestamp" in found:
+        found["timestamp"] = found["timestamp"].astype("datetime64[h]")
+        codes = {weather: i for i, weather in enumerate(WEATHERS)}
+        found["weather"] = np.array([codes[w] for w in found["weather"]], np.int8)
+        found["holiday"] = np.full(len(table), -1, np.int8)
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from distributed import LocalCluster
+
+from models.errors import SettingsError
+from models.rows import to_json
+from models.store import Store
+from models.tasks import TASKS
+from tests import tiny
+from training import cluster
+from training.scoring import parts, run
+from training.scoring.run import Request
+
+WORKERS = 3
+N_TASKS = 12
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[LocalCluster]:
+    """A real cluster of this machine: a scheduler and three processes that work."""
+    with LocalCluster(  # type: ignore[no-untyped-call]
+        n_workers=WORKERS, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+    ) as made:
+        yield made
+
+
+def _double(number: int) -> tuple[int, int]:
+    return 2 * number, os.getpid()
+
+
+def _note(number: int, folder: Path) -> int:
+    """A task that leaves a trace when it begins: who works on it."""
+    (folder / f"{number}-{os.getpid()}").touch()
+    time.sleep(0.3)
+    return number
+
+
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_results_come_from_the_processes_that_were_asked_for(jobs: int) -> None:
+    """One job is this process alone, several are others; the results are the same."""
+    found = list(cluster.map_unordered(_double, ((n,) for n in range(N_TASKS)), jobs))
+    assert sorted(number for number, _ in found) == list(range(0, 2 * N_TASKS, 2))
+    assert (os.getpid() in {pid for _, pid in found}) == (jobs == 1)
+
+
+def test_missing_scheduler_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address where nobody answers is named, not traced."""
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.2)
+    with pytest.raises(SettingsError, match=r"^--dask tcp://127\.0\.0\.1:1: no scheduler answers"):
+        list(cluster.map_unordered(_double, [(1,)], dask="tcp://127.0.0.1:1"))
+
+
+def test_address_of_no_form_is_said_in_one_line() -> None:
+    """So is one that is no address."""
+    with pytest.raises(SettingsError, match=r"^--dask nonsense: no scheduler answers there"):
+        list(cluster.map_unordered(_double, [(1,)], dask="nonsense"))
+
+
+@pytest.mark.slow
+def test_cluster_gives_the_results_of_one_machine(workers: LocalCluster) -> None:
+    """Several workers share the tasks, and each result comes once."""
+    address = workers.scheduler_address
+    found = list(cluster.map_unordered(_double, ((n,) for n in range(N_TASKS)), dask=address))
+    assert sorted(number for number, _ in found) == list(range(0, 2 * N_TASKS, 2))
+    assert len({pid for _, pid in found} - {os.getpid()}) > 1
+
+
+@pytest.mark.slow
+def test_tasks_of_a_killed_worker_are_done_again(workers: LocalCluster, tmp_path: Path) -> None:
+    """A worker that dies in the middle of its task costs time, not the result."""
+    tasks = ((n, tmp_path) for n in range(N_TASKS))
+    results = cluster.map_unordered(_note, tasks, dask=workers.scheduler_address)
+    found = [next(results)]
+    begun = [path.name.split("-") for path in tmp_path.iterdir()]
+    victim = next(int(pid) for number, pid in begun if int(number) not in found)
+    os.kill(victim, signal.SIGKILL)
+    found += results
+    assert sorted(found) == list(range(N_TASKS))
+    assert len(list(tmp_path.iterdir())) > N_TASKS  # some task has begun twice
+
+
+@pytest.mark.slow
+def test_scoring_on_a_cluster_writes_the_bytes_of_one_machine(
+    workers: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The parts of a file are the same wherever they were scored."""
+    monkeypatch.setattr(parts, "PART_ROWS", 500)
+    Store(tmp_path / "store").publish(tiny.model("admission"), {})
+    rows = tiny.rows("admission", 3_000, np.random.default_rng(0))
+    file = tmp_path / "rows.parquet"
+    pq.write_table(pa.table(to_json(TASKS["admission"], rows)), file, row_group_size=100)
+    for name, address in (("here", None), ("there", workers.scheduler_address)):
+        out, store = tmp_path / name, tmp_path / "store"
+        request = Request("admission", (file,), out, store, None, 0.9, ".parquet", dask=address)
+        run.run(request)
+    here, there = (sorted((tmp_path / name).rglob("part-*")) for name in ("here", "there"))
+    assert len(here) == 6
+    assert [path.read_bytes() for path in here] == [path.read_bytes() for path in there]

@@ -1,0 +1,267 @@
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner, Result
+
+from models.errors import DataError, ProjectError
+from models.rows import to_json
+from models.store import Store
+from models.tasks import TASKS
+from tests import tiny
+from training import cli, cluster
+from training.scoring import parts, run, write
+from training.scoring.run import Request
+
+N_ROWS = 1000
+FORMS = (".parquet", ".csv")
+
+
+@pytest.fixture(autouse=True)
+def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts, batches and slices so small that a few hundred rows make several of each."""
+    monkeypatch.setattr(parts, "PART_ROWS", 300)
+    monkeypatch.setattr(parts, "PART_BYTES", 5_000)
+    monkeypatch.setattr(parts, "BATCH_ROWS", 128)
+    monkeypatch.setattr(parts, "BLOCK_BYTES", 2_000)
+    monkeypatch.setattr(write, "SLICE_ROWS", 50)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A store with a tiny model of each task."""
+    folder = tmp_path / "store"
+    for name in TASKS:
+        Store(folder).publish(tiny.model(name), {})
+    return folder
+
+
+def _table(name: str, seed: int = 0) -> tuple[tiny.Rows, pa.Table]:
+    """Random rows as a model takes them, and as a file has them."""
+    rows = tiny.rows(name, N_ROWS, np.random.default_rng(seed))
+    return rows, pa.table(to_json(TASKS[name], rows)).append_column("id", pa.array(range(N_ROWS)))
+
+
+def _save(table: pa.Table, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".csv":
+        pa_csv.write_csv(table, path)
+    else:
+        pq.write_table(table, path, row_group_size=110)
+    return path
+
+
+def _request(store: Path, *inputs: Path, **changes: Any) -> Request:
+    name = changes.pop("model", "bikes")
+    out = changes.pop("out", store.parent / "out")
+    return Request(
+        name, inputs, out, store, None, 0.8, changes.pop("suffix", ".parquet"), **changes
+    )
+
+
+def _read(folder: Path) -> pa.Table:
+    """The answers for a file, all of its parts."""
+    found = sorted(folder.glob("part-*"))
+    read = pa_csv.read_csv if found[0].suffix == ".csv" else pq.read_table
+    return pa.concat_tables(read(path) for path in found)
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("suffix", FORMS, ids=["to-parquet", "to-csv"])
+@pytest.mark.parametrize("form", FORMS, ids=["parquet", "csv"])
+def test_every_row_has_its_answer_in_its_place(
+    tmp_path: Path, store: Path, name: str, form: str, suffix: str
+) -> None:
+    """Row n of the output is the model's answer to row n of the file, whatever the parts are."""
+    rows, table = _table(name)
+    file = _save(table, tmp_path / f"rows{form}")
+    run.run(_request(store, file, model=name, suffix=suffix))
+    answers = _read(tmp_path / "out" / file.name)
+    expected = tiny.model(name).predict(rows, 0.8)
+    assert len(sorted((tmp_path / "out" / file.name).glob("part-*"))) > 2
+    assert answers["row"].to_pylist() == list(range(1, N_ROWS + 1))
+    for column, values in (
+        (TASKS[name].target, expected.value),
+        ("low", expected.low),
+        ("high", expected.high),
+    ):
+        np.testing.assert_allclose(answers[column].to_numpy(), values, rtol=1e-5, atol=1e-6)
+
+
+def test_row_that_cannot_be_predicted_is_null_and_told_of(tmp_path: Path, store: Path) -> None:
+    """A bad row keeps its place, and rejected.csv says which one it was and why."""
+    _, table = _table("bikes")
+    humidity = table["humidity"].to_pylist()
+    humidity[5], humidity[777] = 101.0, None
+    table = table.set_column(table.schema.names.index("humidity"), "humidity", pa.array(humidity))
+    file = _save(table, tmp_path / "rows.parquet")
+    said = run.run(_request(store, file))
+    assert "1,000 rows of 1 file" in said
+    assert "2 of them rejected" in said
+    answers = _read(tmp_path / "out" / "rows.parquet")
+    assert [i for i, value in enumerate(answers["rentals"].to_pylist()) if value is None] == [
+        5,
+        777,
+    ]
+    with (tmp_path / "out" / "rejected.csv").open(encoding="utf-8") as rejected:
+        lines = list(csv.DictReader(rejected))
+    assert [(line["row"], line["reason"]) for line in lines] == [
+        ("6", "humidity must be a number from 0 to 100 %, and is 101"),
+        ("778", "humidity is missing"),
+    ]
+    assert json.loads(lines[0]["values"])["humidity"] == 101.0
+
+
+def test_folder_of_files_gives_a_folder_of_answers_each(tmp_path: Path, store: Path) -> None:
+    """Files of both forms, in folders or named one by one, are each scored."""
+    _, table = _table("admission")
+    _save(table, tmp_path / "in" / "a.parquet")
+    _save(table, tmp_path / "in" / "2012" / "a.csv")
+    alone = _save(table, tmp_path / "b.csv")
+    said = run.run(_request(store, tmp_path / "in", alone, model="admission"))
+    assert "3,000 rows of 3 files" in said
+    for name in ("a.parquet", "2012__a.csv", "b.csv"):
+        assert _read(tmp_path / "out" / name).num_rows == N_ROWS
+
+
+def _stopped_after(count: int) -> Any:
+    """A `map_unordered` that is interrupted after so many parts."""
+
+    def few(function: Any, tasks: Any, *_: Any) -> Iterator[Any]:
+        for number, task in enumerate(tasks):
+            if number == count:
+                raise KeyboardInterrupt
+            yield function(*task)
+
+    return few
+
+
+def test_interrupted_scoring_goes_on_where_it_was(
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same command scores what is left, keeps what is there, and ends with the same bytes."""
+    _, table = _table("bikes")
+    file = _save(table, tmp_path / "rows.csv")
+    run.run(_request(store, file, out=tmp_path / "whole"))
+    with monkeypatch.context() as patch:
+        patch.setattr(cluster, "map_unordered", _stopped_after(2))
+        with pytest.raises(KeyboardInterrupt):
+            run.run(_request(store, file))
+    there = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "out" / "rows.csv").glob("part-*")}
+    assert len(there) == 2
+    run.run(_request(store, file))
+    after = {p.name: p for p in (tmp_path / "out" / "rows.csv").glob("part-*")}
+    assert there.items() <= {name: p.stat().st_mtime_ns for name, p in after.items()}.items()
+    for name, path in after.items():
+        assert path.read_bytes() == (tmp_path / "whole" / "rows.csv" / name).read_bytes()
+
+
+def test_part_that_fails_leaves_nothing_behind(
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written half is not in the output: neither a part nor its neighbour."""
+    _, table = _table("bikes")
+    file = _save(table, tmp_path / "rows.csv")
+
+    def fail(*_: Any) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(write, "_answers", fail)
+    with pytest.raises(OSError, match="the disk is full"):
+        run.run(_request(store, file))
+    assert not list((tmp_path / "out" / "rows.csv").iterdir())
+
+
+@pytest.mark.parametrize("change", ["model", "level", "input"])
+def test_folder_of_another_scoring_is_refused(tmp_path: Path, store: Path, change: str) -> None:
+    """Answers of two models, levels or states of a file are never mixed in one folder."""
+    _, table = _table("bikes")
+    file = _save(table, tmp_path / "rows.parquet")
+    run.run(_request(store, file))
+    request = _request(store, file)
+    if change == "model":
+        Store(store).publish(tiny.model("bikes", seed=1), {})
+    elif change == "level":
+        request = Request("bikes", (file,), request.out, store, None, 0.9, ".parquet")
+    else:
+        _save(table.slice(1), file)
+    with pytest.raises(DataError, match="was begun with another"):
+        run.run(request)
+
+
+def test_folder_with_other_things_in_it_is_refused(tmp_path: Path, store: Path) -> None:
+    """A scoring never writes between files that are not its own."""
+    _, table = _table("bikes")
+    file = _save(table, tmp_path / "in" / "rows.parquet")
+    with pytest.raises(DataError, match="is not empty and no scoring has begun there"):
+        run.run(_request(store, file, out=file.parent))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("rows.csv", "gre,gpa\n1,2\n", "the column rank is missing"),
+        ("rows.csv", "", "its first line must name the columns"),
+        ("rows.parquet", "gre,gpa,rank\n", "cannot be read"),
+        ("rows.txt", "gre,gpa,rank\n", "must end in .csv or .parquet"),
+    ],
+    ids=["column", "empty", "no-parquet", "suffix"],
+)
+def test_file_that_cannot_be_scored_is_told_before_anything_is_written(
+    tmp_path: Path, store: Path, name: str, content: str, words: str
+) -> None:
+    """A wrong file is one clear line, and the output folder is not made."""
+    file = tmp_path / name
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(ProjectError, match=words):
+        run.run(_request(store, file, model="admission"))
+    assert not (tmp_path / "out").exists()
+
+
+def _command(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli.app, ["score", *map(str, arguments)])
+
+
+@pytest.mark.slow
+def test_two_processes_write_the_bytes_of_one(
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How the parts are shared out changes nothing in them."""
+    monkeypatch.undo()  # other processes have the sizes of the product
+    monkeypatch.setattr(parts, "PART_ROWS", 300)
+    _, table = _table("bikes")
+    file = _save(table, tmp_path / "rows.parquet")
+    for jobs in ("1", "2"):
+        out = tmp_path / f"out-{jobs}"
+        result = _command("bikes", file, "--out", out, "--store", store, "--jobs", jobs)
+        assert result.exit_code == 0, result.output
+    one, two = (sorted((tmp_path / f"out-{n}").rglob("part-*")) for n in (1, 2))
+    assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two]
+
+
+def test_store_without_a_version_is_scored_with_the_carried_model(tmp_path: Path) -> None:
+    """As the service does: what fills an empty store answers."""
+    _, table = _table("admission")
+    file = _save(table.slice(0, 10), tmp_path / "rows.csv")
+    result = _command("admission", file, "--out", tmp_path / "out", "--store", tmp_path / "none")
+    assert result.exit_code == 0, result.output
+    assert "10 rows of 1 file" in result.output
+
+
+def test_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without pyarrow the command says which package it needs and how to get it."""
+    for module in [m for m in sys.modules if m.startswith("training.scoring")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    result = _command("bikes", tmp_path, "--out", tmp_path / "out")
+    assert "needs the package pyarrow: pip install -r requirements/score.txt" in str(
+        result.exception
+    )

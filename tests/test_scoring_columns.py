@@ -1,0 +1,211 @@
+import csv
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from models.bikes import BIKES
+from models.errors import DataError
+from models.task import Task
+from models.tasks import TASKS
+from service import rows, tables
+from training.scoring import columns, parts
+from training.scoring.parts import Part
+
+GOOD: dict[str, dict[str, str]] = {
+    "bikes": {
+        "timestamp": "2012-06-01T17:00:00",
+        "temperature": "24",
+        "feels_like": "25.5",
+        "humidity": "55",
+        "wind_speed": "1.2e1",
+        "weather": "clear",
+        "holiday": "false",
+    },
+    "admission": {"gre": "660", "gpa": "3.67", "rank": "1"},
+}
+ODD: dict[str, tuple[str, ...]] = {
+    "timestamp": (
+        "",
+        "2012-06-01T17:30",
+        "2012-06-01 17",
+        "2012-06-01T17:00:00Z",
+        "2012-06-01T17:00:00+05:30",
+        "2012-06-01",
+        "2012-02-30T01:00:00",
+        "1969-12-31T23:00:00",
+        "1338570000",
+        "tomorrow",
+    ),
+    "number": ("", " 7 ", "nan", "inf", "1e999", "-99", "1,5", "abc", "0x10", "true", "."),
+    "integer": ("", " 3 ", "3.0", "3.5", "nan", "99999", "-1", "1e2", "three"),
+    "category": ("", "mist", " mist ", "Mist", "rain", "1"),
+    "boolean": ("", "true", "TRUE", " False ", "1", "0", "2", "yes"),
+}
+
+
+def _odd_rows(task: Task) -> list[dict[str, str]]:
+    """Good rows, each with one odd cell."""
+    good = GOOD[task.name]
+    return [good, *(good | {f.name: cell} for f in task.fields for cell in ODD[f.kind])]
+
+
+def _csv(header: list[str], lines: list[list[str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows([header, *lines])
+    return text.getvalue().encode()
+
+
+def _ours(task: Task, path: Path) -> tuple[dict[str, np.ndarray[Any, Any]], dict[int, str]]:
+    """The columns of the good rows of a file, and why the others are not."""
+    found: list[columns.Checked] = []
+    reasons: dict[int, str] = {}
+    for part in parts.plan(task, path.name, path):
+        first = part.first - 1
+        for batch, unreadable in parts.read(task, part):
+            found.append(columns.check(task, batch, unreadable))
+            reasons |= {first + i: reason for i, reason in found[-1].reasons.items()}
+            first += batch.num_rows
+    return {n: np.concatenate([c.columns[n] for c in found]) for n in task.field_names}, reasons
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_csv_is_judged_as_the_service_judges_it(tmp_path: Path, name: str) -> None:
+    """A row that a request may have is scored with the same values, and no other row is."""
+    task = TASKS[name]
+    body = _csv([*task.field_names], [[*row.values()] for row in _odd_rows(task)])
+    path = tmp_path / "rows.csv"
+    path.write_bytes(body)
+    theirs = rows.check(tables.read_csv(body, task), task)
+    ours, reasons = _ours(task, path)
+    assert set(reasons) == set(theirs.faults)
+    good = [i for i in range(len(_odd_rows(task))) if i not in reasons]
+    for field in task.field_names:
+        np.testing.assert_array_equal(ours[field], theirs.columns[field][good])
+
+
+@pytest.mark.parametrize(
+    ("field", "cell", "reason"),
+    [
+        ("temperature", "77", "temperature must be a number from -30 to 50 °C, and is 77"),
+        ("temperature", "", "temperature is missing"),
+        ("humidity", "wet", "humidity must be a number from 0 to 100 %, and is wet"),
+        (
+            "weather",
+            "rain",
+            f"weather must be one of {', '.join(BIKES.fields[5].choices)}, and is rain",
+        ),
+        ("holiday", "maybe", "holiday must be true or false, and is maybe"),
+        (
+            "timestamp",
+            "2012-02-30T01:00:00",
+            "timestamp names a date that does not exist: 2012-02-30",
+        ),
+    ],
+)
+def test_reason_says_what_is_wrong_with_which_field(
+    tmp_path: Path, field: str, cell: str, reason: str
+) -> None:
+    """A reason names the field, what would be right, and what is there."""
+    row = GOOD["bikes"] | {field: cell}
+    path = tmp_path / "rows.csv"
+    path.write_bytes(_csv([*row], [[*row.values()]]))
+    _, reasons = _ours(BIKES, path)
+    assert reasons == {0: reason}
+
+
+def test_lines_that_are_no_rows_are_told_of_one_by_one(tmp_path: Path) -> None:
+    """Too few cells, an empty line, a stray quote or byte cost their own line only."""
+    good = ",".join(GOOD["admission"].values()).encode()
+    lines = [b"gre,gpa,rank", good, b"660,3.67", b"", good, b'"660,3.67,1', b"\xff,3,1", good]
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"\r\n".join(lines) + b"\r\n")
+    ours, reasons = _ours(TASKS["admission"], path)
+    assert ours["gre"].tolist() == [660] * 3
+    assert reasons[1] == "the line has 2 cells, the header has 3"
+    assert reasons[2] == "the line is empty"
+    assert reasons[4].startswith("the line cannot be read")
+    assert reasons[5] == "the line is not UTF-8 text"
+
+
+HOUR = np.datetime64("2012-06-01T13", "h")
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(["2012-06-01T13:20:00", None]),
+        pa.array(["2012-06-01T13:20:00", None]).dictionary_encode(),
+        pa.array(["2012-06-01T13:20:00", None], pa.large_string()),
+        pa.array([HOUR.astype("datetime64[ns]"), None], pa.timestamp("ns")),
+        pa.array([HOUR.astype("datetime64[s]"), None], pa.timestamp("s")),
+        pa.array(["2012-06-01T17:20:00Z"]).cast(pa.timestamp("us", "UTC")),
+    ],
+    ids=["text", "dictionary", "large-text", "ns", "s", "utc"],
+)
+def test_every_form_of_a_time_in_parquet_is_the_same_hour(column: pa.Array) -> None:
+    """Text, timestamps of any unit, with a zone or without, mean one local hour; null means none."""
+    field = BIKES.fields[0]
+    table = pa.record_batch({"timestamp": column})
+    columns.check_schema(_only(field.name), table.schema, "file")
+    checked = columns.check(_only(field.name), table, {})
+    assert checked.columns["timestamp"].tolist() == [HOUR.item()]
+    assert len(checked.reasons) == len(column) - 1
+
+
+def test_nan_of_an_optional_field_is_a_missing_one() -> None:
+    """Data frames write a missing number as NaN."""
+    table = pa.record_batch({"feels_like": pa.array([np.nan, None, 20.0, 99.0])})
+    checked = columns.check(_only("feels_like"), table, {})
+    np.testing.assert_array_equal(checked.columns["feels_like"], [np.nan, np.nan, 20.0])
+    assert set(checked.reasons) == {3}
+
+
+def _only(name: str) -> Task:
+    """The task `bikes` as if it had one field."""
+    fields = tuple(field for field in BIKES.fields if field.name == name)
+    return replace(BIKES, fields=fields)
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        (
+            {"gre": pa.int64(), "gpa": pa.float32()},
+            "the column rank is missing; needed are gre, gpa",
+        ),
+        (
+            {"gre": pa.bool_(), "gpa": pa.float32(), "rank": pa.int8()},
+            "gre is of type bool; it must",
+        ),
+    ],
+)
+def test_file_without_the_fields_is_refused(schema: dict[str, pa.DataType], words: str) -> None:
+    """What is wrong with a whole file is said once, before anything is scored."""
+    with pytest.raises(DataError, match=words):
+        columns.check_schema(TASKS["admission"], pa.schema([*schema.items()]), "file")
+
+
+def test_parts_of_a_csv_hold_each_line_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the lines are, each is in one part, and the parts number them through."""
+    monkeypatch.setattr(parts, "PART_BYTES", 100)
+    monkeypatch.setattr(parts, "BLOCK_BYTES", 30)
+    lines = [f"{200 + i},{i % 5 / 2}{'0' * (i % 7)},{1 + i % 4}" for i in range(301)]
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(["gre,gpa,rank", *lines]), encoding="utf-8")
+    planned = parts.plan(TASKS["admission"], "rows.csv", path)
+    assert len(planned) > 10
+    assert [part.first for part in planned] == _starts(planned)
+    ours, reasons = _ours(TASKS["admission"], path)
+    assert not reasons
+    assert ours["gre"].tolist() == [200 + i for i in range(301)]
+
+
+def _starts(planned: list[Part]) -> list[int]:
+    return [1 + sum(part.rows for part in planned[:i]) for i in range(len(planned))]

@@ -1,0 +1,7 @@
+"""Predictions for whole files, Parquet or CSV, of any size, in constant memory.
+
+    plan: files -> parts  |  each part: read -> check -> predict -> write  |  close: rejected.csv
+
+A part is some consecutive rows of a file. It is scored by itself and written whole or not at all, so
+parts may run on several cores or machines, and an interrupted scoring goes on with those not done.
+"""

@@ -1,0 +1,249 @@
+"""Columns of Arrow as those that a model takes, and why a row cannot be one.
+
+A whole column is checked at once; only a row that fails is looked at by itself, for the reason. The
+ranges, choices and timestamps are those of the service's requests. A NaN of an optional field counts
+as not given.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from models import timestamps
+from models.arrays import BoolArray, FloatArray
+from models.errors import DataError
+from models.rows import DTYPES
+from models.task import Field, Task
+
+_NUMBER = r"^[+-]?(?:[0-9]+[.]?[0-9]*|[.][0-9]+)(?:[eE][+-]?[0-9]+)?$"
+_BOOLEANS = ("false", "true", "0", "1")
+_ZONE = "America/New_York"
+_LONGEST_VALUE = 40
+
+Found = tuple[NDArray[Any], BoolArray]
+"""A column as the model takes it, and which rows of it are right: (n_rows,) both."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Rows of a file. columns : of the rows that are right; good : which they are, of all rows."""
+
+    columns: dict[str, NDArray[Any]]
+    good: BoolArray
+    reasons: dict[int, str]
+
+
+def check(task: Task, batch: pa.RecordBatch, unreadable: dict[int, str]) -> Checked:
+    """The rows of a batch. unreadable : row -> why, of rows that are known to be wrong."""
+    good = np.ones(batch.num_rows, dtype=bool)
+    good[list(unreadable)] = False
+    columns = {}
+    for field in task.fields:
+        if field.name not in batch.schema.names:
+            columns[field.name] = np.full(batch.num_rows, _absent(field), DTYPES[field.kind])
+            continue
+        found, right = READERS[field.kind](field, _plain(batch[field.name]))
+        columns[field.name] = found
+        good &= right
+    if good.all():
+        return Checked(columns, good, {})
+    reasons = {}
+    for i in np.flatnonzero(~good).tolist():
+        reasons[i] = unreadable.get(i) or _reasons(task, batch, i)
+    return Checked({name: column[good] for name, column in columns.items()}, good, reasons)
+
+
+def check_schema(task: Task, schema: pa.Schema, where: str) -> None:
+    """Raises DataError for a file whose columns cannot be the fields of the task."""
+    for field in task.fields:
+        count = schema.names.count(field.name)
+        if count > 1:
+            raise DataError(f"{where}: the column {field.name} is there twice")
+        if count == 0 and field.required:
+            raise DataError(
+                f"{where}: the column {field.name} is missing; needed are "
+                f"{', '.join(f.name for f in task.fields if f.required)}"
+            )
+        if count and not _KINDS[field.kind](_value_type(schema.field(field.name).type)):
+            raise DataError(
+                f"{where}: the column {field.name} is of type {schema.field(field.name).type}; "
+                f"it must be {_WANTED[field.kind]}"
+            )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    types = pa.types
+    known = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
+    return bool(known or types.is_null(kind) or _is_text(kind))
+
+
+_KINDS: dict[str, Callable[[pa.DataType], bool]] = {
+    "timestamp": lambda kind: bool(pa.types.is_timestamp(kind)) or _is_text(kind),
+    "number": _is_number,
+    "integer": _is_number,
+    "category": _is_text,
+    "boolean": lambda kind: (
+        bool(pa.types.is_boolean(kind) or pa.types.is_null(kind)) or _is_text(kind)
+    ),
+}
+_WANTED = {
+    "timestamp": "timestamps, or texts such as 2012-06-01T17:00:00",
+    "number": "numbers",
+    "integer": "whole numbers",
+    "category": "text",
+    "boolean": "true or false",
+}
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    """The column without dictionary; text in the one type that the readers know."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    return column.cast(pa.string()) if pa.types.is_large_string(column.type) else column
+
+
+def _absent(field: Field) -> float:
+    return np.nan if field.kind == "number" else -1
+
+
+def _timestamps(field: Field, column: pa.Array) -> Found:
+    if _is_text(column.type):
+        letters = _letters(column)
+        fixed = None if letters is None else timestamps.parse_letters(letters)
+        return fixed or timestamps.parse_many(column.to_pylist())
+    if column.type.tz is not None:
+        column = pc.local_timestamp(column.cast(pa.timestamp(column.type.unit, _ZONE)))
+    missing = _missing(column)
+    moments = column.fill_null(0).to_numpy(zero_copy_only=False)
+    hours = moments.astype("datetime64[h]")
+    years = hours.astype("datetime64[Y]").astype(np.int64) + 1970
+    return hours, (years >= _low(field)) & (years <= _high(field)) & ~missing
+
+
+def _letters(column: pa.Array) -> NDArray[np.uint8] | None:
+    """Texts of one length as (n_rows, length) bytes, without a copy; None if lengths differ."""
+    if column.null_count or not len(column):
+        return None
+    _, offsets, data = column.buffers()
+    ends = np.frombuffer(offsets, np.int32, len(column) + 1, column.offset * 4)
+    length = int(ends[1] - ends[0])
+    if not length or (np.diff(ends) != length).any():
+        return None
+    size = int(ends[-1] - ends[0])
+    return np.frombuffer(data, np.uint8, size, int(ends[0])).reshape(-1, length)
+
+
+def _numbers(field: Field, column: pa.Array) -> Found:
+    values, right = _floats(column)
+    absent = _missing(column)
+    if not field.required:
+        absent |= np.isnan(values) & right
+        values = np.where(absent, np.nan, values)
+    inside = (values >= _low(field)) & (values <= _high(field)) & right & ~_missing(column)
+    return values, inside | (absent if not field.required else False)
+
+
+def _integers(field: Field, column: pa.Array) -> Found:
+    values, right = _numbers(field, column)
+    right = right & (values == np.floor(values))
+    return np.where(right, values, 0).astype(np.int64), right
+
+
+def _floats(column: pa.Array) -> tuple[FloatArray, BoolArray]:
+    """The column as numbers, NaN for none, and which texts are a number at all."""
+    right = np.ones(len(column), dtype=bool)
+    if _is_text(column.type):
+        column = pc.utf8_trim_whitespace(column)
+        readable = pc.match_substring_regex(column, _NUMBER).fill_null(True)  # noqa: FBT003
+        right = readable.to_numpy(zero_copy_only=False)
+        column = pc.if_else(readable, column, None)
+    return column.cast(pa.float64()).to_numpy(zero_copy_only=False), right
+
+
+def _categories(field: Field, column: pa.Array) -> Found:
+    codes = _look_up(pc.utf8_trim_whitespace(column), field.choices)
+    return codes, codes >= 0
+
+
+def _booleans(_: Field, column: pa.Array) -> Found:
+    missing = _missing(column)
+    if _is_text(column.type):
+        column = pc.utf8_lower(pc.utf8_trim_whitespace(column))
+        codes = _look_up(column, _BOOLEANS)
+        right = (codes >= 0) | missing
+        codes = np.where(missing, -1, codes % 2).astype(np.int8)
+        return codes, right
+    codes = column.cast(pa.int8()).fill_null(-1).to_numpy(zero_copy_only=False)
+    return codes, np.ones(len(codes), dtype=bool)
+
+
+def _look_up(column: pa.Array, choices: tuple[str, ...]) -> NDArray[np.int8]:
+    found = pc.index_in(column, value_set=pa.array(choices, pa.string())).fill_null(-1)
+    codes: NDArray[np.int8] = found.to_numpy(zero_copy_only=False).astype(np.int8)
+    return codes
+
+
+def _missing(column: pa.Array) -> BoolArray:
+    if not column.null_count:
+        return np.zeros(len(column), dtype=bool)
+    missing: BoolArray = column.is_null().to_numpy(zero_copy_only=False)
+    return missing
+
+
+def _low(field: Field) -> float:
+    return -np.inf if field.low is None else field.low
+
+
+def _high(field: Field) -> float:
+    return np.inf if field.high is None else field.high
+
+
+READERS: dict[str, Callable[[Field, pa.Array], Found]] = {
+    "timestamp": _timestamps,
+    "number": _numbers,
+    "integer": _integers,
+    "category": _categories,
+    "boolean": _booleans,
+}
+
+
+def _reasons(task: Task, batch: pa.RecordBatch, row: int) -> str:
+    """Everything that is wrong with a row, in words."""
+    faults = []
+    for field in task.fields:
+        if field.name in batch.schema.names:
+            column = batch[field.name].slice(row, 1)
+            if not READERS[field.kind](field, _plain(column))[1][0]:
+                faults.append(f"{field.name} {_reason(field, column[0].as_py())}")
+    return "; ".join(faults)
+
+
+def _reason(field: Field, value: Any) -> str:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return "is missing"
+    if field.kind == "timestamp" and isinstance(value, str):
+        return timestamps.why_not(value)
+    shown = f"{value:.6g}" if isinstance(value, float) else str(value)
+    shown = shown if len(shown) <= _LONGEST_VALUE else shown[:_LONGEST_VALUE] + "..."
+    unit = f" {field.unit}" if field.unit else ""
+    wanted = {
+        "timestamp": f"must be in the years {field.low} to {field.high}",
+        "number": f"must be a number from {field.low} to {field.high}{unit}",
+        "integer": f"must be a whole number from {field.low} to {field.high}",
+        "category": f"must be one of {', '.join(field.choices)}",
+        "boolean": "must be true or false",
+    }
+    return f"{wanted[field.kind]}, and is {shown}"

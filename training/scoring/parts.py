@@ -1,0 +1,225 @@
+"""Which parts a scoring consists of, and reading the rows of one.
+
+A part of a Parquet file is some of its row groups. A part of a CSV file is some of its lines, and a row
+is a line: a cell with a line break in it makes two rows that cannot be read, each told of.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from models.errors import DataError
+from models.task import Task
+from training.scoring import columns
+
+PART_ROWS = 1_000_000
+PART_BYTES = 64 * 2**20
+BATCH_ROWS = 65_536
+BLOCK_BYTES = 4 * 2**20
+_LONGEST_HEADER = 2**20
+_SUFFIXES = (".csv", ".parquet")
+
+Rows = tuple[pa.RecordBatch, dict[int, str]]
+"""Some rows, and of those that could not even be read, why."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive rows of a file.
+
+    name : of the file's folder in the output; number : of the part in the file.
+    first : number of its first row in the file, the first one being 1; rows : how many.
+    start, end : row groups of a Parquet file, bytes of a CSV file.
+    """
+
+    path: Path
+    name: str
+    number: int
+    first: int
+    rows: int
+    start: int
+    end: int
+
+
+def find(paths: Iterable[Path]) -> dict[str, Path]:
+    """The files: those named, and those in the folders named. Name in the output -> path."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix in _SUFFIXES and p.is_file())
+            if not inside:
+                raise DataError(f"{path}: holds no file that ends in .csv or .parquet")
+            named = {"__".join(p.relative_to(path).parts): p for p in inside}
+        elif path.is_file():
+            named = {path.name: path}
+        else:
+            raise DataError(f"{path}: no such file or folder")
+        for name, file in named.items():
+            if file.suffix not in _SUFFIXES:
+                raise DataError(f"{file}: must end in .csv or .parquet")
+            if name in found:
+                raise DataError(f"{file} and {found[name]} would both be written to {name}")
+            found[name] = file
+    return found
+
+
+def plan(task: Task, name: str, path: Path) -> list[Part]:
+    """The parts of a file. Raises DataError for one that cannot be scored."""
+    try:
+        return (_plan_parquet if path.suffix == ".parquet" else _plan_csv)(task, name, path)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+
+
+def read(task: Task, part: Part) -> Iterator[Rows]:
+    """The rows of a part, in their order, some at a time."""
+    yield from (_read_parquet if part.path.suffix == ".parquet" else _read_csv)(task, part)
+
+
+def _plan_parquet(task: Task, name: str, path: Path) -> list[Part]:
+    with pq.ParquetFile(path) as file:
+        columns.check_schema(task, file.schema_arrow, str(path))
+        sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+    parts: list[Part] = []
+    start, first, rows = 0, 1, 0
+    for i, size in enumerate(sizes):
+        rows += size
+        if rows >= PART_ROWS or i == len(sizes) - 1:
+            parts.append(Part(path, name, len(parts), first, rows, start, i + 1))
+            start, first, rows = i + 1, first + rows, 0
+    return parts
+
+
+def _read_parquet(task: Task, part: Part) -> Iterator[Rows]:
+    with pq.ParquetFile(part.path, buffer_size=2**20) as file:
+        wanted = [name for name in task.field_names if name in file.schema_arrow.names]
+        groups = range(part.start, part.end)
+        for batch in file.iter_batches(BATCH_ROWS, groups, wanted, use_threads=False):
+            yield batch, {}
+
+
+def _plan_csv(task: Task, name: str, path: Path) -> list[Part]:
+    names, start = _header(path)
+    columns.check_schema(task, pa.schema([(n, pa.string()) for n in names]), str(path))
+    parts: list[Part] = []
+    first, size = 1, path.stat().st_size
+    with path.open("rb") as file:
+        while start < size:
+            end = _line_end(file, start + PART_BYTES, size)
+            rows = _count_lines(file, start, end)
+            parts.append(Part(path, name, len(parts), first, rows, start, end))
+            first, start = first + rows, end
+    return parts
+
+
+def _header(path: Path) -> tuple[list[str], int]:
+    """The names in the first line, and where the second one begins."""
+    with path.open("rb") as file:
+        line = file.readline(_LONGEST_HEADER)
+    try:
+        text = line.decode("utf-8-sig")
+        (names,) = csv.reader([text], strict=True)
+    except (ValueError, csv.Error):
+        names = []
+    if not names:
+        raise DataError(f"{path}: its first line must name the columns")
+    return [name.strip() for name in names], len(line)
+
+
+def _line_end(file: io.BufferedReader, position: int, size: int) -> int:
+    """Where the line that `position` lies in ends."""
+    if position >= size:
+        return size
+    file.seek(position)
+    file.readline()
+    return file.tell()
+
+
+def _count_lines(file: io.BufferedReader, start: int, end: int) -> int:
+    file.seek(start)
+    count, left, last = 0, end - start, b"\n"
+    while left:
+        block = file.read(min(left, BLOCK_BYTES))
+        count += block.count(b"\n")
+        left -= len(block)
+        last = block[-1:]
+    return count + (last != b"\n")
+
+
+def _read_csv(task: Task, part: Part) -> Iterator[Rows]:
+    names, _ = _header(part.path)
+    with part.path.open("rb") as file:
+        start = part.start
+        while start < part.end:
+            end = _line_end(file, start + BLOCK_BYTES, part.end)
+            file.seek(start)
+            yield _parse(task, names, file.read(end - start))
+            start = end
+
+
+def _parse(task: Task, names: list[str], block: bytes) -> Rows:
+    """The lines of a block: by Arrow if their form is right, one by one if it is not."""
+    numbers = {f.name: pa.float64() for f in task.fields if f.kind in ("number", "integer")}
+    texts = {name: pa.string() for name in names}
+    for types in (texts | numbers, texts):
+        try:
+            table = _parse_fast(task, names, block, types)
+        except pa.ArrowInvalid:
+            continue
+        return table, {}
+    return _parse_lines(task, names, block)
+
+
+def _parse_fast(
+    task: Task, names: list[str], block: bytes, types: dict[str, pa.DataType]
+) -> pa.RecordBatch:
+    table = pa_csv.read_csv(
+        pa.BufferReader(block),
+        pa_csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=names),
+        pa_csv.ParseOptions(newlines_in_values=False, ignore_empty_lines=False),
+        pa_csv.ConvertOptions(
+            column_types=types,
+            include_columns=[name for name in task.field_names if name in names],
+            null_values=[""],
+            strings_can_be_null=True,
+        ),
+    )
+    (batch,) = table.combine_chunks().to_batches()
+    return batch
+
+
+def _parse_lines(task: Task, names: list[str], block: bytes) -> Rows:
+    lines = block.split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    cells: list[list[str | None]] = []
+    faults = {}
+    for i, line in enumerate(lines):
+        try:
+            cells.append(_cells(line, len(names)))
+        except ValueError as error:
+            faults[i] = str(error)
+            cells.append([None] * len(names))
+    by_name = dict(zip(names, zip(*cells, strict=True), strict=True))
+    known = [name for name in task.field_names if name in names]
+    return pa.record_batch({name: pa.array(by_name[name], pa.string()) for name in known}), faults
+
+
+def _cells(line: bytes, width: int) -> list[str | None]:
+    if not line.strip():
+        raise ValueError("the line is empty")
+    try:
+        (cells,) = csv.reader([line.decode().removesuffix("\r")], strict=True)
+    except UnicodeDecodeError:
+        raise ValueError("the line is not UTF-8 text") from None
+    except csv.Error as error:
+        raise ValueError(f"the line cannot be read: {error}") from None
+    if len(cells) != width:
+        raise ValueError(f"the line has {len(cells)} cells, the header has {width}")
+    return [cell or None for cell in cells]

@@ -1,0 +1,168 @@
+"""Scoring one part: read, check, predict, write. What a worker does, on whatever machine.
+
+In the output folder a part is `<file>/part-00000.parquet` (or .csv), beside it the rows that were
+rejected, and what was counted; each is put in place at once, the counts last: they say that the part
+is done.
+"""
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from models import bundle, files
+from models.arrays import Columns, FloatArray
+from models.model import Model
+from models.task import Task
+from training.scoring import columns, parts
+from training.scoring.parts import Part
+
+SLICE_ROWS = 512
+"""Rows of one forward pass: what its matrices need stays in the processor's cache."""
+REJECTED_HEADER = ("file", "row", "reason", "values")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is done with every part.
+
+    content : the bytes of the model's bundle, which a worker of another machine may not have.
+    suffix : .parquet or .csv, the form of the output.
+    """
+
+    content: Mapping[str, bytes]
+    level: float
+    suffix: str
+    out: Path
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a part: rows that were written, and how many of them have no answer."""
+
+    rows: int
+    rejected: int
+
+
+class _Writer(Protocol):
+    def write_batch(self, batch: pa.RecordBatch) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def done(job: Job, part: Part) -> Done | None:
+    """What came of a part that is done already."""
+    try:
+        return Done(**json.loads(_path(job, part, "_done", ".json").read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+
+
+def rejected_path(job: Job, part: Part) -> Path:
+    """Where the rows of a part that got no answer are, if there are any."""
+    return _path(job, part, "_rejected", ".csv")
+
+
+def score(job: Job, part: Part) -> Done:
+    """Score a part; safe to repeat. Raises OSError when it cannot be read or written."""
+    model = _model(job.content["manifest.json"], job.content["weights.joblib"])
+    count, bad = 0, 0
+    target = _path(job, part, "part", job.suffix)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        _in_place(rejected_path(job, part)) as side,
+        _in_place(target) as temporary,
+        side.open("w", newline="", encoding="utf-8") as side_file,
+        _writing(temporary, _schema(model.task), job.suffix) as writer,
+    ):
+        faults = csv.writer(side_file)
+        for batch, unreadable in parts.read(model.task, part):
+            checked = columns.check(model.task, batch, unreadable)
+            first = part.first + count
+            for i, reason in checked.reasons.items():
+                values = json.dumps(batch.slice(i, 1).to_pylist()[0], default=str)
+                faults.writerow((part.path, first + i, reason, values))
+            writer.write_batch(_answers(model, job, checked, first))
+            count, bad = count + batch.num_rows, bad + len(checked.reasons)
+    if not bad:
+        rejected_path(job, part).unlink()
+    result = Done(count, bad)
+    files.replace_file(_path(job, part, "_done", ".json"), json.dumps(asdict(result)).encode())
+    return result
+
+
+@lru_cache(maxsize=2)
+def _model(manifest: bytes, weights: bytes) -> Model:
+    return bundle.unpack({"manifest.json": manifest, "weights.joblib": weights}).model
+
+
+def _path(job: Job, part: Part, kind: str, suffix: str) -> Path:
+    return job.out / part.name / f"{kind}-{part.number:05d}{suffix}"
+
+
+@contextmanager
+def _in_place(path: Path) -> Iterator[Path]:
+    """A neighbour to write to, which takes the name of `path` when all went well."""
+    temporary = files.neighbour(path)
+    try:
+        yield temporary
+        descriptor = os.open(temporary, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _writing(path: Path, schema: pa.Schema, suffix: str) -> Iterator[_Writer]:
+    writer: Any
+    if suffix == ".csv":
+        writer = pa_csv.CSVWriter(path, schema)
+    else:
+        encoding = {"row": "DELTA_BINARY_PACKED"}
+        writer = pq.ParquetWriter(path, schema, use_dictionary=False, column_encoding=encoding)
+    with writer:
+        yield writer
+
+
+def _schema(task: Task) -> pa.Schema:
+    yes_or_no = [] if task.threshold is None else [("admitted", pa.bool_())]
+    numbers = [(name, pa.float64()) for name in (task.target, "low", "high")]
+    return pa.schema([("row", pa.int64()), numbers[0], *yes_or_no, *numbers[1:]])
+
+
+def _answers(model: Model, job: Job, checked: columns.Checked, first: int) -> pa.RecordBatch:
+    """A row for every row; what has no answer is null."""
+    n_rows = len(checked.good)
+    found = _predict(model, checked.columns, job.level)
+    all_rows = np.full((n_rows, 3), np.nan)
+    all_rows[checked.good] = found
+    value, low, high = (pa.array(column, mask=~checked.good) for column in all_rows.T)
+    arrays = [pa.array(np.arange(first, first + n_rows)), value, low, high]
+    if model.threshold is not None:
+        admitted = pa.array(all_rows[:, 0] >= model.threshold, mask=~checked.good)
+        arrays.insert(2, admitted)
+    return pa.record_batch(arrays, schema=_schema(model.task))
+
+
+def _predict(model: Model, rows: Columns, level: float) -> FloatArray:
+    """Value and both ends of the interval: (n_rows, 3)."""
+    n_rows = len(next(iter(rows.values())))
+    found = np.empty((n_rows, 3))
+    for start in range(0, n_rows, SLICE_ROWS):
+        some = slice(start, start + SLICE_ROWS)
+        said = model.predict({name: column[some] for name, column in rows.items()}, level)
+        found[some, 0], found[some, 1], found[some, 2] = said.value, said.low, said.high
+    return found
