@@ -1,0 +1,169 @@
+"""API keys: who may ask, and what a key leaves behind."""
+
+import hmac
+from functools import partial
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+
+from models.errors import SettingsError
+from models.tasks import TASKS
+from service import keys, main
+from service.app import create_app
+from service.keys import Keyring, KeysLayer, digest_of, is_open, parse
+from service.registry import Registry
+from service.settings import Settings
+from tests.serving import connect, tiny_served
+
+ROW = {"gre": 700, "gpa": 3.7, "rank": 2}
+
+
+def line(name: str, key: str) -> str:
+    """The line of a key."""
+    return f"{name} sha256:{digest_of(key.encode()).decode()}\n"
+
+
+class Clock:
+    """A clock that is moved by hand."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        """The time."""
+        return self.now
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["dashboard", "dashboard sha256:abc", "a b c", "x md5:" + "0" * 64, "é sha256:" + "0" * 64],
+)
+def test_line_that_is_no_key_is_named_and_not_repeated(text: str) -> None:
+    """Somebody may have put a key itself there: the error says which line, and not what it says."""
+    with pytest.raises(SettingsError) as caught:
+        parse(["# keys", text], "keys.txt")
+    assert str(caught.value) == "keys.txt, entry 2: must be a name and sha256:digest"
+
+
+def test_comments_and_empty_lines_are_no_keys() -> None:
+    """A file of keys can be written for people."""
+    assert parse(["# ours", "", "  ", line("a", "k").strip() + "  # until May"], "x") == {
+        digest_of(b"k"): "a"
+    }
+
+
+def test_several_keys_from_file_and_setting(tmp_path: Path) -> None:
+    """Each key has its owner; any other text, a digest itself included, has none."""
+    file = tmp_path / "keys"
+    file.write_text(line("one", "first") + line("two", "second"))
+    ring = Keyring(file, line("three", "third").strip().replace(" ", ":"))
+    assert [ring.owner(k) for k in (b"first", b"second", b"third")] == ["one", "two", "three"]
+    assert len(ring) == 3
+    for other in (b"", b"First", b"first ", digest_of(b"first"), b"x" * 10_000):
+        assert ring.owner(other) is None
+
+
+def test_removed_line_revokes_a_key_within_a_second(tmp_path: Path) -> None:
+    """The file is read again when it has changed; one that cannot be read leaves the keys as they were."""
+    file, clock = tmp_path / "keys", Clock()
+    file.write_text(line("one", "first") + line("two", "second"))
+    ring = Keyring(file, clock=clock)
+    file.write_text(line("two", "second"))
+    clock.now += 1.0
+    assert ring.owner(b"first") is None
+    assert ring.owner(b"second") == "two"
+    file.write_text("nonsense")
+    clock.now += 1.0
+    assert ring.owner(b"second") == "two"
+    file.unlink()
+    clock.now += 1.0
+    assert ring.owner(b"second") == "two"
+    file.write_text(line("new", "third"))
+    clock.now += 1.0
+    assert ring.owner(b"third") == "new"
+    assert ring.owner(b"second") is None
+
+
+def test_every_key_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time says neither how much of a key is right nor which key it is: all are compared, by hmac."""
+    compared: list[bytes] = []
+
+    def compare(a: bytes, b: bytes) -> bool:
+        compared.append(a)
+        return a == b
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    listed = ",".join(line(n, n).strip().replace(" ", ":") for n in ("one", "two", "three"))
+    ring = Keyring(listed=listed)
+    assert ring.owner(b"one") == "one"
+    assert len(compared) == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "opened"),
+    [
+        ("/health/live", True),
+        ("/health/ready", True),
+        ("/v2/health/ready", True),
+        ("/docs", True),
+        ("/static/x.css", True),
+        ("/predict/bikes", False),
+        ("/models", False),
+        ("/metrics", False),
+        ("/v2/models/bikes/infer", False),
+        ("/Health/live", False),
+        ("//predict/bikes", False),
+        ("/healthy", False),
+    ],
+)
+def test_what_answers_without_a_key(path: str, opened: bool) -> None:  # noqa: FBT001
+    """Whether the service is up, and pages; no model's answer, no card, no metric."""
+    assert is_open(path) == opened
+
+
+def asking_app() -> FastAPI:
+    """The service with tiny models, which asks for a key."""
+    registry = Registry({name: tiny_served(name) for name in TASKS})
+    ring = Keyring(listed=line("dashboard", "a good key").strip().replace(" ", ":"))
+    return create_app(registry, Settings(), layers=[partial(KeysLayer, keyring=ring)])
+
+
+@pytest.mark.anyio
+async def test_request_needs_a_key() -> None:
+    """Either header carries it; without one, or with a wrong one, the answer is 401 and how to ask."""
+    async with connect(asking_app()) as client:
+        answers = [
+            await client.post("/predict/admission", json=ROW, headers=headers)
+            for headers in (
+                {"X-API-Key": "a good key"},
+                {"Authorization": "Bearer a good key"},
+                {"Authorization": "bearer  a good key"},
+                {},
+                {"X-API-Key": "a bad key"},
+                {"Authorization": "Basic a good key"},
+            )
+        ]
+        live = await client.get("/health/live")
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 401, 401, 401]
+    assert live.status_code == 200
+    refused = answers[3]
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.headers["www-authenticate"] == 'Bearer realm="predictions"'
+    assert refused.json()["detail"].startswith("There is no API key.")
+    assert answers[4].json()["detail"].startswith("The API key is not valid.")
+    assert "bad" not in answers[4].text
+
+
+def test_required_keys_must_be_there() -> None:
+    """A service that was told to require keys does not start without one."""
+    with pytest.raises(SettingsError, match="SERVICE_REQUIRE_KEYS is set and there is no key"):
+        main._keys(Settings(require_keys=True))
+
+
+def test_made_key_is_good_for_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """`python -m service.keys NAME` prints a key of 256 bits and the line that admits it."""
+    assert keys.main(["dashboard"]) == 0
+    key, admits = (said.split(": ", 1)[1].strip() for said in capsys.readouterr().out.splitlines())
+    assert len(key) >= 43
+    assert parse([admits], "x") == {digest_of(key.encode()): "dashboard"}
+    assert keys.main(["no name"]) == keys.main([]) == 2

@@ -1,0 +1,197 @@
+"""The log: one line a request in two forms, events, and a reader that stands still."""
+
+import io
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+import structlog
+
+from service import logs
+from service.exchange import Exchange
+from service.logs import EventLog, LineWriter, RequestLog, console_line, fields_of, trace_id
+from service.registry import Event
+from tests.asgi import http_scope
+from tests.serving import VERSION, tiny_served
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+NOW = "2026-01-02T03:04:05.678Z"
+
+json_line = partial(logs.json_line, now=NOW, inputs=False)
+
+
+def exchange(**changes: Any) -> Exchange:
+    """A request for a row that was answered."""
+    made = Exchange(b"abc-1")
+    made.route, made.status, made.rows = "/predict/admission", 200, 1
+    made.served = tiny_served("admission")
+    made.columns = {"gre": np.array([712]), "gpa": np.array([3.71]), "rank": np.array([2])}
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
+def scope(trace: str = "", **more: Any) -> dict[str, Any]:
+    """Its scope, with a header traceparent."""
+    headers = [(b"traceparent", trace.encode())] if trace else []
+    return http_scope("/predict/admission", headers=headers) | more
+
+
+def said(line: str) -> dict[str, Any]:
+    """What a line says, but for the milliseconds, which pass."""
+    found: dict[str, Any] = json.loads(line)
+    assert found.pop("ms") >= 0
+    return found
+
+
+@pytest.mark.parametrize("trace", ["", f"00-{TRACE}-00f067aa0ba902b7-01"])
+def test_line_made_by_hand_is_what_structlog_would_make(trace: str) -> None:
+    """The common case is written by hand, for its cost, and reads like every other line."""
+    made, of = exchange(), scope(trace)
+    line = json_line(made, of)
+    slowly = {"timestamp": NOW, "level": "info", "event": "request"}
+    slowly |= fields_of(made, of, inputs=False)
+    assert said(line) == said(orjson.dumps(slowly).decode())
+    assert list(json.loads(line))[:3] == ["timestamp", "level", "event"]
+    assert line.endswith("}\n")
+
+
+def test_line_says_who_what_and_how_long() -> None:
+    """Id, method, route, status, model, version, rows, trace and caller of a request; never its values."""
+    line = json_line(exchange(), scope(f"00-{TRACE}-00f067aa0ba902b7-01", caller="us"))
+    assert said(line) == {
+        "timestamp": NOW,
+        "level": "info",
+        "event": "request",
+        "request_id": "abc-1",
+        "method": "POST",
+        "route": "/predict/admission",
+        "status": 200,
+        "model": "admission",
+        "version": VERSION,
+        "rows": 1,
+        "trace_id": TRACE,
+        "caller": "us",
+    }
+    assert "712" not in line
+
+
+def test_inputs_are_written_only_where_the_setting_asks() -> None:
+    """With `log_inputs` the values of the fields stand in the line, of a batch the first twenty."""
+    line = json_line(exchange(columns={"gre": np.arange(500)}), scope(), inputs=True)
+    assert said(line)["inputs"] == {"gre": [str(i) for i in range(20)]}
+
+
+def test_request_that_no_route_took_and_nobody_waited_for() -> None:
+    """Without a route, a model or an answer the line says so; the path itself is never repeated."""
+    found = said(json_line(exchange(route="", status=0, served=None, rows=0), scope()))
+    assert (found["route"], found["status"]) == ("none", 499)
+    assert not {"model", "version", "rows"} & found.keys()
+
+
+def test_line_for_a_terminal_is_read_by_people() -> None:
+    """Time, status, request and milliseconds in columns, the rest as key=value."""
+    line = console_line(exchange(), scope(), NOW, inputs=False)
+    assert line.startswith("03:04:05.678 200 POST /predict/admission ")
+    assert " ms  request_id=abc-1 model=admission version=" in line
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        pytest.param(f"00-{TRACE}-00f067aa0ba902b7-01", TRACE, id="valid"),
+        pytest.param(f"00-{'0' * 32}-00f067aa0ba902b7-01", "", id="all zeros"),
+        pytest.param(f"00-{TRACE.upper()}-00f067aa0ba902b7-01", "", id="capitals"),
+        pytest.param(f"00-{TRACE}-00f067aa0ba902b7", "", id="cut off"),
+        pytest.param('"},{"level":"error', "", id="an injection"),
+        pytest.param("", "", id="none"),
+    ],
+)
+def test_trace_id_of_the_request(header: str, found: str) -> None:
+    """The W3C trace id of a request is in its line, if it is one."""
+    assert trace_id(scope(header)) == found
+
+
+@pytest.mark.anyio
+async def test_lines_are_handed_over_together() -> None:
+    """The log costs a request an append; lines are written ten times a second, or at the end."""
+    written: list[str] = []
+    log = RequestLog(written.append)
+    for _ in range(3):
+        log(exchange(), scope())
+    assert written == []
+    log.flush()
+    assert len(written) == 1
+    assert [said(line)["status"] for line in written[0].splitlines()] == [200, 200, 200]
+
+
+class Stuck(io.StringIO):
+    """A stream whose reader stands still until `go`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+
+    def write(self, text: str) -> int:
+        """Wait, then take it."""
+        self.go.wait()
+        return super().write(text)
+
+
+def test_reader_that_stands_still_holds_nobody_up() -> None:
+    """What a slow reader cannot take is dropped and counted; what was kept comes when it goes on."""
+    stream = Stuck()
+    dropped: list[int] = []
+    writer = LineWriter(stream)
+    writer.on_drop = dropped.append
+    for _ in range(500):
+        writer.write("a line\nand another\n")
+    assert sum(dropped) >= 2 * 290
+    stream.go.set()
+    writer.flush()
+    assert stream.getvalue().count("\n") == 2 * 500 - sum(dropped)
+
+
+@pytest.fixture
+def logged() -> Iterator[tuple[io.StringIO, LineWriter]]:
+    """Where everything is logged to, as JSON; afterwards logging is as it was."""
+    root, configured = logging.getLogger(), structlog.get_config()
+    before = root.handlers[:], root.level
+    stream = io.StringIO()
+    yield stream, logs.configure(stream, console=False)
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    structlog.configure(**configured)
+
+
+def test_events_and_foreign_records_are_lines_of_one_form(
+    logged: tuple[io.StringIO, LineWriter],
+) -> None:
+    """What the registry does, and what a library logs, with its traceback, is a line of JSON each."""
+    stream, writer = logged
+    event_log = EventLog()
+    event_log(Event("swapped", "bikes", VERSION, previous="older", seconds=0.012345))
+    event_log(Event("refused", "bikes", VERSION, previous="older", reason="torn"))
+    event_log(Event("unreadable", "bikes", VERSION, reason="no such disk"))
+    try:
+        _ = 1 // 0
+    except ZeroDivisionError:
+        logging.getLogger("a.library").exception("request %s failed", "abc-1")
+    writer.flush()
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["level"], line["event"]) for line in lines] == [
+        ("info", "model swapped"),
+        ("error", "model version refused"),
+        ("error", "store unreadable"),
+        ("error", "request abc-1 failed"),
+    ]
+    assert lines[0]["version"] == VERSION
+    assert (lines[1]["reason"], lines[1]["previous"]) == ("torn", "older")
+    assert "ZeroDivisionError" in lines[3]["exception"]
+    assert all(list(line)[:3] == ["timestamp", "level", "event"] for line in lines)
