@@ -96,7 +96,7 @@ def create_app(
     app.include_router(health.router(registry))
     app.include_router(problems.router())
     app.include_router(web.router())
-    app.router.routes.extend(pages.routes())
+    app.router.routes.extend(pages.routes(registry.names()))
     if metrics is not None:
         app.include_router(metrics_route.router(metrics))
     app.drain = registry.drain

@@ -37,8 +37,28 @@ _LINE = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,64})[\s:]+sha256:(?P<digest>[0-9a
 _CHALLENGE = ((b"www-authenticate", b'Bearer realm="predictions"'),)
 _LOOK_SECONDS = 1.0
 
-OPEN_PATHS = frozenset({"/", "/admission", "/docs", "/openapi.json", "/favicon.ico", "/problems"})
-OPEN_PREFIXES = ("/health/", "/v2/health/", "/docs/", "/static/", "/problems/", "/pages/")
+OPEN_PATHS = frozenset(
+    {
+        "/",
+        "/bikes",
+        "/admission",
+        "/backpropagation",
+        "/batch",
+        "/docs",
+        "/openapi.json",
+        "/favicon.ico",
+        "/problems",
+    }
+)
+OPEN_PREFIXES = (
+    "/health/",
+    "/v2/health/",
+    "/docs/",
+    "/static/",
+    "/problems/",
+    "/pages/",
+    "/learned/",
+)
 """What answers without a key: whether the service is up, and pages that hold no model's answer."""
 
 _log = logging.getLogger("service.keys")

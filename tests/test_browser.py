@@ -7,21 +7,27 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
+from models.features import Inputs
+from models.network import Tape
 from service.keys import digest_of
 from tests.browser import Visit, chromium, visiting
 from tests.process import running
+from training.backprop import gradient_step
+from training.losses import LOSSES, mean_loss
+from training.parameters import Architecture, zeros
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 MOST_BYTES = 250_000
 MOST_MS = 1_000
 """From the start of the navigation to the first picture; measured 10 times quicker on an idle machine."""
-PAGES = ["/", "/admission"]
+PAGES = ["/", "/admission", "/learned/bikes", "/learned/admission", "/backpropagation"]
 MINUS = "\N{MINUS SIGN}"
-DRAWN = ".chart svg .marks *"
+DRAWN = ".chart svg *"
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +200,7 @@ def test_request_behind_the_picture_gives_its_numbers(bikes: Visit, language: st
     page = bikes.page
     page.locator("#code summary").click()
     snippet = page.locator(".snippet").filter(has=page.get_by_role("heading", name=language))
-    expect(snippet.locator("code")).to_contain_text("/predict/bikes/batch")  # it is written late
+    expect(snippet.locator("code")).to_contain_text("explain=true")  # it is written late
     text = snippet.locator("code").inner_text()
     command = ["bash", "-c", text] if language == "curl" else [sys.executable, "-c", text]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -245,6 +251,110 @@ def test_picture_of_an_input_chooses_its_value(admission: Visit) -> None:
     expect(page).to_have_url(re.compile("rank=1"))
     page.locator("#gpa").fill("5")
     expect(page.locator("#gpa-fault")).to_contain_text("between 0 and 4")
+
+
+# ---- how it learned -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["bikes", "admission"])
+def test_card_is_told_as_a_page(browser: Browser, url: str, name: str) -> None:
+    """Scores beside the simple forecast, losses, data, limits and versions are those of the card."""
+    with visiting(browser, f"{url}/learned/{name}") as visit:
+        page = visit.page
+        expect(page.locator("#scores tbody tr").first).to_be_visible()
+        card = page.request.get(f"{url}/models/{name}").json()
+        expect(page.locator("#scores tbody tr")).to_have_count(len(card["evaluation"]["metrics"]))
+        expect(page.locator("#scores caption")).to_contain_text(
+            card["evaluation"]["baseline"]["description"]
+        )
+        expect(page.locator("#made")).to_contain_text(card["version"])
+        expect(page.locator("#limits li")).to_have_count(len(card["limits_of_use"]))
+        expect(page.locator("#versions li").filter(has_text="answers now")).to_contain_text(
+            card["version"]
+        )
+        expect(page.locator("#inputs tbody tr")).to_have_count(len(card["fields"]))
+        expect(page.locator("#loss .line").first).to_be_attached()
+
+
+# ---- backpropagation ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def backpropagation(browser: Browser, url: str) -> Iterator[Visit]:
+    """The page of the exercise, with the lecture's numbers beside."""
+    with visiting(browser, f"{url}/backpropagation") as visit:
+        expect(visit.page.locator("#formulas thead")).to_contain_text("In the lecture")
+        yield visit
+
+
+def test_formulas_of_the_page_are_those_of_the_project(backpropagation: Visit) -> None:
+    """What the page computes is what `training` computes, for the lecture's numbers and any other."""
+    page = backpropagation.page
+    rng = np.random.default_rng(5)
+    names = ("x1", "x2", "y", "w1", "w2", "v", "rate")
+    starts = [dict(zip(names, rng.normal(0.0, 1.5, 7).tolist(), strict=True)) for _ in range(20)]
+    source = page.evaluate("document.querySelector('script[type=module]').src")
+    found = page.evaluate(
+        "async ([url, starts]) => { const m = await import(url); return starts.map((s) => {"
+        " const n = m.work(s); return [n.answer, n.loss, n.deltaO, n.deltaH, n.dv, n.dw1, n.dw2]; }); }",
+        [source.replace("backpropagation.js", "lib/backprop.js"), starts],
+    )
+    np.testing.assert_allclose(found, [_project(start) for start in starts], rtol=1e-9, atol=1e-12)
+
+
+def _project(start: dict[str, float]) -> list[float]:
+    """The same numbers by the code that trains the networks."""
+    parameters, gradient = (
+        zeros(Architecture((2, 1, 1), "sigmoid", "sigmoid"), np.float64) for _ in range(2)
+    )
+    hidden, output = parameters.network.layers
+    hidden.weights[0, :, 0] = start["w1"], start["w2"]
+    output.weights[0, 0, 0] = start["v"]
+    row = np.array([[start["x1"], start["x2"]]])
+    inputs = Inputs(row, np.empty((1, 0), dtype=np.intp)).with_dense(2)
+    target, loss = np.array([[start["y"]]]), LOSSES["half_mse"]
+    tape = Tape.for_rows(parameters.network, 1)
+    answer = gradient_step(parameters.network, inputs, target, loss, tape, gradient.network).copy()
+    of_hidden, of_output = gradient.network.layers
+    moves = -start["rate"] * np.array([of_output.weights.item(), *of_hidden.weights[0, :, 0]])
+    deltas = -of_output.biases.item(), -of_hidden.biases.item()
+    return [answer.item(), mean_loss(loss, answer, target), *deltas, *moves.tolist()]
+
+
+def test_exercise_goes_forward_and_back(backpropagation: Visit) -> None:
+    """Step after step each number appears, beside the lecture's; back takes them away again."""
+    page = backpropagation.page
+    values = page.locator("#formulas td:nth-of-type(3)")
+    forward = page.get_by_role("button", name="Forward")
+    expect(page.get_by_role("button", name="Back")).to_be_disabled()
+    for _ in range(9):
+        forward.click()
+    expect(page.locator("#now")).to_contain_text("0.0004568")
+    expect(page.locator("#formulas td:nth-of-type(4)").nth(4)).to_have_text("0.122")
+    expect(page.locator("#net")).to_contain_text("∂L/∂w₂")
+    page.get_by_role("button", name="Back").click()
+    expect(values.nth(8)).to_have_text("")
+    expect(values.nth(7)).to_have_text("0.0001523")
+    for _ in range(3):
+        page.get_by_role("button", name="To the end").click()
+    expect(page.locator("#now")).to_contain_text("Step 3, 9 of 9")
+    expect(page.locator("#formulas thead")).not_to_contain_text("In the lecture")
+
+
+def test_loss_descends_while_one_watches(backpropagation: Visit) -> None:
+    """With a rate of one's own the loss falls, step by step, in the picture and in the words."""
+    page = backpropagation.page
+    page.locator("#rate").fill("15")
+    page.get_by_role("button", name="Run").click()
+    expect(page.locator("#descent-words")).to_contain_text(re.compile(r"After \d+ steps"))
+    page.get_by_role("button", name="Pause").click()
+    page.locator("#numbers summary").click()
+    cells = page.locator("#numbers td:nth-of-type(1)").all_inner_texts()
+    losses = [float(cell) for cell in cells]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < losses[0] / 2
+    page.get_by_role("button", name="Start over").click()
+    expect(page.locator("#net .dot, #descent .dot")).to_have_count(1)
 
 
 # ---- failures -----------------------------------------------------------------------------------

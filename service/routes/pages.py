@@ -23,6 +23,8 @@ from models import calendar
 from service.errors import INVALID, NOT_FOUND, Fault, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from starlette.requests import Request
 
 FOLDER = Path(__file__).parent.parent / "web" / "pages"
@@ -91,12 +93,14 @@ def _digest(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()[:16]
 
 
-def routes() -> list[BaseRoute]:
-    """The routes of this module."""
+def routes(names: Iterable[str]) -> list[BaseRoute]:
+    """The routes of this module; `names` are the models that are served."""
     site = Site(FOLDER)
     pages = {
         "/": "bikes.html",
         "/admission": "admission.html",
+        **{f"/learned/{name}": "learned.html" for name in names},
+        "/backpropagation": "backpropagation.html",
     }
 
     async def asset(request: Request) -> Response:

@@ -59,23 +59,21 @@ function curl({ path, body, file }) {
 
 function python({ path, body, file }) {
   const url = JSON.stringify(location.origin + path);
-  const key = hasKey() ? ', "X-API-Key": "..."' : "";
-  const type = file ? "text/csv" : "application/json";
+  const key = hasKey() ? '"X-API-Key": "..."' : "";
+  const answer = "print(json.load(urllib.request.urlopen(request)))";
+  const imports = "import json\nimport urllib.request\n";
+  if (body === undefined && !file) {
+    return `${imports}\nrequest = urllib.request.Request(${url}${key && `, headers={${key}}`})\n${answer}`;
+  }
   const data = file
     ? `from pathlib import Path\n\nbody = Path(${JSON.stringify(file)}).read_bytes()`
     : `\nbody = json.dumps(${literal(body, PYTHON_WORDS)}).encode()`;
-  const head = `import json\nimport urllib.request\n${data}`;
-  if (body === undefined && !file) {
-    return `import json\nimport urllib.request\n\nrequest = urllib.request.Request(${url}${
-      hasKey() ? ', headers={"X-API-Key": "..."}' : ""
-    })\nprint(json.load(urllib.request.urlopen(request)))`;
-  }
-  return `${head}
-headers = {"Content-Type": "${type}"${key}}
+  return `${imports}${data}
+headers = {"Content-Type": "${file ? "text/csv" : "application/json"}"${key && `, ${key}`}}
 request = urllib.request.Request(
     ${url}, body, headers
 )
-print(json.load(urllib.request.urlopen(request)))`;
+${answer}`;
 }
 
 const LANGUAGES = [["curl", curl], ["Python", python]];
@@ -86,15 +84,7 @@ const LANGUAGES = [["curl", curl], ["Python", python]];
  */
 export function codeIn(details) {
   let requests = [];
-  const blocks = LANGUAGES.map(([name, write]) => {
-    const code = html("code", {});
-    const button = html("button", { type: "button" }, "Copy");
-    button.addEventListener("click", () => copy(code, button));
-    button.setAttribute("aria-label", `Copy the ${name} request`);
-    const head = html("div", { class: "head" }, html("h3", {}, name), button);
-    details.append(html("div", { class: "snippet" }, head, html("pre", { tabindex: 0 }, code)));
-    return { code, write };
-  });
+  const blocks = LANGUAGES.map(([name, write]) => ({ code: snippet(details, name), write }));
   const show = () => {
     if (!details.open) return;
     for (const { code, write } of blocks) code.textContent = requests.map(write).join("\n\n");
@@ -104,6 +94,22 @@ export function codeIn(details) {
     requests = next;
     show();
   };
+}
+
+/** Put a command into a <details class="code">, for what no request is behind. */
+export function showCommand(details, command) {
+  snippet(details, "shell").textContent = command;
+}
+
+/** A block of code under a heading, with a button that copies it; returns where the code goes. */
+function snippet(details, name) {
+  const code = html("code", {});
+  const button = html("button", { type: "button" }, "Copy");
+  button.addEventListener("click", () => copy(code, button));
+  button.setAttribute("aria-label", `Copy the ${name} code`);
+  const head = html("div", { class: "head" }, html("h3", {}, name), button);
+  details.append(html("div", { class: "snippet" }, head, html("pre", { tabindex: 0 }, code)));
+  return code;
 }
 
 async function copy(code, button) {

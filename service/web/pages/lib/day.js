@@ -2,6 +2,7 @@
 
 import { alignSlider, band, curve, frame, ticks } from "./chart.js";
 import { html, svg } from "./dom.js";
+import { swatch } from "./lines.js";
 import { count, hourName, percent } from "./words.js";
 
 /** Draw into `host`, name the marks in `legend`, and put `slider` under the hours. */
@@ -70,13 +71,4 @@ function names(legend, b, real, level) {
   if (legend.dataset.names === wanted) return;
   legend.dataset.names = wanted;
   legend.replaceChildren(...entries.map(([mark, name]) => html("li", {}, swatch(mark), name)));
-}
-
-function swatch(mark) {
-  const shape = mark.startsWith("band")
-    ? svg("rect", { width: 22, height: 10, y: 1, class: mark })
-    : mark === "cross"
-      ? svg("path", { d: "M7,2l8,8m0,-8l-8,8", class: mark })
-      : svg("path", { d: "M0,6h22", class: mark });
-  return svg("svg", { width: 22, height: 12, viewBox: "0 0 22 12" }, shape);
 }
