@@ -47,12 +47,13 @@ class Head:
 
     def values_of(self, outputs: FloatArray) -> FloatArray:
         """What each member answers, (n_members, n_rows), from the outputs of the network."""
-        z = outputs.astype(np.float64)
-        z *= self.scale
-        z += self.mean
+        # The long axis last: NumPy's inner loops are then long ones.
+        z = outputs.transpose(0, 2, 1).astype(np.float64, order="C")
+        z *= self.scale.transpose(0, 2, 1)
+        z += self.mean.transpose(0, 2, 1)
         for members, link in self._runs:
             z[members] = link.from_link(z[members])
-        return z[:, :, 0] if z.shape[2] == 1 else np.add.reduce(z, axis=2)
+        return z[:, 0] if z.shape[1] == 1 else np.add.reduce(z, axis=1)
 
     def value_of(self, members: FloatArray) -> FloatArray:
         """The value, (n_rows,), of what the members answer, (n_members, n_rows)."""
@@ -63,8 +64,8 @@ class Head:
         return value
 
     def value_of_one(self, outputs: FloatArray) -> float:
-        """The value of a single row, from the outputs of the network."""
-        numbers = zip(outputs.ravel().tolist(), self._numbers, strict=True)
+        """The value of a single row, from the network's outputs, (n_members * n_outputs,)."""
+        numbers = zip(outputs.tolist(), self._numbers, strict=True)
         answers = [back(z * scale + mean) for z, (scale, mean, back) in numbers]
         if not self._blends:
             return sum(answers) / len(self.links)
@@ -187,7 +188,7 @@ class Model:
         outputs, *others = self._single(row)
         low, high = self.task.bounds
         if self.spread is None:
-            members = self.head.values_of(outputs)
+            members = self.head.values_of(outputs.reshape(self.head.scale.shape))
             value = self.head.value_of(members).item()
             spread = self._deviation(members).item()
         else:

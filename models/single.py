@@ -14,6 +14,7 @@ In float32 as there; a test holds both equal up to its rounding.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby, pairwise
 from typing import Any
@@ -37,23 +38,24 @@ class Single:
     """Passes of one row at a time through networks that read the same inputs."""
 
     def __init__(self, task: Task, encoder: Encoder, networks: Sequence[Network]) -> None:
-        self._task, self._encoder = task, encoder
-        self._entrance, self._activations, self._ways = _side_by_side(networks)
-        self._remembered = lru_cache(MOST_REMEMBERED)(self._remember)
+        self._split = task.split
+        entrance, self._activations, self._ways = _side_by_side(networks)
         varying = [(j, n) for j, n in enumerate(encoder.numbers) if n.variable in task.varying]
-        self._columns = [j for j, _ in varying]
+        columns = [j for j, _ in varying]
         self._clips = [
             (task.varying.index(number.variable), float(encoder.low[j]), float(encoder.high[j]))
             for j, number in varying
         ]
-        weights = self._entrance.weights[0]
-        scaled = weights[self._columns] / encoder.scale[self._columns, np.newaxis]
+        weights = entrance.weights[0]
+        scaled = weights[columns] / encoder.scale[columns, np.newaxis]
         self._product = scaled.astype(weights.dtype)
-        self._shift = (encoder.mean[self._columns] @ scaled).astype(weights.dtype)
+        biases = (entrance.biases[0, 0] - encoder.mean[columns] @ scaled).astype(weights.dtype)
+        recurring = _Recurring(task, encoder, entrance.weights, biases, columns)
+        self._remembered = lru_cache(MOST_REMEMBERED)(recurring)
 
     def __call__(self, row: Row) -> list[FloatArray]:
-        """The outputs of each network: (n_members, 1, n_outputs)."""
-        key, values = self._task.split(row)
+        """The outputs of each network, member by member: (n_members * n_outputs,)."""
+        key, values = self._split(row)
         numbers = [  # conditions: a call of min or max costs three times as much
             low if (v := values[i]) < low else (high if v > high else v)  # noqa: FURB136
             for i, low, high in self._clips
@@ -65,44 +67,67 @@ class Single:
             function(part, part)
         return [way(z) for way in self._ways]
 
-    def _remember(self, key: tuple[Any, ...]) -> FloatArray:
-        """What the recurring fields and the biases give, the varying numbers at 0."""
-        fields = {field.name: field.example for field in self._task.fields}
-        row = fields | dict(zip(self._task.recurring, key, strict=True))
-        inputs = self._encoder.encode(self._task.derive(rows.columns_of([row], self._task)))
+
+@dataclass(frozen=True)
+class _Recurring:
+    """What the recurring fields and the biases give at the entrance, the varying numbers at 0.
+
+    weights : (1, n_inputs, n_columns) of the entrance; biases : (n_columns,).
+    varying : which of the encoder's numbers come from the varying variables.
+    """
+
+    task: Task
+    encoder: Encoder
+    weights: FloatArray
+    biases: FloatArray
+    varying: list[int]
+
+    def __call__(self, key: tuple[Any, ...]) -> FloatArray:
+        """The sum for these values of the recurring fields: (n_columns,)."""
+        examples = {field.name: field.example for field in self.task.fields}
+        row = examples | dict(zip(self.task.recurring, key, strict=True))
+        inputs = self.encoder.encode(self.task.derive(rows.columns_of([row], self.task)))
         numbers = inputs.numbers.copy()
-        numbers[:, self._columns] = 0.0
-        z: FloatArray = affine_inputs(self._entrance.weights, Inputs(numbers, inputs.codes))[0, 0]
-        z += self._entrance.biases[0, 0]
-        z -= self._shift
+        numbers[:, self.varying] = 0.0
+        z: FloatArray = affine_inputs(self.weights, Inputs(numbers, inputs.codes))[0, 0]
+        z += self.biases
         return z
 
 
 class _Way:
-    """What comes after the entrance, for one network."""
+    """What comes after the entrance, for one network; a single member's are plain matrices."""
 
     def __init__(self, network: Network, first: slice, last: slice) -> None:
-        layers = network.layers
+        layers, members = network.layers, network.n_members
         self._first, self._last = first, last
-        self._shape = (network.n_members, 1, layers[0].weights.shape[2])
-        self._out = (network.n_members, 1, network.n_outputs)
-        self._hidden = [(w.weights, w.biases, _function(w)) for w in layers[1:-1]]
-        self._output = layers[-1].weights if len(layers) > 1 else None
+        width = layers[0].weights.shape[2]
+        self._shape = (1, width) if members == 1 else (members, 1, width)
+        self._times = np.dot if members == 1 else np.matmul
+        self._hidden = [
+            (_alone(layer.weights), _alone(layer.biases), _function(layer))
+            for layer in layers[1:-1]
+        ]
+        self._output = _alone(layers[-1].weights) if len(layers) > 1 else None
         self._activation = None if layers[-1].activation == "identity" else _function(layers[-1])
 
     def __call__(self, z: FloatArray) -> FloatArray:
-        """The network's outputs from all columns of the entrance, the first layer activated."""
-        out = z[self._last].reshape(self._out)
+        """The outputs, (n_members * n_outputs,), from the entrance with its first layers activated."""
+        out = z[self._last]
         if self._output is not None:
             a = z[self._first].reshape(self._shape)
             for weights, biases, function in self._hidden:
-                a = np.matmul(a, weights)
+                a = self._times(a, weights)
                 a += biases
                 function(a, a)
-            out += np.matmul(a, self._output)
+            out += self._times(a, self._output).reshape(-1)
         if self._activation is not None:
             self._activation(out, out)
         return out
+
+
+def _alone(array: FloatArray) -> FloatArray:
+    """The weights or biases of a single member without the axis of members."""
+    return array[0] if len(array) == 1 else array
 
 
 def _function(layer: Layer) -> Activation:

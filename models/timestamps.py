@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import IntArray
 from models.calendar import FIRST_YEAR, LAST_YEAR
 
 ZONE = ZoneInfo("America/New_York")
@@ -88,6 +89,21 @@ def parse_many(texts: list[Any]) -> tuple[NDArray[np.datetime64], NDArray[np.boo
     return hours, good
 
 
+_LAYOUT = np.frombuffer(b"0000-00-00T00:00:00", dtype=np.uint8)
+_HIGHEST = np.where(ord("0") == _LAYOUT, 9, 0).astype(np.uint8)
+_BLANK = np.uint8(ord(" ") - ord("T") & 0xFF)
+"""A blank in the place of the T, as its difference from the layout."""
+
+_PLACES = np.zeros((len(_LAYOUT), 6), dtype=np.float32)
+"""What each letter counts in year, month, day, hour, minute and second."""
+for _column, (_start, _width) in enumerate(((0, 4), (5, 2), (8, 2), (11, 2), (14, 2), (17, 2))):
+    _PLACES[_start : _start + _width, _column] = 10.0 ** np.arange(_width)[::-1]
+
+_MONTHS = np.arange(f"{FIRST_YEAR}-01", f"{LAST_YEAR + 1}-02", dtype="datetime64[M]")
+_MONTH_STARTS = _MONTHS.astype("datetime64[D]").astype(np.int64)
+_MONTH_DAYS = np.diff(_MONTH_STARTS)
+
+
 def _parse_fixed(texts: list[Any]) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]] | None:
     """`parse_many` for local times of one layout; None if any text has another one."""
     if set(map(type, texts)) != {str}:
@@ -107,38 +123,29 @@ def parse_letters(
     letters : the bytes of the texts, (n, 19) or (n, 16). None if any text has another layout.
     """
     length = letters.shape[1]
-    if length not in _FIXED_LENGTHS or not _layout_is_fixed(letters):
+    if length not in _FIXED_LENGTHS:
         return None
-    pairs = [at for at in (0, 2, 5, 8, 11, 14, 17) if at < length]
-    tens = letters.take(pairs, axis=1).astype(np.int64) - ord("0")
-    ones = letters.take([p + 1 for p in pairs], axis=1).astype(np.int64) - ord("0")
-    values = tens * 10 + ones
-    year = values[:, 0] * 100 + values[:, 1]
-    month, day, hour = values[:, 2], values[:, 3], values[:, 4]
-    months = ((year - 1970) * 12 + month - 1).astype("datetime64[M]")
-    days = months.astype("datetime64[D]") + (day - 1)
-    good = (
-        (year >= FIRST_YEAR)
-        & (year <= LAST_YEAR)
-        & (month >= 1)
-        & (month <= 12)  # noqa: PLR2004
-        & (days.astype("datetime64[M]") == months)
-        & (hour < 24)  # noqa: PLR2004
-        & (values[:, 5:] < 60).all(axis=1)  # noqa: PLR2004
-    )
-    hours = days.astype("datetime64[h]") + hour
-    hours[~good] = np.datetime64(0, "h")
-    return hours, good
+    digits = letters - _LAYOUT[:length]  # wraps below "0", so one comparison finds what is none
+    separator = digits[:, 10]
+    separator[separator == _BLANK] = 0
+    if (digits > _HIGHEST[:length]).any():
+        return None
+    return _hours(*(digits.astype(np.float32) @ _PLACES[:length]).astype(np.int64).T)
 
 
-def _layout_is_fixed(letters: NDArray[np.uint8]) -> bool:
-    """Whether each row reads `dddd-dd-ddTdd:dd` or `dddd-dd-ddTdd:dd:dd` (or a blank for the T)."""
-    length = letters.shape[1]
-    separators = [at for at in (4, 7, 10, 13, 16) if at < length]
-    digits = [at for at in range(length) if at not in separators]
-    values = letters.take(digits, axis=1) - np.uint8(ord("0"))  # wraps below "0", so one test does
-    if (values > 9).any():  # noqa: PLR2004
-        return False
-    found = letters.take(separators, axis=1)
-    found[:, 2][found[:, 2] == ord(" ")] = ord("T")
-    return bool((found == np.frombuffer(b"--T::"[: len(separators)], dtype=np.uint8)).all())
+def _hours(  # noqa: PLR0913 - the six numbers of a time
+    year: IntArray,
+    month: IntArray,
+    day: IntArray,
+    hour: IntArray,
+    minute: IntArray,
+    second: IntArray,
+) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]]:
+    """Hours since 1970 of each time, and whether it exists in the years that are taken."""
+    good = (year >= FIRST_YEAR) & (year <= LAST_YEAR) & (month >= 1) & (month <= 12)  # noqa: PLR2004
+    index = np.where(good, (year - FIRST_YEAR) * 12 + month - 1, 0)
+    good &= (day >= 1) & (day <= _MONTH_DAYS[index])
+    good &= (hour < 24) & (minute < 60) & (second < 60)  # noqa: PLR2004
+    hours = (_MONTH_STARTS[index] + day - 1) * 24 + hour
+    hours[~good] = 0
+    return hours.view("datetime64[h]"), good

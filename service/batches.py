@@ -15,7 +15,7 @@ import orjson
 from pydantic_core import from_json
 from starlette.types import Scope
 
-from models.arrays import Columns, FloatArray
+from models.arrays import BoolArray, Columns, FloatArray
 from models.task import Task
 from service import explanations, replies
 from service.errors import INVALID, MALFORMED, TOO_LARGE, Fault, Problem, invalid
@@ -24,6 +24,7 @@ from service.query import Options
 from service.replies import Answered
 from service.rows import MISSING, Rows, Values, check, transpose
 from service.served import Served
+from service.tables import Table
 from service.words import escape, instead_of, type_words
 
 SLICE_ROWS = 500
@@ -147,6 +148,17 @@ def of_columns(form: str, columns: Values, task: Task, most: int) -> Batch:
     return Batch(form, n_rows, piece)
 
 
+def of_table(table: Table, task: Task, most: int) -> Batch:
+    """A batch from the rows of a CSV."""
+    limit(len(table.lines), most)
+
+    def piece(start: int, stop: int) -> Rows:
+        rows = check(table.values(start, stop), task)
+        return Rows(rows.columns, rows.faults | table.faults(start, stop))
+
+    return Batch("csv", len(table.lines), piece)
+
+
 def limit(n_rows: int, most: int) -> None:
     """Raise Problem if a batch has more than `most` rows."""
     if n_rows > most:
@@ -229,9 +241,18 @@ def _refusal(faults: list[Fault]) -> Problem:
     return Problem(INVALID, words, faults[:_MOST_FAULTS])
 
 
+def _kept(rows: Rows, n_rows: int) -> slice | BoolArray:
+    """Which rows have no fault."""
+    if not rows.faults:
+        return slice(None)
+    kept = np.ones(n_rows, dtype=bool)
+    kept[list(rows.faults)] = False
+    return kept
+
+
 def _counted(body: bytes, pieces: list[tuple[Rows, Answered]], task: Task) -> Reply:
     """The reply with the rows that were answered, the faulty ones left out."""
-    kept = [np.setdiff1d(np.arange(len(a.bits)), list(rows.faults)) for rows, a in pieces]
+    kept = [_kept(rows, len(a.bits)) for rows, a in pieces]
     columns = {
         name: np.concatenate(
             [rows.columns[name][k] for (rows, _), k in zip(pieces, kept, strict=True)]

@@ -8,7 +8,7 @@ import itertools
 import logging
 import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -80,7 +80,7 @@ class ExchangeLayer:
             return
         exchange = scope["exchange"] = Exchange(self._request_id(scope))
 
-        async def answer(message: Message) -> None:
+        def answer(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
                 served = exchange.served
@@ -90,7 +90,7 @@ class ExchangeLayer:
                     *headers.ALWAYS,
                     *(served.headers if served else headers.of_page(message["headers"])),
                 ]
-            await send(message)
+            return send(message)
 
         try:
             await self._app(scope, receive, answer)

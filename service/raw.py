@@ -10,7 +10,7 @@ method, an unknown path, a trailing slash) goes to FastAPI, whose router ends at
 Errors are raised as everywhere and answered in one place (`service.exchange`).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from fastapi.routing import APIRoute
@@ -40,13 +40,12 @@ class Shortcut:
             (method, route.path): route.app for route in routes for method in route.methods or ()
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Route by a look-up of method and path."""
-        if scope["type"] == "http":
-            app = self._routes.get((scope["method"], scope["path"]), self._app)
-            await app(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            return self._app(scope, receive, send)
+        app = self._routes.get((scope["method"], scope["path"]), self._app)
+        return app(scope, receive, send)
 
 
 async def read_body(receive: Receive) -> bytes:
@@ -71,7 +70,8 @@ def header(scope: Scope, name: bytes) -> bytes:
 
 def media_type(scope: Scope) -> bytes:
     """The media type of the body, without parameters, in small letters."""
-    return header(scope, b"content-type").split(b";", 1)[0].strip().lower()
+    found = header(scope, b"content-type")
+    return found if found == JSON else found.split(b";", 1)[0].strip().lower()
 
 
 def refuse_media(found: bytes, *taken: str) -> Problem:

@@ -14,6 +14,7 @@ answer is cut off.
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import time
@@ -230,5 +231,9 @@ def serve(server: Server, sockets: list[socket] | None = None) -> int:
     signal.signal(signal.SIGINT, lambda *_: None)
     signal.signal(signal.SIGUSR1, server.retire)
     sys.setswitchinterval(_SWITCH_SECONDS)
+    # What is there by now stays; the collector would look at all of it, for tens of milliseconds,
+    # in the middle of large batches.
+    gc.collect()
+    gc.freeze()
     server.run(sockets)
     return 0 if server.started else 1

@@ -1,7 +1,8 @@
 """CSV in: a table of text becomes the values that JSON would have had.
 
 The first line names the fields, in any order; a field that is not required may be left out, and an
-empty cell is a missing value. Numbers are written with a point, `holiday` as true or false.
+empty cell is a missing value. Numbers are written with a point, `holiday` as true or false. A row with
+more or fewer cells than the first line is a faulty row like any other.
 """
 
 import csv
@@ -18,8 +19,42 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+[.]?[0-9]*|[.][0-9]+)(?:[eE][+-]?[0-9]+)?")
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
 
-def read_csv(body: bytes, task: Task) -> Values:
-    """The columns of a CSV, in UTF-8 with a header. Raises Problem."""
+class Table:
+    """The rows of a CSV, of which the values are worked out piece by piece.
+
+    lines : the cells of each row, without the header.
+    """
+
+    def __init__(self, names: list[str], lines: list[list[str]], task: Task) -> None:
+        self.lines = lines
+        self._task = task
+        self._width = len(names)
+        self._at = {name: i for i, name in enumerate(names)}
+
+    def values(self, start: int, stop: int) -> Values:
+        """The values of some rows by column; a row of another width has none."""
+        lines = self.lines[start:stop]
+        if set(map(len, lines)) - {self._width}:
+            lines = [line if len(line) == self._width else [""] * self._width for line in lines]
+        columns = list(zip(*lines, strict=True))
+        return {
+            field.name: _values(
+                field, columns[self._at[field.name]] if field.name in self._at else None, len(lines)
+            )
+            for field in self._task.fields
+        }
+
+    def faults(self, start: int, stop: int) -> dict[int, list[Fault]]:
+        """Of some rows, counted from `start`, those whose cells are not as many as the header's."""
+        return {
+            i: [Fault(f"the row has {len(line)} cells, and the header has {self._width}", "")]
+            for i, line in enumerate(self.lines[start:stop])
+            if len(line) != self._width
+        }
+
+
+def read_csv(body: bytes, task: Task) -> Table:
+    """The rows of a CSV, in UTF-8 with a header. Raises Problem."""
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -38,11 +73,7 @@ def read_csv(body: bytes, task: Task) -> Values:
         raise Problem(MALFORMED, words)
     names = [name.strip() for name in lines[0]]
     _check_header(names, task)
-    _check_widths(lines)
-    cells = dict(zip(names, zip(*lines[1:], strict=True), strict=False))
-    return {
-        field.name: _values(field, cells.get(field.name), len(lines) - 1) for field in task.fields
-    }
+    return Table(names, lines[1:], task)
 
 
 def _check_header(names: list[str], task: Task) -> None:
@@ -62,17 +93,6 @@ def _check_header(names: list[str], task: Task) -> None:
     ]
     if faults:
         raise invalid(faults)
-
-
-def _check_widths(lines: list[list[str]]) -> None:
-    width = len(lines[0])
-    if set(map(len, lines)) == {width}:
-        return
-    row = next(i for i, line in enumerate(lines) if len(line) != width)
-    raise Problem(
-        MALFORMED,
-        f"Row {row} of the CSV has {len(lines[row])} cells, and the header has {width}.",
-    )
 
 
 def _values(field: Field, cells: tuple[str, ...] | None, n_rows: int) -> list[Any]:

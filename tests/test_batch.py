@@ -1,14 +1,17 @@
 """POST /predict/{name}/batch, by rows and by columns."""
 
+import asyncio
 import json
 from typing import Any
 
 import numpy as np
 import pytest
 
+from models.admission import ADMISSION
 from models.bikes import BIKES
 from models.rows import to_json
 from models.tasks import TASKS
+from service.batches import SLICE_ROWS
 from service.schemas import BATCH_ANSWERS
 from tests import tiny
 from tests.serving import VERSION, connect, example, tiny_app, tiny_served
@@ -146,3 +149,17 @@ async def test_nan_is_the_fault_of_its_row() -> None:
     good, bad = answer.json()["predictions"]
     assert "rentals" in good
     assert bad["error"]["detail"] == "humidity must be a finite number, not NaN or Infinity"
+
+
+async def test_others_have_their_turn_between_slices() -> None:
+    """However large a batch, the event loop turns after every SLICE_ROWS rows of it."""
+    n_slices = 8
+    turns = 0
+    rows = {"instances": [example(ADMISSION)] * (n_slices * SLICE_ROWS)}
+    async with connect(APP) as client:
+        request = asyncio.ensure_future(client.post("/predict/admission/batch", json=rows))
+        while not request.done():
+            await asyncio.sleep(0)
+            turns += 1
+    assert len(request.result().json()["predictions"]) == n_slices * SLICE_ROWS
+    assert turns >= n_slices

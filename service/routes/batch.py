@@ -60,7 +60,7 @@ class PredictBatch:
         if found == FORM:
             body = await uploaded_file(scope, body)
         if found in (CSV, FORM):
-            return batches.of_columns("csv", tables.read_csv(body, task), task, self._most)
+            return batches.of_table(tables.read_csv(body, task), task, self._most)
         return batches.read_json(body, task, self._most)
 
 
@@ -94,12 +94,13 @@ async def uploaded_file(scope: Scope, body: bytes) -> bytes:
     except (MultiPartException, MultipartParseError, KeyError):
         words = "The form cannot be read; it must have one file, in the field file."
         raise Problem(MALFORMED, words) from None
-    file = form.get("file")
-    if not isinstance(file, UploadFile):
-        raise invalid([Fault("the form must have one file, in the field file", "/file")])
-    content = await file.read()
-    await form.close()
-    return content
+    try:
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            raise invalid([Fault("the form must have one file, in the field file", "/file")])
+        return await file.read()
+    finally:
+        await form.close()
 
 
 def signature(most_explained: int) -> Callable[..., Any]:

@@ -1,0 +1,233 @@
+"""CSV in and out, as a body and as an uploaded file."""
+
+import csv
+import io
+import json
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.bikes import BIKES
+from models.rows import to_json
+from models.tasks import TASKS
+from service import tables
+from service.batches import SLICE_ROWS
+from service.errors import Problem
+from service.rows import MISSING, check
+from tests import strategies, tiny
+from tests.serving import connect, example, tiny_app
+
+pytestmark = pytest.mark.anyio
+APP = tiny_app()
+HEADER = ",".join(BIKES.field_names)
+
+
+def as_csv(values: dict[str, list[Any]]) -> str:
+    """Rows by column as CSV; None is an empty cell."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(values)
+    for row in zip(*values.values(), strict=True):
+        cells = ["" if value is None else value for value in row]
+        writer.writerow([str(c).lower() if isinstance(c, bool) else c for c in cells])
+    return text.getvalue()
+
+
+def one_row(**changes: Any) -> str:
+    """The example row of bikes as CSV."""
+    return as_csv({name: [value] for name, value in example(BIKES, **changes).items()})
+
+
+async def post(
+    body: str | bytes, name: str = "bikes", query: str = "", **how: Any
+) -> httpx.Response:
+    """The answer to a CSV."""
+    app = how.pop("app", APP)
+    headers = {"content-type": "text/csv", **how}
+    async with connect(app) as client:
+        return await client.post(f"/predict/{name}/batch{query}", content=body, headers=headers)
+
+
+def lines(answer: httpx.Response) -> list[dict[str, str]]:
+    """The lines of an answer in CSV by the names of its header."""
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    return list(csv.DictReader(io.StringIO(answer.text, newline="")))
+
+
+@pytest.mark.parametrize("name", TASKS)
+async def test_csv_is_answered_as_the_same_rows_in_json(name: str) -> None:
+    """Rows of several slices get in CSV, in their order, the numbers that they get in JSON."""
+    values = to_json(TASKS[name], tiny.rows(name, SLICE_ROWS + 30, np.random.default_rng(3)))
+    target = TASKS[name].target
+    async with connect(APP) as client:
+        by_json = await client.post(f"/predict/{name}/batch", json={"inputs": values})
+    wanted = by_json.json()["predictions"]
+    answer = await post(as_csv(values), name)
+    assert answer.json()["predictions"] == wanted
+    found = lines(await post(as_csv(values), name, accept="text/csv"))
+    assert [float(line[target]) for line in found] == [row[target] for row in wanted]
+    assert [float(line["high"]) for line in found] == [row["interval"]["high"] for row in wanted]
+    assert [line["warnings"] for line in found] == ["; ".join(row["warnings"]) for row in wanted]
+    assert {line["error"] for line in found} == {""}
+    if name == "admission":
+        assert [line["admitted"] for line in found] == [
+            str(row["admitted"]).lower() for row in wanted
+        ]
+
+
+async def test_faulty_row_has_its_error_in_its_place() -> None:
+    """A bad row has nothing but its faults in the column error, and the pointer /<row>/<field> in JSON."""
+    good, bad = one_row().splitlines()[1], one_row(humidity=101, weather="claer").splitlines()[1]
+    body = f"{HEADER}\n{good}\n{bad}\nonly,three,cells\n{good}"
+    found = lines(await post(body, accept="text/csv"))
+    assert [bool(line["rentals"]) for line in found] == [True, False, False, True]
+    assert found[1]["error"] == (
+        "humidity must be between 0 and 100 %; weather must be one of clear, mist, "
+        "light_precipitation, heavy_precipitation; did you mean clear?"
+    )
+    assert found[2]["error"] == "the row has 3 cells, and the header has 7"
+    predictions = (await post(body)).json()["predictions"]
+    pointers = [
+        [fault.get("pointer") for fault in row["error"]["errors"]]
+        for row in predictions
+        if "error" in row
+    ]
+    assert pointers == [["/1/humidity", "/1/weather"], ["/2"]]
+
+
+async def test_strict_refuses_a_csv_with_a_faulty_row() -> None:
+    """With ?strict=true one bad row refuses the file with 422."""
+    body = one_row() + one_row(humidity=101).splitlines()[1]
+    answer = await post(body, query="?strict=true", accept="text/csv")
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert [fault["pointer"] for fault in answer.json()["errors"]] == ["/1/humidity"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (b"", 400, "The CSV is empty; its first line must name the fields timestamp, temperature"),
+        (b"\xff\xfe\n", 400, "The CSV is not UTF-8: byte 0"),
+        (b'timestamp\n"open', 400, "The CSV cannot be read: line 2"),
+        (b"timestamp,temprature\n", 422, "there is no field temprature; did you mean temperature?"),
+        (HEADER.encode() + b",humidity\n", 422, "the column humidity is there twice"),
+        (b"timestamp,temperature,humidity,weather\n", 422, "the column wind_speed is missing"),
+    ],
+    ids=["empty", "encoding", "quote", "unknown", "twice", "missing"],
+)
+async def test_csv_that_cannot_be_read_is_explained(body: bytes, status: int, words: str) -> None:
+    """What is wrong with the file as a whole is said in words."""
+    answer = await post(body)
+    assert answer.status_code == status
+    assert answer.json()["detail"].startswith(words)
+
+
+async def test_forms_of_a_csv_that_spreadsheets_write() -> None:
+    """A byte order mark, line ends, blanks around cells, TRUE, empty lines and any order are taken."""
+    plain = (await post(one_row(holiday=True))).json()["predictions"]
+    names = [*reversed(BIKES.field_names)]
+    row = example(BIKES, holiday="TRUE")
+    text = ", ".join(names) + "\r\n\r\n" + " , ".join(str(row[name]) for name in names) + "\r\n"
+    assert (await post(b"\xef\xbb\xbf" + text.encode())).json()["predictions"] == plain
+
+
+async def test_optional_columns_may_be_left_out() -> None:
+    """A file without the optional columns is that with empty cells."""
+    row = example(BIKES)
+    short = {k: [v] for k, v in row.items() if k not in {"feels_like", "holiday"}}
+    empty = {name: short.get(name, [None]) for name in BIKES.field_names}
+    assert (await post(as_csv(short))).json() == (await post(as_csv(empty))).json()
+
+
+async def test_header_alone_is_an_empty_batch() -> None:
+    """A file of no rows is answered with no rows."""
+    assert (await post(HEADER)).json()["predictions"] == []
+    assert lines(await post(HEADER, accept="text/csv")) == []
+
+
+async def test_too_many_lines_are_refused_with_the_limit() -> None:
+    """413 says how many rows there may be."""
+    body = one_row() + one_row().splitlines()[1] + "\n"
+    answer = await post(body, app=tiny_app(batch_rows=1))
+    assert answer.status_code == 413
+    assert answer.json()["detail"] == "A batch may have at most 1 rows, and this one has 2."
+
+
+async def test_uploaded_file_is_answered_as_the_body() -> None:
+    """A file in the field `file` of a form is the same as its content sent as text/csv."""
+    content = one_row() + one_row(humidity=101).splitlines()[1]
+    async with connect(APP) as client:
+        answer = await client.post(
+            "/predict/bikes/batch",
+            files={"file": ("rows.csv", content, "text/csv")},
+            headers={"accept": "text/csv"},
+        )
+    assert answer.text == (await post(content, accept="text/csv")).text
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"rows": ("rows.csv", one_row(), "text/csv")},
+        [("file", ("a.csv", one_row())), ("file", ("b.csv", one_row()))],
+    ],
+    ids=["other-name", "two"],
+)
+async def test_form_without_its_one_file_is_refused(files: Any) -> None:
+    """A form must have one file, in the field `file`."""
+    async with connect(APP) as client:
+        answer = await client.post("/predict/bikes/batch", files=files)
+    assert answer.status_code in {400, 422}
+    assert "one file, in the field file" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_csv"),
+    [
+        ("text/csv", True),
+        ("*/*", False),
+        ("text/csv, application/json;q=0.5", True),
+        ("text/csv;q=0.5, application/json", False),
+        ("text/csv;q=nonsense", False),
+        ("Text/CSV;Q=1", True),
+    ],
+)
+async def test_csv_is_written_when_it_is_preferred(accept: str, *, is_csv: bool) -> None:
+    """Accept decides the form of the answer to any form of batch; without a preference it is JSON."""
+    async with connect(APP) as client:
+        answer = await client.post(
+            "/predict/bikes/batch",
+            json={"instances": [example(BIKES)]},
+            headers={"accept": accept},
+        )
+    assert answer.headers["content-type"].startswith("text/csv" if is_csv else "application/json")
+
+
+@given(data=st.data())
+@pytest.mark.parametrize("name", TASKS)
+def test_cells_are_read_as_the_values_that_json_has(name: str, data: st.DataObject) -> None:
+    """Good rows written as CSV are read back as what they are, floats to the last digit."""
+    task = TASKS[name]
+    rows = data.draw(st.lists(strategies.rows(task), min_size=1, max_size=5))
+    values = {field: [row.get(field) for row in rows] for field in task.field_names}
+    read = tables.read_csv(as_csv(values).encode(), task).values(0, len(rows))
+    for field, column in values.items():
+        found = [None if value is MISSING else value for value in read[field]]
+        assert found == column
+
+
+@given(body=st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_any_bytes_are_read_or_refused(body: bytes) -> None:
+    """Whatever is sent as CSV is a table or a Problem with a detail."""
+    try:
+        table = tables.read_csv(body, BIKES)
+    except Problem as problem:
+        document = json.loads(problem.body("/"))
+    else:
+        document = {"detail": str(check(table.values(0, len(table.lines)), BIKES).faults)}
+    assert document["detail"]
