@@ -12,6 +12,7 @@ from models import bundle, weights
 from models.bundle import MANIFEST, WEIGHTS
 from models.errors import BundleError, SignatureError
 from models.model import Model
+from models.tasks import TASKS
 from tests import mutants, tiny
 
 
@@ -186,3 +187,23 @@ def test_model_that_would_be_refused_is_not_saved(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"head\.mean: has a value that is not finite"):
         bundle.save(model, {}, tmp_path / "it")
     assert list(tmp_path.iterdir()) == []
+
+
+GOLDEN = sorted(path for path in (Path(__file__).parent / "golden").iterdir())
+
+
+@pytest.mark.parametrize("folder", GOLDEN, ids=[path.name for path in GOLDEN])
+def test_a_golden_bundle_loads_for_ever(folder: Path) -> None:
+    """Bundles of every format that was ever written load, and answer as they did when saved."""
+    loaded = bundle.load(folder)  # which compares the canary rows' answers
+    assert folder.name == f"format-{loaded.manifest['format']}-{loaded.model.task.name}"
+
+
+def test_every_format_has_its_golden_bundles() -> None:
+    """A new format comes with a bundle of each task; none of an older one is ever removed."""
+    wanted = {
+        f"format-{number}-{task}"
+        for number in range(1, bundle.FORMAT_VERSION + 1)
+        for task in TASKS
+    }
+    assert {path.name for path in GOLDEN} == wanted
