@@ -1,5 +1,7 @@
 """The pages in a Chromium: that they work, fail kindly, weigh little and exclude nobody."""
 
+import csv
+import io
 import json
 import re
 import subprocess
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, FilePayload, Page, Route, expect
 
 from models.features import Inputs
 from models.network import Tape
@@ -25,7 +27,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 MOST_BYTES = 250_000
 MOST_MS = 1_000
 """From the start of the navigation to the first picture; measured 10 times quicker on an idle machine."""
-PAGES = ["/", "/admission", "/learned/bikes", "/learned/admission", "/backpropagation"]
+PAGES = ["/", "/admission", "/learned/bikes", "/learned/admission", "/backpropagation", "/batch"]
 MINUS = "\N{MINUS SIGN}"
 DRAWN = ".chart svg *"
 
@@ -59,6 +61,13 @@ def bikes(browser: Browser, url: str) -> Iterator[Visit]:
         yield visit
 
 
+def _draw(page: Page, path: str) -> None:
+    """Wait for the page's first picture; a batch has one when it has a file."""
+    if path == "/batch":
+        page.locator("#example").click()
+    expect(page.locator(DRAWN).first).to_be_attached()
+
+
 def _value(page: Page) -> str:
     return page.locator("#value").inner_text()
 
@@ -75,7 +84,7 @@ def test_page_excludes_nobody(
     """Narrow and wide, light and dark, all parts unfolded: no barrier, no overflow, no complaint."""
     options = {"viewport": {"width": width, "height": 800}, "color_scheme": theme}
     with visiting(browser, url + path, **options) as visit:
-        expect(visit.page.locator(DRAWN).first).to_be_attached()
+        _draw(visit.page, path)
         visit.page.wait_for_load_state("networkidle")
         visit.page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
         assert visit.barriers() == []
@@ -88,7 +97,7 @@ def test_page_excludes_nobody(
 def test_page_is_light_and_keeps_still(browser: Browser, url: str, path: str) -> None:
     """A first visit transfers little, draws at once, and moves nothing that is already there."""
     with visiting(browser, url + path) as visit:
-        visit.page.wait_for_selector(DRAWN, state="attached")
+        _draw(visit.page, path)
         drawn = visit.page.evaluate("performance.now()")
         visit.page.wait_for_load_state("networkidle")
         assert visit.transferred() < MOST_BYTES
@@ -355,6 +364,61 @@ def test_loss_descends_while_one_watches(backpropagation: Visit) -> None:
     assert losses[-1] < losses[0] / 2
     page.get_by_role("button", name="Start over").click()
     expect(page.locator("#net .dot, #descent .dot")).to_have_count(1)
+
+
+# ---- a batch ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def batch(browser: Browser, url: str) -> Iterator[Visit]:
+    """The page of the batch."""
+    with visiting(browser, f"{url}/batch") as visit:
+        yield visit
+
+
+def _csv(rows: list[tuple[object, ...]]) -> FilePayload:
+    text = "".join(",".join(map(str, row)) + "\n" for row in rows)
+    return {"name": "mine.csv", "mimeType": "text/csv", "buffer": text.encode()}
+
+
+def test_wrong_rows_are_told_with_their_reason(batch: Visit) -> None:
+    """Of the example two rows are wrong; the others are drawn, and the result has them all."""
+    page = batch.page
+    page.locator("#example").click()
+    expect(page.locator("#summary")).to_have_text("168 rows: 166 answered, 2 wrong.")
+    expect(page.locator("#wrong tbody tr").first).to_contain_text("between -30 and 50 °C")
+    expect(page.locator("#wrong tbody tr").last).to_contain_text("weather must be one of")
+    expect(page.locator("#chart .line")).to_have_count(3)  # the wrong rows are gaps
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    rows = list(csv.DictReader(io.StringIO(download.value.path().read_text())))
+    assert len(rows) == 168
+    assert [i for i, row in enumerate(rows) if row["error"]] == [60, 100]
+    assert all(float(row["low"]) <= float(row["rentals"]) for row in rows if not row["error"])
+
+
+def test_file_of_ones_own_is_answered_in_pieces(batch: Visit) -> None:
+    """More rows than one request takes are sent in several, and none is lost."""
+    page = batch.page
+    page.get_by_label("Admission").check(force=True)
+    rows = [(220 + 20 * (i % 30), 2.5 + (i % 16) / 10, 1 + i % 4) for i in range(5500)]
+    page.locator("#file").set_input_files(_csv([("gre", "gpa", "rank"), *rows]))
+    expect(page.locator("#summary")).to_have_text("5,500 rows: 5,500 answered, none wrong.")
+    assert sum("/predict/admission/batch" in asked for asked in batch.asked) == 2
+    page.locator("#numbers summary").click()
+    expect(page.locator("#numbers tbody tr")).to_have_count(200)
+
+
+def test_file_that_cannot_be_taken_says_why(batch: Visit) -> None:
+    """A file of other columns is refused beside the place where it was dropped; the next is taken."""
+    page = batch.page
+    page.locator("#file").set_input_files(_csv([("gre", "gpa"), (500, 3)]))
+    expect(page.locator("#file-fault")).to_contain_text("mine.csv")
+    expect(page.locator("#file-fault")).to_contain_text("gre")
+    expect(page.locator("#answers")).to_be_hidden()
+    page.locator("#example").click()
+    expect(page.locator("#summary")).to_contain_text("166 answered")
+    expect(page.locator("#file-fault")).to_have_text("")
 
 
 # ---- failures -----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from tests.serving import connect, tiny_app
 pytestmark = pytest.mark.anyio
 
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.html"))}
-URLS = ["/", "/admission", "/learned/bikes", "/learned/admission", "/backpropagation"]
+URLS = ["/", "/admission", "/learned/bikes", "/learned/admission", "/backpropagation", "/batch"]
 
 
 @pytest.fixture

@@ -101,6 +101,7 @@ def routes(names: Iterable[str]) -> list[BaseRoute]:
         "/admission": "admission.html",
         **{f"/learned/{name}": "learned.html" for name in names},
         "/backpropagation": "backpropagation.html",
+        "/batch": "batch.html",
     }
 
     async def asset(request: Request) -> Response:
