@@ -1,6 +1,7 @@
 """Leaving under load: SIGTERM, rolling restarts of a group, a worker that is killed.
 
-With LONG=1 in the environment the group is restarted 20 times.
+With LONG=1 in the environment the group is restarted 20 times, and 20 times more behind an nginx, which the
+machine must then have (Debian's package nginx-light).
 """
 
 import asyncio
@@ -8,18 +9,22 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.engine import free_port
 from tests.process import fill, launched, lines, workers_of
 from tests.traffic import Answer, Client, Load, faults, get, measured, metric, request, wait_for
 
 pytestmark = pytest.mark.slow
 
-RESTARTS = 20 if os.environ.get("LONG") == "1" else 3
+LONG = os.environ.get("LONG") == "1"
+RESTARTS = 20 if LONG else 3
 WORKERS = 2
 SLOW_BATCH = {"gre": [700] * 10_000, "gpa": [3.7] * 10_000, "rank": [2] * 10_000}
 
@@ -103,24 +108,56 @@ async def _is_closed(url: str) -> bool:
     return (await get(url, "/health/live")).error == "refused"
 
 
-def test_rolling_restarts_lose_no_request(tmp_path: Path) -> None:
+@contextmanager
+def nginx(folder: Path, url: str) -> Iterator[str]:
+    """The URL of a proxy before the service, which asks nothing twice."""
+    port = free_port()
+    (folder / "nginx.conf").write_text(
+        f"daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1; events {{}}"
+        f"http {{ access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;"
+        f" fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;"
+        f" server {{ listen 127.0.0.1:{port}; proxy_next_upstream off;"
+        f" location / {{ proxy_pass {url}; }} }} }}",
+        encoding="utf-8",
+    )
+    proxy = subprocess.Popen(["nginx", "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"])
+    try:
+        asyncio.run(wait_for(partial(_ready, f"http://127.0.0.1:{port}", 200)))
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        proxy.terminate()
+        proxy.wait(timeout=60)
+
+
+@contextmanager
+def no_proxy(_: Path, url: str) -> Iterator[str]:
+    """The service itself."""
+    yield url
+
+
+@pytest.mark.parametrize("proxy", [no_proxy, nginx] if LONG else [no_proxy])
+def test_rolling_restarts_lose_no_request(tmp_path: Path, proxy: Any) -> None:
     """SIGHUP replaces each worker under load; neither kept nor fresh connections notice."""
     settings: dict[str, Any] = {"workers": WORKERS, "drain_seconds": 1}
     with launched(tmp_path / "log", store=fill(tmp_path / "store"), **settings) as (process, url):
-        asyncio.run(_restart(process.pid, url))
+        with proxy(tmp_path, url) as before:
+            asyncio.run(_restart(process.pid, url, before))
         process.terminate()
         assert process.wait(timeout=60) == 0
 
 
-async def _restart(supervisor: int, url: str) -> None:
+async def _restart(supervisor: int, url: str, asked: str) -> None:
     await wait_for(partial(_whole, url, supervisor, set[int]()))
-    kept, fresh = Load(url, row).start(4, 200), Load(url, row).start(4, 100, keep=False)
+    kept, fresh = Load(asked, row).start(4, 200), Load(asked, row).start(4, 100, keep=False)
     for _ in range(RESTARTS):
         old = set(workers_of(supervisor))
         os.kill(supervisor, signal.SIGHUP)
         await wait_for(partial(_whole, url, supervisor, old), 0.1)
     answers = [*await kept.stop(), *await fresh.stop()]
-    measured(f"{RESTARTS} rolling restarts of {WORKERS} workers: {len(answers)} answers, none lost")
+    where = "" if asked == url else " behind a proxy"
+    measured(
+        f"{RESTARTS} rolling restarts of {WORKERS} workers{where}: {len(answers)} answers, none lost"
+    )
     assert not faults(answers, 200)
     assert kept.refused == fresh.refused == 0
 
@@ -159,3 +196,13 @@ def client_ports(worker: int) -> set[int]:
     table = Path("/proc/net/tcp").read_text(encoding="utf-8").splitlines()[1:]
     rows = [line.split() for line in table]
     return {int(row[2].split(":")[1], 16) for row in rows if row[9] in inodes}
+
+
+def test_workers_leave_when_their_supervisor_is_gone(tmp_path: Path) -> None:
+    """A supervisor that is killed leaves nothing behind that holds the port."""
+    store = fill(tmp_path / "store")
+    with launched(tmp_path / "log", store=store, workers=WORKERS) as (process, url):
+        asyncio.run(wait_for(partial(_whole, url, process.pid, set[int]())))
+        process.kill()
+        process.wait()
+        asyncio.run(wait_for(partial(_is_closed, url)))
