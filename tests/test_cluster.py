@@ -1,6 +1,5 @@
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,9 @@ from models.rows import to_json
 from models.store import Store
 from models.tasks import TASKS
 from tests import tiny
-from training import cluster
+from tests.errands import double, note
+from tests.searches import quick_search
+from training import cluster, search
 from training.scoring import parts, run
 from training.scoring.run import Request
 
@@ -32,21 +33,10 @@ def workers() -> Iterator[LocalCluster]:
         yield made
 
 
-def _double(number: int) -> tuple[int, int]:
-    return 2 * number, os.getpid()
-
-
-def _note(number: int, folder: Path) -> int:
-    """A task that leaves a trace when it begins: who works on it."""
-    (folder / f"{number}-{os.getpid()}").touch()
-    time.sleep(0.3)
-    return number
-
-
 @pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_results_come_from_the_processes_that_were_asked_for(jobs: int) -> None:
     """One job is this process alone, several are others; the results are the same."""
-    found = list(cluster.map_unordered(_double, ((n,) for n in range(N_TASKS)), jobs))
+    found = list(cluster.map_unordered(double, ((n,) for n in range(N_TASKS)), jobs))
     assert sorted(number for number, _ in found) == list(range(0, 2 * N_TASKS, 2))
     assert (os.getpid() in {pid for _, pid in found}) == (jobs == 1)
 
@@ -55,20 +45,20 @@ def test_missing_scheduler_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) 
     """An address where nobody answers is named, not traced."""
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.2)
     with pytest.raises(SettingsError, match=r"^--dask tcp://127\.0\.0\.1:1: no scheduler answers"):
-        list(cluster.map_unordered(_double, [(1,)], dask="tcp://127.0.0.1:1"))
+        list(cluster.map_unordered(double, [(1,)], dask="tcp://127.0.0.1:1"))
 
 
 def test_address_of_no_form_is_said_in_one_line() -> None:
     """So is one that is no address."""
     with pytest.raises(SettingsError, match=r"^--dask nonsense: no scheduler answers there"):
-        list(cluster.map_unordered(_double, [(1,)], dask="nonsense"))
+        list(cluster.map_unordered(double, [(1,)], dask="nonsense"))
 
 
 @pytest.mark.slow
 def test_cluster_gives_the_results_of_one_machine(workers: LocalCluster) -> None:
     """Several workers share the tasks, and each result comes once."""
     address = workers.scheduler_address
-    found = list(cluster.map_unordered(_double, ((n,) for n in range(N_TASKS)), dask=address))
+    found = list(cluster.map_unordered(double, ((n,) for n in range(N_TASKS)), dask=address))
     assert sorted(number for number, _ in found) == list(range(0, 2 * N_TASKS, 2))
     assert len({pid for _, pid in found} - {os.getpid()}) > 1
 
@@ -77,7 +67,7 @@ def test_cluster_gives_the_results_of_one_machine(workers: LocalCluster) -> None
 def test_tasks_of_a_killed_worker_are_done_again(workers: LocalCluster, tmp_path: Path) -> None:
     """A worker that dies in the middle of its task costs time, not the result."""
     tasks = ((n, tmp_path) for n in range(N_TASKS))
-    results = cluster.map_unordered(_note, tasks, dask=workers.scheduler_address)
+    results = cluster.map_unordered(note, tasks, dask=workers.scheduler_address)
     found = [next(results)]
     begun = [path.name.split("-") for path in tmp_path.iterdir()]
     victim = next(int(pid) for number, pid in begun if int(number) not in found)
@@ -104,3 +94,16 @@ def test_scoring_on_a_cluster_writes_the_bytes_of_one_machine(
     here, there = (sorted((tmp_path / name).rglob("part-*")) for name in ("here", "there"))
     assert len(here) == 6
     assert [path.read_bytes() for path in here] == [path.read_bytes() for path in there]
+
+
+@pytest.mark.slow
+def test_search_on_a_cluster_finds_what_one_machine_finds(
+    workers: LocalCluster, tmp_path: Path
+) -> None:
+    """The same trials with the same scores, whatever process tried them."""
+    asked = quick_search()
+    here = search.run(asked, 4, tmp_path / "here", 1, None)
+    there = search.run(asked, 4, tmp_path / "there", 1, workers.scheduler_address)
+    assert [(t.number, t.changes, t.score) for t in there] == [
+        (t.number, t.changes, t.score) for t in here
+    ]

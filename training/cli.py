@@ -15,7 +15,18 @@ from models import bundle
 from models.errors import ProjectError, SettingsError
 from models.store import Store
 from models.tasks import TASKS
-from training import catalogue, data, evaluate, overrides, product, protocols, score, tables, trace
+from training import (
+    catalogue,
+    data,
+    evaluate,
+    overrides,
+    product,
+    protocols,
+    score,
+    search_cli,
+    tables,
+    trace,
+)
 from training.data import Dataset
 from training.progress import Nobody, watch_for
 from training.recipes import Recipe
@@ -29,6 +40,7 @@ app = typer.Typer(
 store_app = typer.Typer(no_args_is_help=True, help="The versions in a store.")
 app.add_typer(store_app, name="store")
 app.command("score")(score.score)
+app.command("search")(search_cli.search)
 
 _out = Console(highlight=False, markup=False)
 _progress = Console(stderr=True, highlight=False, markup=False)

@@ -1,6 +1,6 @@
 """What the command line shows, as tables."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from rich import box
@@ -13,6 +13,7 @@ from models.tasks import TASKS
 from training import baselines
 from training.evaluate import DESCRIPTIONS, Evaluation
 from training.recipes import Recipe
+from training.search import METRIC, Search, Trial
 from training.trace import Exercise
 
 NAMES = {
@@ -29,6 +30,8 @@ NAMES = {
     "intercept": "calibration intercept",
 }
 """The metrics of `training.metrics`, in words."""
+
+_TRIALS_SHOWN = 10
 
 OF_A_MODEL = {"slope", "intercept"}
 """What means nothing for a forecast that is nearly the same for every row."""
@@ -135,6 +138,26 @@ def recipes(known: Iterable[Recipe]) -> RenderableType:
     for recipe in known:
         hidden = "-".join(str(width) for width in recipe.hidden) or "none"
         table.add_row(recipe.name, recipe.task, hidden, str(len(recipe.links)), recipe.description)
+    return table
+
+
+def trials(search: Search, found: Sequence[Trial]) -> RenderableType:
+    """The best trials of a search."""
+    keys = [setting.key for setting in search.settings]
+    metric = METRIC[search.recipe.task]
+    table = _table(
+        f"{search.recipe.name}: the best of {len(found)} trials, on the rows for choosing of "
+        f"{search.protocol}",
+        "trial",
+        *keys,
+        NAMES[metric],
+        "seconds",
+        numeric=2,
+    )
+    for trial in found[:_TRIALS_SHOWN]:
+        values = [change.partition("=")[2] for change in trial.changes]
+        score = "diverged" if trial.score is None else number(trial.score)
+        table.add_row(str(trial.number), *values, score, f"{trial.seconds:.1f}")
     return table
 
 

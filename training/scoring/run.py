@@ -2,15 +2,10 @@
 
 import csv
 import json
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import models
 from models import bundle, files
@@ -18,15 +13,13 @@ from models.errors import BundleError, DataError
 from models.store import Store
 from models.tasks import TASKS
 from training import cluster
+from training.counter import counting
 from training.scoring import parts, write
 from training.scoring.parts import Part
 from training.scoring.write import Done, Job
 
 ARTIFACTS = Path(models.__file__).with_name("artifacts")
 RECORD, REJECTED = "scoring.json", "rejected.csv"
-SECONDS_BETWEEN_LINES = 10.0
-
-_progress = Console(stderr=True, highlight=False, markup=False)
 
 
 @dataclass(frozen=True)
@@ -118,12 +111,12 @@ def _score_all(job: Job, planned: Sequence[Part], request: Request) -> Done:
     known = {part: write.done(job, part) for part in planned}
     left = [part for part, result in known.items() if result is None]
     results = [result for result in known.values() if result is not None]
-    with _watch(sum(part.rows for part in planned)) as progress:
-        progress.start(sum(result.rows for result in results))
+    before = sum(result.rows for result in results)
+    with counting("rows", sum(part.rows for part in planned), before) as counter:
         tasks = ((job, part) for part in left)
         for result in cluster.map_unordered(write.score, tasks, request.jobs, request.dask):
             results.append(result)
-            progress.advance(result.rows)
+            counter.advance(result.rows)
     return Done(sum(r.rows for r in results), sum(r.rejected for r in results))
 
 
@@ -139,74 +132,3 @@ def _gather_rejected(job: Job, planned: Sequence[Part]) -> None:
                 with side.open(newline="", encoding="utf-8") as rows:
                     gathered.writelines(rows)
     temporary.replace(path)
-
-
-@dataclass
-class _Rows:
-    """How far a scoring is, said in plain lines."""
-
-    total: int
-    before: int = 0
-    scored: int = 0
-    began: float = field(default_factory=time.monotonic)
-    said: float = 0.0
-
-    def start(self, before: int) -> None:
-        """So many rows were there already."""
-        self.before = before
-        if before:
-            _progress.print(f"goes on: {before:,} of {self.total:,} rows are there", soft_wrap=True)
-
-    def advance(self, rows: int) -> None:
-        """So many rows more."""
-        self.scored += rows
-        now = time.monotonic()
-        if now - self.said >= SECONDS_BETWEEN_LINES or self.before + self.scored == self.total:
-            self.said = now
-            self.say()
-
-    def rate(self) -> float:
-        """Rows a second since the start."""
-        return self.scored / max(time.monotonic() - self.began, 1e-9)
-
-    def say(self) -> None:
-        """A line with what is done, how fast, and what is left."""
-        left = self.total - self.before - self.scored
-        _progress.print(
-            f"{self.before + self.scored:,} of {self.total:,} rows, {self.rate():,.0f} rows/s, "
-            f"{left / max(self.rate(), 1e-9):.0f} s left",
-            soft_wrap=True,
-        )
-
-
-@dataclass
-class _Bar(_Rows):
-    """The same as a bar in a terminal."""
-
-    progress: Progress | None = None
-
-    def say(self) -> None:
-        """Move the bar."""
-        if self.progress is not None:
-            done = self.before + self.scored
-            self.progress.update(
-                self.progress.task_ids[0], completed=done, rate=f"{self.rate():,.0f} rows/s"
-            )
-
-
-@contextmanager
-def _watch(total: int) -> Iterator[_Rows]:
-    if not _progress.is_terminal:
-        yield _Rows(total)
-        return
-    columns = (
-        BarColumn(bar_width=40),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f} rows"),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=_progress) as progress:
-        progress.add_task("rows", total=total, rate="")
-        yield _Bar(total, progress=progress)

@@ -1,0 +1,156 @@
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from models.errors import DataError, SettingsError
+from tests.searches import quick_search
+from training import cli, cluster, protocols, search
+from training.search import Search, parse
+
+COMMAND = ("search", "admission", "--recipe", "lecture-gre", "--protocol", "holdout")
+
+
+@pytest.fixture(scope="module")
+def asked() -> Search:
+    """A search of a second."""
+    return quick_search()
+
+
+def _results(found: list[search.Trial]) -> list[tuple[int, list[str], float | None]]:
+    return [(trial.number, trial.changes, trial.score) for trial in found]
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("rate=0.001..0.1", (0.001, 0.1)),
+        ("momentum=0..0.9", (0.0, 0.9)),
+        ("epochs=5..50", (5, 50)),
+    ],
+)
+def test_range_is_drawn_from_end_to_end(text: str, values: tuple[float, float]) -> None:
+    """Values lie between the ends and fill the range; whole numbers stay whole."""
+    setting, rng = parse(text), np.random.default_rng(0)
+    drawn = np.array([float(setting.draw(rng)) for _ in range(500)])
+    low, high = values
+    assert low <= drawn.min() < low + 0.1 * (high - low)
+    assert high - 0.1 * (high - low) < drawn.max() <= high
+    if isinstance(low, int):
+        assert (drawn == drawn.round()).all()
+
+
+def test_range_above_zero_is_drawn_evenly_in_its_logarithm() -> None:
+    """A learning rate's order of magnitude is what is searched."""
+    setting, rng = parse("rate=0.0001..1"), np.random.default_rng(0)
+    logs = np.log10([float(setting.draw(rng)) for _ in range(2000)])
+    counts, _ = np.histogram(logs, bins=4, range=(-4, 0))
+    assert counts.min() > 400
+
+
+@pytest.mark.parametrize(
+    "text", ["rate", "rate=", "=1..2", "rate=2..1", "rate=a..b", "rate=1..inf", "hidden=2||3"]
+)
+def test_setting_of_no_form_is_refused_in_one_line(asked: Search, text: str) -> None:
+    """The line repeats what was written and says how to write it."""
+    with pytest.raises(SettingsError, match=r"^--vary "):
+        search.check(replace(asked, settings=(parse(text),)))
+
+
+def test_value_that_no_recipe_takes_is_refused_before_the_first_trial(
+    asked: Search, tmp_path: Path
+) -> None:
+    """A misspelt key or an impossible choice does not cost a night."""
+    for text in ("rte=0.1..1", "hidden=2|none", "epochs=0|5"):
+        wrong = replace(asked, settings=(parse(text),))
+        with pytest.raises(SettingsError):
+            search.run(wrong, 2, tmp_path / "out", 1, None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_trials_are_drawn_from_seed_and_number_alone(asked: Search) -> None:
+    """Wherever and whenever a trial runs, it tries the same; two trials try different things."""
+    assert asked.drawn(3) == asked.drawn(3) != asked.drawn(4)
+    assert replace(asked, seed=1).drawn(3) != asked.drawn(3)
+
+
+def test_no_test_row_is_looked_at(asked: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Changing what happened on the test rows changes no score."""
+    (target,) = asked.dataset.targets.values()
+    split = protocols.splits(asked.dataset, asked.protocol, asked.seed)[0]
+    monkeypatch.setattr(search, "splits", lambda *_: [split])
+    changed = target.copy()
+    changed[split.test] = 1.0 - changed[split.test]
+    other = replace(asked, dataset=replace(asked.dataset, targets={"admitted": changed}))
+    assert search.try_one(other, 0).score == search.try_one(asked, 0).score
+
+
+def test_interrupted_search_goes_on_with_what_is_left(
+    asked: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trials that are in the file are not done again, a torn line is, and the result is the same."""
+    whole = search.run(asked, 5, tmp_path / "whole", 1, None)
+    done: list[int] = []
+    original = search.try_one
+
+    def counted(asked: Search, number: int) -> search.Trial:
+        done.append(number)
+        return original(asked, number)
+
+    monkeypatch.setattr(search, "try_one", counted)
+    out = tmp_path / "out"
+    search.run(asked, 2, out, 1, None)
+    with out.open("a", encoding="utf-8") as file:
+        file.write('{"number": 2, "cha')
+    again = search.run(asked, 5, out, 1, None)
+    assert done == [0, 1, 2, 3, 4]
+    assert _results(again) == _results(whole)
+    assert all(json.loads(line) for line in out.read_text(encoding="utf-8").splitlines())
+
+
+def test_file_of_another_search_is_refused(asked: Search, tmp_path: Path) -> None:
+    """Trials of two searches are never mixed."""
+    search.run(asked, 1, tmp_path / "out", 1, None)
+    with pytest.raises(DataError, match="is not of this search"):
+        search.run(replace(asked, seed=1), 1, tmp_path / "out", 1, None)
+
+
+def test_diverged_trial_is_the_last_and_ends_nothing(asked: Search, tmp_path: Path) -> None:
+    """A rate that is too large is a result like any other."""
+    wild = replace(asked, settings=(parse("rate=1e300|0.5"),))
+    found = search.run(wild, 8, tmp_path / "out", 1, None)
+    assert found[0].score is not None
+    assert found[-1].score is None
+    assert found[-1].reason
+
+
+def _command(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, [*COMMAND, *arguments])
+
+
+def test_command_ends_with_the_command_that_judges_the_best(tmp_path: Path) -> None:
+    """What was found can be tried at once, on rows that the search did not see."""
+    out = str(tmp_path / "out")
+    result = _command(
+        "--vary", "rate=0.1..1", "--vary", "epochs=3..6", "--trials", "3", "--out", out
+    )
+    assert result.exit_code == 0, result.output
+    assert "judge it: train evaluate admission --recipe lecture-gre --set rate=0." in result.output
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupted search ends with the shell's status for it and keeps what it has."""
+
+    def interrupted(*_: Any) -> Iterator[Any]:
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(cluster, "map_unordered", interrupted)
+    result = _command("--vary", "rate=0.1..1", "--out", str(tmp_path / "out"))
+    assert result.exit_code == 130
+    assert "the same command goes on from here" in result.output

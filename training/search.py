@@ -1,0 +1,203 @@
+"""`train search`: random search over a recipe's hyper-parameters (Bergstra and Bengio 2012).
+
+A trial draws a value for each setting, fits the recipe's networks and judges them on rows that a
+protocol keeps for choosing: its validation rows, or, where it has none, a stratified fifth of each
+split's training rows. Test rows are never looked at: judge what was chosen by `train evaluate`.
+
+Trials are independent and numbered; what trial n draws depends on the seed and n alone. So they may run
+anywhere and in any order, and a search that was interrupted goes on with those that are not done.
+"""
+
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.arrays import IntArray
+from models.errors import DataError, DivergedError, SettingsError
+from training import cluster, metrics
+from training.counter import counting
+from training.data import Dataset
+from training.overrides import override
+from training.pipeline import answers, fit_rows
+from training.protocols import splits, stratified_folds
+from training.recipes import Recipe
+
+PROTOCOL = {"bikes": "p3", "admission": "cv"}
+"""The protocol whose rows for choosing are used by default."""
+METRIC = {"bikes": "rmse", "admission": "log_loss"}
+"""What the best trial has the least of, a key of `training.metrics`."""
+CHOOSING_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A hyper-parameter and what it may be: one of `choices`, or a number from low to high.
+
+    Numbers are drawn evenly on the logarithm's scale where low is above 0; whole ones stay whole.
+    """
+
+    key: str
+    choices: tuple[str, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    whole: bool = False
+
+    def draw(self, rng: np.random.Generator) -> str:
+        """A value, as `--set` takes it."""
+        if self.choices:
+            return self.choices[int(rng.integers(len(self.choices)))]
+        if self.low > 0.0:
+            value = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
+        else:
+            value = rng.uniform(self.low, self.high)
+        return str(round(value)) if self.whole else f"{value:.4g}"
+
+
+def parse(text: str) -> Setting:
+    """A setting from "key=low..high" or "key=this|that". Raises SettingsError."""
+    key, found, values = (part.strip() for part in text.partition("="))
+    low, is_range, high = values.partition("..")
+    form = f"--vary {text}: write rate=0.001..0.01 or hidden=64,32|96,48"
+    if not key or not found:
+        raise SettingsError(form)
+    if is_range:
+        ends = _number(low), _number(high)
+        if not -math.inf < ends[0] < ends[1] < math.inf:
+            raise SettingsError(f"--vary {text}: the range must be low..high, two numbers")
+        whole = all(part.strip().lstrip("-").isdigit() for part in (low, high))
+        return Setting(key, (), *ends, whole)
+    choices = tuple(part.strip() for part in values.split("|"))
+    if not all(choices):
+        raise SettingsError(form)
+    return Setting(key, choices)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched, in which data, and how each trial is judged."""
+
+    recipe: Recipe
+    dataset: Dataset
+    settings: tuple[Setting, ...]
+    protocol: str
+    seed: int
+
+    def drawn(self, number: int) -> list[str]:
+        """The changes of trial `number`, as `--set` takes them."""
+        rng = np.random.default_rng([self.seed, number])
+        return [f"{setting.key}={setting.draw(rng)}" for setting in self.settings]
+
+    def header(self) -> dict[str, Any]:
+        """What must be the same for a search to go on."""
+        return {
+            "recipe": self.recipe.name,
+            "data": self.dataset.digest,
+            "vary": [str(setting) for setting in self.settings],
+            "protocol": self.protocol,
+            "seed": self.seed,
+        }
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of a trial; score is None where the training diverged, and reason says how."""
+
+    number: int
+    changes: list[str]
+    score: float | None
+    seconds: float
+    reason: str = ""
+
+
+def check(search: Search) -> None:
+    """Raises SettingsError for a setting or a value that no recipe takes, before anything is tried."""
+    for setting in search.settings:
+        values = setting.choices or (setting.draw(np.random.default_rng(0)),)
+        for value in values:
+            override(search.recipe, [f"{setting.key}={value}"])
+
+
+def try_one(search: Search, number: int) -> Trial:
+    """Draw, fit and judge one trial; what a worker does."""
+    began = time.perf_counter()
+    changes = search.drawn(number)
+    try:
+        score: float | None = _judge(override(search.recipe, changes), search)
+        reason = ""
+    except DivergedError as error:
+        score, reason = None, str(error)
+    return Trial(number, changes, score, time.perf_counter() - began, reason)
+
+
+def _judge(recipe: Recipe, search: Search) -> float:
+    """The mean over the splits of the metric on the rows for choosing."""
+    dataset = search.dataset
+    quantity = dataset.task.threshold is None
+    target = np.sum([dataset.targets[name] for name in recipe.targets], axis=0)
+    of = metrics.regression if quantity else metrics.classification
+    found = []
+    for split in splits(dataset, search.protocol, search.seed):
+        rng = np.random.default_rng(search.seed)
+        train, judged, validation = split.train, split.validation, split.validation
+        if not len(judged):
+            train, judged = _set_aside(target, split.train, rng)
+        fitted = fit_rows(
+            recipe, dataset, train, validation if len(validation) else None, rng, None
+        )
+        said = answers(fitted, dataset, judged)
+        found.append(of(target[judged], said)[METRIC[recipe.task]])
+    return float(np.mean(found))
+
+
+def _set_aside(target: Any, rows: IntArray, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+    """Rows to learn from and rows for choosing, both of the training rows."""
+    fold = stratified_folds(target[rows], rng, CHOOSING_FOLDS)
+    return rows[fold != 0], rows[fold == 0]
+
+
+def run(search: Search, trials: int, out: Path, jobs: int, dask: str | None) -> list[Trial]:
+    """All trials, the best first: those that `out` (lines of JSON) has, and the others, added to it.
+
+    Raises DataError when `out` is of another search.
+    """
+    check(search)
+    found = _begun(search, out)
+    left = [number for number in range(trials) if number not in found]
+    with counting("trials", trials, trials - len(left)) as counter:
+        tasks = ((search, number) for number in left)
+        for trial in cluster.map_unordered(try_one, tasks, jobs, dask):
+            found[trial.number] = trial
+            with out.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(trial.__dict__) + "\n")
+            counter.advance()
+    wanted = [trial for number, trial in found.items() if number < trials]
+    return sorted(wanted, key=lambda t: (math.inf if t.score is None else t.score, t.number))
+
+
+def _begun(search: Search, out: Path) -> dict[int, Trial]:
+    """The trials that are done; begins the file where it is not there."""
+    header = json.dumps(search.header())
+    if not out.exists():
+        out.write_text(header + "\n", encoding="utf-8")
+        return {}
+    content = out.read_text(encoding="utf-8")
+    whole, _, torn = content.rpartition("\n")
+    if torn:  # a line that was being written when the search ended
+        out.write_text(whole + "\n", encoding="utf-8")
+    first, *lines = whole.splitlines() or [""]
+    if first != header:
+        raise DataError(f"{out}: is not of this search; choose another --out")
+    trials = [Trial(**json.loads(line)) for line in lines]
+    return {trial.number: trial for trial in trials}
