@@ -42,6 +42,9 @@ SECONDS = (
 )
 """Upper bounds of the latency histogram, in seconds."""
 
+MOST_VERSIONS = 10
+"""So many versions of a model are shown, the latest; their counts stay, and are shown no more."""
+
 CLIENT_GONE = 499
 """The status of a request whose caller left before the answer began, as nginx counts it."""
 
@@ -169,16 +172,21 @@ class Metrics:
     def render(self) -> bytes:
         """The metrics of all workers as text for Prometheus."""
         self.monitor.fold()
-        cells = self._merged()
+        read = list(self._cells.read())
+        cells = self._merged(read)
         families = [*_http(cells), *_places(cells), *_models(cells), *_registry(cells)]
-        families += self._now()
+        families += self._now(read)
         return "".join(
             line + "\n" for family in families if family.samples for line in family.lines()
         ).encode()
 
-    def _merged(self) -> dict[Key, list[float]]:
+    def _merged(self, read: list[tuple[Key, list[float]]]) -> dict[Key, list[float]]:
+        """The sums over the processes, without the versions of long ago."""
         merged: dict[Key, list[float]] = {}
-        for key, values in self._cells.read():
+        shown = self._shown_versions(read)
+        for key, values in read:
+            if not shown.issuperset(_version_of(key)):
+                continue
             known = merged.get(key)
             if known is None:
                 merged[key] = values
@@ -186,7 +194,19 @@ class Metrics:
                 merged[key] = [a + b for a, b in zip(known, values, strict=True)]
         return merged
 
-    def _now(self) -> Iterator[Family]:
+    def _shown_versions(self, read: list[tuple[Key, list[float]]]) -> set[tuple[str, str]]:
+        """(model, version) of what answers now, and of each model the latest others.
+
+        A service that takes a new version every hour would else show more and more, for ever.
+        """
+        seen: dict[str, dict[str, None]] = defaultdict(dict)  # versions in the order of their cells
+        for key, _ in read:
+            for model, version in _version_of(key):
+                seen[model][version] = None
+        latest = {(model, v) for model, found in seen.items() for v in [*found][-MOST_VERSIONS:]}
+        return latest | {(name, self._registry[name].version) for name in self._registry.names()}
+
+    def _now(self, read: list[tuple[Key, list[float]]]) -> Iterator[Family]:
         """What is loaded now, in the process that is asked."""
         registry = self._registry
         info = Family("model_info", "gauge", "The version of each model that answers.")
@@ -199,7 +219,7 @@ class Metrics:
         for name in registry.names():
             served = registry[name]
             info.add(1.0, model=name, version=served.version)
-            for field_name, (index, n_rows) in self.monitor.drifts(served).items():
+            for field_name, (index, n_rows) in self.monitor.drifts(served, read).items():
                 psi.add(index, model=name, field=field_name)
                 rows.add(n_rows, model=name, field=field_name)
         refused = Family(
@@ -213,6 +233,13 @@ class Metrics:
 def route_of(exchange: Exchange, scope: Scope) -> str:
     """The path template of the route that took a request, "none" if there is none."""
     return exchange.route or getattr(scope.get("route"), "path", "none")
+
+
+def _version_of(key: Key) -> set[tuple[str, str]]:
+    """(model, version) that a block counts for; nothing for one that counts for no version."""
+    if key[0] == _REQUEST:
+        return {(key[4], key[5])}
+    return {(key[1], key[2])} if key[0] in monitor.OF_VERSIONS else set()
 
 
 def _of(cells: dict[Key, list[float]], family: str) -> Iterator[tuple[Key, list[float]]]:

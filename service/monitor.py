@@ -17,10 +17,10 @@ import numpy as np
 from models import drift, rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from models.arrays import Columns, FloatArray, Row
-    from service.cells import Cells
+    from service.cells import Cells, Key
     from service.served import Edge, Served
 
 ROWS, REJECTED, WARNED, OUTSIDE, ANSWERS, WINDOW = (
@@ -32,6 +32,9 @@ ROWS, REJECTED, WARNED, OUTSIDE, ANSWERS, WINDOW = (
     "window",
 )
 """Families of cells; the labels that follow are model and version (and field, and slot)."""
+
+OF_VERSIONS = frozenset({ROWS, REJECTED, WARNED, OUTSIDE, ANSWERS})
+"""Families that count by version."""
 
 QUANTITY_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 300.0, 500.0, 700.0, 1000.0)
 PROBABILITY_BUCKETS = tuple(i / 10 for i in range(1, 10))
@@ -192,12 +195,14 @@ class Monitor:
             cells[i] += count
         cells[start + n_buckets + 1] += float(values.sum())
 
-    def drifts(self, served: Served) -> dict[str, tuple[float, float]]:
-        """(index, rows) of each field over the window, from the cells of all processes."""
+    def drifts(
+        self, served: Served, read: Iterable[tuple[Key, list[float]]]
+    ) -> dict[str, tuple[float, float]]:
+        """(index, rows) of each field over the window; read : the cells of all processes."""
         now = int(self._clock() // SLOT_SECONDS)
         bins = bins_of(served)
         counts = {name: np.zeros(len(of_field.shares)) for name, of_field in bins.items()}
-        for key, values in self._cells.read():
+        for key, values in read:
             if key[:2] == (WINDOW, served.name) and values[1] == _mark(served):
                 of_field = counts.get(key[2])
                 if of_field is not None and now - values[0] < SLOTS:

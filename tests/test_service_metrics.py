@@ -16,8 +16,9 @@ from starlette.types import ASGIApp
 from models.tasks import TASKS
 from service.app import create_app
 from service.limits import LimitsLayer, limits_of
-from service.metrics import Metrics
+from service.metrics import MOST_VERSIONS, Metrics
 from service.registry import Event, Registry
+from service.served import Served
 from service.settings import Settings
 from tests.process import ROOT
 from tests.serving import VERSION, connect, example, tiny_served
@@ -165,6 +166,25 @@ async def test_unknown_paths_and_methods_make_no_series_of_their_own() -> None:
             await client.get(f"/models/none{i}")
     names = {labels for name, labels in await worker.scrape() if name == "http_requests_total"}
     assert len(names) <= 2
+
+
+@pytest.mark.anyio
+async def test_versions_of_long_ago_are_shown_no_more() -> None:
+    """However many versions come, what is shown stays of one size; the one that answers is always there."""
+    worker = Worker()
+    first, sizes = worker.registry["admission"], []
+    for i in range(40):
+        version = f"20260102T030405Z-{i:08x}"
+        worker.registry.swap(Served("admission", version, first.model, first.manifest))
+        await worker.post("/predict/admission", ROW)
+        sizes.append(len(worker.metrics.render()))
+    assert max(sizes[20:]) < 1.02 * min(sizes[20:])
+    worker.registry.swap(first)
+    await worker.post("/predict/admission", ROW)
+    found = await worker.scrape()
+    labels = {"route": "/predict/admission", "status": "200"}
+    assert total(found, "http_requests_total", version=VERSION, **labels) == 1
+    assert total(found, "http_requests_total", **labels) == MOST_VERSIONS + 1
 
 
 @pytest.mark.anyio
