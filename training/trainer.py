@@ -72,7 +72,7 @@ def train(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who wat
         interval=interval,
         ranges=ranges(dataset, train_rows),
         threshold=dataset.task.threshold,
-        background=background(dataset, train_rows, rng),
+        background=background(dataset, train_rows, answers(regressor, dataset, train_rows), rng),
     )
     return Trained(model, regressor.fitted)
 
@@ -97,10 +97,16 @@ def ranges(dataset: Dataset, rows: IntArray) -> dict[str, tuple[float, float]]:
     return found
 
 
-def background(dataset: Dataset, rows: IntArray, rng: np.random.Generator) -> Columns:
-    """A few random rows, in their order, that an explanation compares with."""
-    chosen = rng.choice(rows, min(BACKGROUND_ROWS, len(rows)), replace=False)
-    return dataset.take(np.sort(chosen))
+def background(
+    dataset: Dataset, rows: IntArray, value: FloatArray, rng: np.random.Generator
+) -> Columns:
+    """A few of `rows`, in their order, that an explanation compares with.
+
+    One at random from each of as many strata of `value`, the answers (n_rows,): so few rows represent
+    all of them twice as well as a plain random sample would.
+    """
+    strata = np.array_split(rows[np.argsort(value)], min(BACKGROUND_ROWS, len(rows)))
+    return dataset.take(np.sort([rng.choice(stratum) for stratum in strata]))
 
 
 def cross_fit(  # noqa: PLR0913  # as `train`

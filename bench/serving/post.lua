@@ -1,12 +1,26 @@
--- wrk: POST the file BODY as TYPE; ACCEPT, if set, is the type asked for.
-local file = assert(io.open(os.getenv("BODY"), "rb"))
-wrk.method = "POST"
-wrk.body = file:read("*a")
-wrk.headers["Content-Type"] = os.getenv("TYPE")
-wrk.headers["Accept"] = os.getenv("ACCEPT")
-file:close()
+-- wrk: POST the file BODY as TYPE; ACCEPT is the type asked for. Of a file .jsonl each line in turn.
+local path = assert(os.getenv("BODY"))
+local headers = { ["Content-Type"] = os.getenv("TYPE"), ["Accept"] = os.getenv("ACCEPT") }
+local requests, turn = {}, 0
 
-function done(summary, latency, requests)
+function init(args)
+  local file = assert(io.open(path, "rb"))
+  if path:match("%.jsonl$") then
+    for line in file:lines() do
+      requests[#requests + 1] = wrk.format("POST", nil, headers, line)
+    end
+  else
+    requests[1] = wrk.format("POST", nil, headers, file:read("*a"))
+  end
+  file:close()
+end
+
+function request()
+  turn = turn % #requests + 1
+  return requests[turn]
+end
+
+function done(summary, latency, _)
   local failed = summary.errors
   io.write(string.format(
     '{"requests": %d, "seconds": %f, "failed": %d, "p50_ms": %f, "p99_ms": %f}\n',

@@ -1,0 +1,130 @@
+"""Write RESULTS.md from results.json.
+
+python -m bench.serving.table
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+
+HEAD = """# Serving: ours beside bare ASGI and bare FastAPI
+
+Written by `python -m bench.serving.table`; what was measured, and how to measure it again, is in
+[the bench's README](../README.md). Processor time is that of all threads of the server's processes,
+a median over the rounds.
+"""
+
+SINGLE = {
+    "asgi": "bare ASGI: read the body, answer a fixed text",
+    "fastapi": "bare FastAPI: one pydantic body, a fixed answer",
+    "fastapi_typed": "bare FastAPI with a response model",
+    "bikes": "**ours, bikes**",
+    "bikes_different": "**ours, bikes**, 1,000 different hours in turn",
+    "admission": "**ours, admission**",
+}
+
+
+def main() -> None:
+    """Write the table."""
+    found = json.loads((FOLDER / "results.json").read_text())
+    parts = [HEAD, where(found), single(found["cases"]), batches(found), rest(found)]
+    (FOLDER / "RESULTS.md").write_text("\n".join(parts))
+
+
+def where(found: dict[str, Any]) -> str:
+    """On what, and how busy it was."""
+    machine, options = found["machine"], found["options"]
+    libraries = ", ".join(f"{name} {version}" for name, version in machine["libraries"].items())
+    return (
+        f"{machine['cores']} cores of {machine['cpu']}; Python {machine['python']}; {libraries}. "
+        f"{options['rounds']} rounds of {options['seconds']} s. Load average of the machine before "
+        f"and after: {found['load_before']:.1f} and {found['load_after']:.1f}. (wrk and one server "
+        "are a load of two; what is beyond is other work, which disturbs rates, latencies and times "
+        "more than processor time.)\n"
+    )
+
+
+def single(cases: dict[str, Any]) -> str:
+    """The table of single rows."""
+    lines = [
+        "## One row\n",
+        "With validation, warnings, interval, metrics, log line and request id.\n",
+        "| server | µs CPU a request | of FastAPI | of ASGI | requests/s | median ms | 99 % ms |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    fastapi, asgi = cases["fastapi"]["cpu"], cases["asgi"]["cpu"]
+    for name, title in SINGLE.items():
+        of = cases[name]
+        lines.append(
+            f"| {title} | {of['cpu']:.1f} | {of['cpu'] / fastapi:.2f} | {of['cpu'] / asgi:.2f} "
+            f"| {of['rate']:,.0f} | {of['p50']:.2f} | {of['p99']:.2f} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def batches(found: dict[str, Any]) -> str:
+    """The table of batches of 1,000 rows; "around" is all but the forward pass."""
+    cases, passes = found["cases"], found["inside"]["batch"]
+    fastapi, forward = cases["fastapi_batch"]["cpu"], passes["forward"]
+    bare = f"{fastapi / 1e3:.2f}"
+    lines = [
+        "## A batch of 1,000 rows\n",
+        "| server | µs CPU a row | around the forward pass | of FastAPI |",
+        "|---|--:|--:|--:|",
+        f"| bare FastAPI: a list of pydantic rows, a fixed answer | {bare} | {bare} | 1 |",
+    ]
+    for name in ("instances", "inputs", "csv"):
+        whole = cases[name]["cpu"]
+        around = whole - forward
+        lines.append(
+            f"| **ours**, {name} | {whole / 1e3:.2f} | {around / 1e3:.2f} | {around / fastapi:.2f} |"
+        )
+    dense, numbers = passes["products"], passes["products_of_numbers"]
+    holds = found["inside"]["longest_ms"].items()
+    lines += [
+        f"\nThe forward pass of 1,000 rows takes {forward:.0f} µs. The dense float32 products of the",
+        f"same shapes, one-hot columns included, take {dense:.0f} µs: it runs at",
+        f"{dense / forward:.0%} of their rate. Without the one-hot columns, which are never multiplied,",
+        f"they take {numbers:.0f} µs ({numbers / forward:.0%}).",
+        "\nLongest time for which a batch of 10,000 rows keeps the event loop, in ms of processor time:",
+        "; ".join(f"{name} {ms:.1f}" for name, ms in holds) + ".\n",
+    ]
+    return "\n".join(lines)
+
+
+def rest(found: dict[str, Any]) -> str:
+    """The forward pass of one row, explanations, memory, start, workers."""
+    memory, starts, workers = (found[key] for key in ("memory", "starts", "workers"))
+    lines = [
+        "## One row inside the process\n",
+        "| model | whole answer, µs | networks alone | their dense products | `Model.predict` | new hour |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    for name, of in found["inside"]["one_row"].items():
+        times = [of[key] for key in ("predict_one", "networks", "products", "predict", "remember")]
+        lines.append(f"| {name} | " + " | ".join(f"{time:.1f}" for time in times) + " |")
+    explain, served = found["inside"]["explain"], found["cases"]["explain"]["cpu"] / 1e3
+    lines += [
+        "\n## Explanations\n",
+        f"One bikes row over {explain['background']} background rows takes",
+        f"{explain['median_ms']:.1f} ms of processor time (median; the longest",
+        f"{explain['longest_ms']:.1f}), over HTTP {served:.1f} ms. Against the same values over 1,000",
+        f"other rows of the data a contribution is off by {explain['error']:.1f} rentals in the mean",
+        f"(their mean size is {explain['size']:.1f}), the baseline by {explain['baseline_error']:.1f}.",
+        "\n## Memory, start, workers\n",
+        f"One worker: {memory['fresh']:.0f} MB resident when ready, {memory['after']:.0f} MB after the",
+        f"load above, {memory['peak']:.0f} MB at its peak. Ready {starts['seconds']:.2f} s after its",
+        f"start ({starts['cpu']:.2f} s of processor time).",
+        f"\nTwo workers on two cores, wrk included: {workers['two']:,.0f} requests/s, one worker",
+        f"{workers['one']:,.0f}: {workers['ratio']:.2f} times (median of pairs; the best pair",
+        f"{workers['best_ratio']:.2f}). Of {workers['sent']:,} requests that wrk counted, the metrics of",
+        f"both workers together count {workers['counted']:,.0f} (wrk does not count those in flight when",
+        "it stops).\n",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""What a training leaves beside the networks."""
+
+import numpy as np
+
+from training import data
+from training.trainer import BACKGROUND_ROWS, background
+
+
+def test_background_represents_the_answers() -> None:
+    """One row comes from each stratum of the answers, so their mean is nearly that of all rows."""
+    dataset = data.read("bikes")
+    rows = np.arange(5000, 9000)
+    value = dataset.columns["temperature"][rows] ** 2
+    for seed in range(5):
+        chosen = background(dataset, rows, value, np.random.default_rng(seed))
+        of_chosen = np.sort(chosen["temperature"] ** 2)
+        assert len(of_chosen) == BACKGROUND_ROWS
+        strata = np.array_split(np.sort(value), BACKGROUND_ROWS)
+        assert all(s[0] <= x <= s[-1] for s, x in zip(strata, of_chosen, strict=True))
+        assert abs(of_chosen.mean() / value.mean() - 1) < 0.05
+        assert (np.diff(chosen["timestamp"]).astype(int) > 0).all()
+
+
+def test_background_of_few_rows_is_all_of_them() -> None:
+    """Fewer rows than a background has are all taken."""
+    dataset, rows = data.read("admission"), np.arange(10)
+    chosen = background(dataset, rows, np.linspace(0, 1, 10), np.random.default_rng(0))
+    np.testing.assert_array_equal(chosen["gre"], dataset.columns["gre"][rows])
