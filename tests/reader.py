@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 COMMANDS = {"sh", "console", "python"}
 OUTPUTS = {"json", "text"}
 CHANGES = {"diff"}
+SHOWN = {"yaml", "ini"}
+"""Kinds that are only shown: a file of the reader's own."""
 PORT = 8000
 """The port that the pages name. The service that follows them listens on a free one."""
 
@@ -53,7 +55,7 @@ _CHANGING = (
 _RELATIVE, _ABSOLUTE = 0.2, 0.02
 """How much a number may differ from the one that is shown: a model that is trained anew, or on
 another machine, answers a little differently."""
-_SECONDS = 240.0
+_SECONDS = 280.0
 
 
 class PageError(AssertionError):
@@ -73,6 +75,7 @@ class Reader:
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "project"
         self.printed: str | None = None
+        self._used_docker = False
         self._port = _free_port()
         self._service: subprocess.Popen[bytes] | None = None
         self._log = folder / "service.log"
@@ -89,6 +92,16 @@ class Reader:
         trace: TracebackType | None,
     ) -> None:
         self._stop()
+        if self._used_docker:
+            command = ["docker", "compose", "--profile", "*", "down", "--volumes", "--rmi", "local"]
+            subprocess.run(
+                command,
+                cwd=self.folder,
+                env=self._environment,
+                capture_output=True,
+                check=False,
+                timeout=_SECONDS,
+            )
 
     def read(self, fence: Fence) -> None:
         """Do what one block says."""
@@ -123,6 +136,7 @@ class Reader:
         path.write_text(fence.text[file.end() :], encoding="utf-8")
 
     def _run(self, fence: Fence, text: str, command: list[str]) -> None:
+        self._used_docker |= "docker compose" in text
         result = subprocess.run(
             command,
             cwd=self.folder,
@@ -172,7 +186,7 @@ class Reader:
     def _compare(self, fence: Fence, shown: str) -> None:
         if self.printed is None:
             raise PageError(f"{fence} is shown as the output of nothing")
-        is_json = fence.info == "json" or shown.startswith(("{", "["))
+        is_json = fence.info == "json" or (fence.info == "console" and shown[:1] in set("{["))
         compare = difference_of_json if is_json else difference_of_text
         difference = compare(shown, self.printed)
         if difference:
@@ -193,6 +207,8 @@ class Reader:
             "PYTHONPATH": str(self.folder),
             "MAKEFLAGS": "--no-print-directory",
             "SERVICE_PORT": str(self._port),
+            "COMPOSE_PROJECT_NAME": f"backprop-docs-{self._port}",
+            "COMPOSE_PROGRESS": "plain",
             "SERVICE_DRAIN_SECONDS": "0",
             "SERVICE_LOG_FORMAT": "console",
             "OPENBLAS_NUM_THREADS": "1",

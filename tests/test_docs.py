@@ -13,16 +13,22 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from typer.main import get_command
 
+from models.task import Task
+from models.tasks import TASKS
 from service.settings import describe
 from tests.fences import ROOT, Fence, fences
-from tests.reader import CHANGES, COMMANDS, OUTPUTS, follow
+from tests.reader import CHANGES, COMMANDS, OUTPUTS, SHOWN, follow
+from tests.serving import tiny_app
 from training import overrides
 from training.cli import app
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-FOLLOWED = [page for page in PAGES if any(f.info in COMMANDS - {"python"} for f in fences(page))]
-"""Pages that tell their reader to do something; a page of Python alone quotes the code."""
+QUOTING = DOCS / "backpropagation.md"
+"""Its blocks of Python are quotations; tests/test_backpropagation_doc.py holds them to their files."""
+FOLLOWED = [
+    page for page in PAGES if page != QUOTING and any(f.info in COMMANDS for f in fences(page))
+]
 LOADING = {
     ("link", "href"),
     ("script", "src"),
@@ -32,13 +38,21 @@ LOADING = {
 }
 
 
+def _marked(page: Path) -> Any:
+    """A page as a parameter, with the marker of what it needs besides curl."""
+    docker = any("docker " in f.text for f in fences(page) if f.info in COMMANDS)
+    marks = [pytest.mark.docker] if docker else []
+    return pytest.param(page, marks=marks, id=str(page.relative_to(ROOT)))
+
+
 def _ids(pages: list[Path]) -> list[str]:
     return [str(page.relative_to(ROOT)) for page in pages]
 
 
 @pytest.mark.slow
 @pytest.mark.curl
-@pytest.mark.parametrize("page", FOLLOWED, ids=_ids(FOLLOWED))
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("page", [_marked(page) for page in FOLLOWED])
 def test_following_a_page_gives_what_it_shows(page: Path, tmp_path: Path) -> None:
     """Every command of a page runs, in order, and prints what stands below it."""
     follow(page, tmp_path)
@@ -50,7 +64,7 @@ def test_every_block_is_of_a_kind_that_is_checked(page: Path) -> None:
     before: Fence | None = None
     for fence in fences(page):
         directive = fence.info.startswith("{")
-        assert directive or fence.info in COMMANDS | OUTPUTS | CHANGES | {"pycon"}, fence
+        assert directive or fence.info in COMMANDS | OUTPUTS | CHANGES | SHOWN | {"pycon"}, fence
         if fence.info == "json":
             json.loads(fence.text)
         if fence.info in OUTPUTS:
@@ -117,7 +131,8 @@ def test_every_page_is_in_the_navigation(site: Path) -> None:
     """From the first page one click leads to every page."""
     links = {path for _, path, _ in Page(site / "index.html").targets()}
     built = {(site / page.relative_to(DOCS)).with_suffix(".html") for page in PAGES}
-    assert built <= links
+    missing = sorted(path.stem for path in built - links)
+    assert not missing, f"docs/index.md does not lead to {', '.join(missing)}"
 
 
 def test_every_link_leads_somewhere(site: Path) -> None:
@@ -222,3 +237,31 @@ def test_every_key_of_a_manifest_is_explained() -> None:
     rows = "".join(re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", text, re.MULTILINE))
     for path in (ROOT / "models" / "artifacts").glob("*/manifest.json"):
         assert set(re.findall(r"`(\w+)`", rows)) == set(json.loads(path.read_bytes()))
+
+
+def test_every_route_is_listed() -> None:
+    """The reference lists every route of the OpenAPI document, and no other of its prefixes."""
+    text = (DOCS / "reference" / "http.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"`((?:GET|POST) /[^`]*)`", text.split("## One row")[0]))
+    paths = tiny_app().openapi()["paths"]
+    routes = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
+    assert listed - routes == {"GET /", "GET /docs", "GET /metrics", "GET /openapi.json"}
+    assert routes <= listed
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_every_field_is_explained(task: Task) -> None:
+    """The reference has a row for each field of a request, as the task declares it."""
+    text = (DOCS / "reference" / "http.md").read_text(encoding="utf-8")
+    section = text.split(f"### {task.name}\n")[1].split("\n#")[0]
+    rows = re.findall(
+        r"^\| `(\w+)` \| (.*?) \| (.*?) \|.*?\| (optional)? *\|$", section, re.MULTILINE
+    )
+    expected = [
+        (f.name, f.description, f.unit or "", "" if f.required else "optional") for f in task.fields
+    ]
+    assert rows == expected
+    for field in task.fields:
+        if field.low is not None:
+            assert f"{field.low:g} to {field.high:g}" in section
+        assert all(f"`{choice}`" in section for choice in field.choices)

@@ -22,7 +22,7 @@ REFERENCE = "logistic regression on GRE, GPA and rank as numbers, without a pena
 
 def baseline(dataset: Dataset, train: IntArray, test: IntArray) -> FloatArray:
     """The simple forecast for the rows `test`, learned from the rows `train`: (n_test,)."""
-    if dataset.task.name == "bikes":
+    if "timestamp" in dataset.columns:
         return _hour_of_week(dataset, train, test)
     return np.full(len(test), dataset.targets["admitted"][train].mean())
 
@@ -40,9 +40,9 @@ def _hour_of_week(dataset: Dataset, train: IntArray, test: IntArray) -> FloatArr
     days = hours.astype("datetime64[D]")
     recent = train[days[train] >= np.unique(days[train])[-BASELINE_DAYS:][0]]
     hour_of_week = hours.astype(np.int64) % HOURS_OF_WEEK
-    rentals = dataset.targets["rentals"]
-    sums = np.bincount(hour_of_week[recent], rentals[recent], HOURS_OF_WEEK)
+    happened = dataset.targets[dataset.task.target]
+    sums = np.bincount(hour_of_week[recent], happened[recent], HOURS_OF_WEEK)
     counts = np.bincount(hour_of_week[recent], minlength=HOURS_OF_WEEK)
-    overall = rentals[recent].mean()  # for an hour of the week without a training row
+    overall = happened[recent].mean()  # for an hour of the week without a training row
     means = np.where(counts > 0, sums / np.maximum(counts, 1), overall)
     return means[hour_of_week[test]]
