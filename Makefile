@@ -56,7 +56,7 @@ format: $(VENV)/.dev ## let ruff mend and format the code
 lock: ## remake requirements/*.txt from pyproject.toml, keeping versions that still fit (needs uv)
 	@command -v uv > /dev/null || { echo "make lock: uv is missing; install it with: pip install uv" >&2; exit 1; }
 	$(COMPILE) --all-extras --group dev --output-file requirements/dev.txt
-	$(COMPILE) --all-extras --constraints requirements/dev.txt --output-file requirements/score.txt
+	$(COMPILE) --extra train --extra score --extra dask --constraints requirements/dev.txt --output-file requirements/score.txt
 	$(COMPILE) --extra train --constraints requirements/dev.txt --output-file requirements/train.txt
 	$(COMPILE) --constraints requirements/dev.txt --output-file requirements/serve.txt
 	for group in build docs; do $(subst pyproject.toml,,$(COMPILE)) --group $$group \

@@ -1,0 +1,235 @@
+"""A client of the service in Python, over httpx: `pip install "backprop-service[client]"`.
+
+    with Client("http://127.0.0.1:8000") as client:
+        answer = client.predict("admission", {"gre": 660, "gpa": 3.67, "rank": 1})
+        answer.probability, answer.interval.low, answer.interval.high
+
+A prediction changes nothing, so one that got no answer (a connection that broke, a service that is
+full or is being replaced) is asked again, after the time that the service names or a growing pause.
+"""
+
+import random
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from itertools import islice
+from types import TracebackType
+from typing import Any, Literal, Self, overload
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from models.errors import ProjectError
+from models.interval import DEFAULT_LEVEL
+from models.tasks import TASKS
+from service.card_schema import Card
+from service.schemas import (
+    ANSWERS,
+    BATCH_ANSWERS,
+    AdmissionAnswer,
+    AdmissionRow,
+    BikesAnswer,
+    BikesRow,
+    FailedRow,
+    ProblemDocument,
+)
+
+CHUNK = 10_000
+"""Rows of one request; more are sent in several."""
+
+_TRY_AGAIN = frozenset({429, 502, 503})
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
+
+Row = Mapping[str, Any]
+
+
+class RefusedError(ProjectError):
+    """The service did not answer; the message says why.
+
+    status : of the HTTP answer.
+    problem : what the service said, or None if the answer was not the service's own.
+    """
+
+    def __init__(self, status: int, problem: ProblemDocument | None) -> None:
+        super().__init__(problem.detail if problem else f"the answer is HTTP status {status}")
+        self.status = status
+        self.problem = problem
+
+
+class Client:
+    """Asks the service at `url`. May be shared by threads; ends with `close` or a `with` block.
+
+    key : an API key, if the service asks for one.
+    timeout : seconds to wait for an answer; attempts : how often one is asked for.
+    transport : for tests, and for those who need one of their own.
+    """
+
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8000",
+        *,
+        key: str | None = None,
+        timeout: float = 30.0,
+        attempts: int = 5,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        headers = {} if key is None else {"X-API-Key": key}
+        self._http = httpx.Client(
+            base_url=url, headers=headers, timeout=timeout, transport=transport
+        )
+        self._attempts = attempts
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def ready(self) -> bool:
+        """Whether every model can answer, asked once."""
+        try:
+            return self._http.get("/health/ready").is_success
+        except httpx.TransportError:
+            return False
+
+    def card(self, name: str) -> Card:
+        """The card of a model: its fields, how good it is, what it is for."""
+        return Card.model_validate_json(self._ask("GET", f"/models/{name}").content)
+
+    @overload
+    def predict(
+        self, name: Literal["bikes"], row: Row, *, level: float = ..., explain: bool = ...
+    ) -> BikesAnswer: ...
+    @overload
+    def predict(
+        self, name: Literal["admission"], row: Row, *, level: float = ..., explain: bool = ...
+    ) -> AdmissionAnswer: ...
+    def predict(
+        self, name: str, row: Row, *, level: float = DEFAULT_LEVEL, explain: bool = False
+    ) -> BaseModel:
+        """The answer to one row; a time may be a `datetime`. Raises RefusedError, httpx.TransportError.
+
+        level : of the interval; explain : whether the answer says what each field added.
+        """
+        body = {field: _json(value) for field, value in row.items()}
+        answer = self._post(f"/predict/{name}", body, level=level, explain=explain)
+        return ANSWERS[name].model_validate_json(answer.content)
+
+    @overload
+    def predict_many(
+        self, name: Literal["bikes"], rows: Iterable[Row], *, level: float = ...
+    ) -> list[BikesRow | FailedRow]: ...
+    @overload
+    def predict_many(
+        self, name: Literal["admission"], rows: Iterable[Row], *, level: float = ...
+    ) -> list[AdmissionRow | FailedRow]: ...
+    def predict_many(
+        self, name: str, rows: Iterable[Row], *, level: float = DEFAULT_LEVEL
+    ) -> Sequence[BaseModel]:
+        """The answers to rows, in their order; a bad row has a FailedRow in its place.
+
+        Any number of rows: they are read and sent in chunks. Raises as `predict`.
+        """
+        found: list[BaseModel] = []
+        for chunk in _chunks(rows):
+            instances = [{field: _json(value) for field, value in row.items()} for row in chunk]
+            found += self._batch(name, {"instances": instances}, level)
+        return found
+
+    def predict_frame(self, name: str, frame: Any, *, level: float = DEFAULT_LEVEL) -> Any:
+        """The answers to the rows of a pandas data frame, as a frame with the same index.
+
+        Its columns: the answer (`rentals`; or `probability` and `admitted`), `low`, `high`,
+        `warnings`, and `error`, which is None for a row that was answered. Columns of `frame` that
+        are no fields of the model are not sent. Raises as `predict`.
+        """
+        fields = [field for field in TASKS[name].field_names if field in frame.columns]
+        columns = {field: [_json(value) for value in frame[field].tolist()] for field in fields}
+        answers: list[dict[str, Any]] = []
+        for start in range(0, len(frame), CHUNK):
+            part = {field: values[start : start + CHUNK] for field, values in columns.items()}
+            answers += [_cells(row) for row in self._batch(name, {"inputs": part}, level)]
+        names = [TASKS[name].target, *(["admitted"] if name == "admission" else [])]
+        names += ["low", "high", "warnings", "error"]
+        made = {column: [cells.get(column) for cells in answers] for column in names}
+        return type(frame)(made, index=frame.index)
+
+    def _batch(self, name: str, body: Any, level: float) -> Sequence[BaseModel]:
+        answer = self._post(f"/predict/{name}/batch", body, level=level)
+        predictions: Sequence[BaseModel] = getattr(
+            BATCH_ANSWERS[name].model_validate_json(answer.content), "predictions", ()
+        )
+        return predictions
+
+    def _post(self, path: str, body: Any, *, level: float, explain: bool = False) -> httpx.Response:
+        query = {"level": str(level)} | ({"explain": "true"} if explain else {})
+        return self._ask("POST", path, json=body, params=query)
+
+    def _ask(self, method: str, path: str, **how: Any) -> httpx.Response:
+        """An answer, asked for until there is one. Raises RefusedError, httpx.TransportError."""
+        for attempt in range(1, self._attempts + 1):
+            try:
+                answer = self._http.request(method, path, **how)
+            except httpx.TransportError:
+                if attempt == self._attempts:
+                    raise
+                answer = None
+            if answer is not None and answer.is_success:
+                return answer
+            if answer is not None and (
+                answer.status_code not in _TRY_AGAIN or attempt == self._attempts
+            ):
+                raise RefusedError(answer.status_code, _problem(answer))
+            time.sleep(_pause(attempt, answer))
+        raise AssertionError("the last attempt returns or raises")
+
+
+def _pause(attempt: int, answer: httpx.Response | None) -> float:
+    """Seconds until the next attempt: what the service says, else doubling, and a little at random."""
+    said = answer.headers.get("Retry-After", "") if answer is not None else ""
+    pause = float(said) if said.isdigit() else _FIRST_PAUSE * 2 ** (attempt - 1)
+    return min(pause, _LONGEST_PAUSE) * random.uniform(1.0, 1.25)  # noqa: S311 - no secret
+
+
+def _problem(answer: httpx.Response) -> ProblemDocument | None:
+    try:
+        return ProblemDocument.model_validate_json(answer.content)
+    except ValidationError:
+        return None
+
+
+def _json(value: Any) -> Any:
+    """A value as JSON has it: times as text, NumPy's scalars as Python's, NaN, NaT and NA as null."""
+    if hasattr(value, "item"):
+        value = value.item()
+    if type(value).__name__ == "NAType" or value != value:  # noqa: PLR0124 - NaN, NaT
+        return None
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    iterator = iter(rows)
+    while chunk := list(islice(iterator, CHUNK)):
+        yield chunk
+
+
+def _cells(row: BaseModel) -> dict[str, Any]:
+    """An answer of a batch as the cells of a table."""
+    if isinstance(row, FailedRow):
+        return {"warnings": "", "error": "; ".join(entry.detail for entry in row.error.errors)}
+    told = row.model_dump()
+    ends = told["interval"]
+    return told | {
+        "low": ends["low"],
+        "high": ends["high"],
+        "warnings": "; ".join(told["warnings"]),
+    }

@@ -1,0 +1,220 @@
+"""The client: the service's answers as Python objects, asked for again where there was none."""
+
+import math
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.admission import ADMISSION
+from models.bikes import BIKES
+from service import client as module
+from service.client import Client, RefusedError
+from service.schemas import AdmissionRow, BikesRow, FailedRow
+from tests import tiny
+from tests.process import fill, running
+from tests.serving import example
+
+Answer = Callable[[httpx.Request], httpx.Response]
+BUSY = {
+    "type": "/problems/unavailable",
+    "title": "The service cannot answer now",
+    "status": 503,
+    "detail": "All 32 places for single rows are taken.",
+    "instance": "/predict/admission",
+}
+ANSWERED = {
+    "probability": 0.5,
+    "admitted": True,
+    "threshold": 0.5,
+    "interval": {"level": 0.9, "low": 0.4, "high": 0.6},
+    "warnings": [],
+    "model": {"name": "admission", "version": "v"},
+}
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A running service."""
+    with running(store=fill(tmp_path_factory.mktemp("store"))) as address:
+        yield address
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[Client]:
+    """A client of a running service."""
+    with Client(url) as connected:
+        yield connected
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the client waited between its attempts; it does not really wait."""
+    made: list[float] = []
+    monkeypatch.setattr("service.client.time.sleep", made.append)
+    return made
+
+
+def scripted(*answers: httpx.Response | Exception) -> tuple[Client, list[httpx.Request]]:
+    """A client that gets these answers one after the other, and the requests that it sent."""
+    left, sent = list(answers), []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        given = left.pop(0)
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    return Client("http://service", attempts=3, transport=httpx.MockTransport(answer)), sent
+
+
+def test_answers_are_typed(client: Client) -> None:
+    """A row is answered by an object with the members of the contract, at the level asked for."""
+    bikes = client.predict("bikes", example(BIKES, timestamp=datetime(2012, 6, 1, 17)), level=0.8)  # noqa: DTZ001
+    admission = client.predict("admission", example(ADMISSION), explain=True)
+    assert bikes == client.predict("bikes", example(BIKES), level=0.8)
+    assert bikes.interval.level == 0.8
+    assert bikes.interval.low <= bikes.rentals <= bikes.interval.high
+    assert admission.explanation is not None
+    total = admission.explanation.baseline + sum(admission.explanation.contributions.values())
+    assert math.isclose(total, admission.probability, rel_tol=1e-6)
+    assert client.ready()
+    assert client.card("bikes").fields[0].name == "timestamp"
+
+
+def test_time_with_a_zone_is_converted(client: Client) -> None:
+    """A time that knows its zone means the same moment in Washington."""
+    there = example(BIKES, timestamp=datetime(2012, 6, 1, 21, tzinfo=UTC))
+    assert client.predict("bikes", there) == client.predict("bikes", example(BIKES))
+
+
+def test_many_rows_are_sent_in_chunks(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows from any iterator are answered in their order over several requests, bad ones in place."""
+    monkeypatch.setattr(module, "CHUNK", 4)
+    rows = [example(ADMISSION, gre=gre) for gre in (200, 300, 400, 900, 500, 600, 700, 800, 201)]
+    found = client.predict_many("admission", iter(rows))
+    assert len(found) == 9
+    failed = found[3]
+    assert isinstance(failed, FailedRow)
+    assert failed.error.detail == "gre must be between 200 and 800"
+    for row, answer in zip(rows, found, strict=True):
+        if isinstance(answer, AdmissionRow):
+            alone = client.predict("admission", row)
+            assert math.isclose(answer.probability, alone.probability, rel_tol=1e-5)
+    assert all(isinstance(row, BikesRow) for row in client.predict_many("bikes", [example(BIKES)]))
+
+
+def test_frame_goes_in_and_comes_out(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A data frame is answered by one with its index, whatever stands for a missing value in it."""
+    monkeypatch.setattr(module, "CHUNK", 2)
+    frame = pd.DataFrame([example(BIKES) | {"note": "not a field"}] * 5, index=list("abcde"))
+    frame["timestamp"] = pd.to_datetime(frame["timestamp"])
+    frame["feels_like"] = [np.nan, 25.0, 25.0, np.nan, 25.0]
+    frame["holiday"] = pd.array([None, False, False, None, True], dtype="boolean")
+    frame["humidity"] = [55, 55, 101, 55, 55]
+    found = client.predict_frame("bikes", frame)
+    assert isinstance(found, pd.DataFrame)
+    assert list(found.index) == list("abcde")
+    assert list(found.columns) == ["rentals", "low", "high", "warnings", "error"]
+    assert found["error"].notna().tolist() == [False, False, True, False, False]
+    assert found["error"]["c"] == "humidity must be between 0 and 100 %"
+    row = example(BIKES, feels_like=None, holiday=None)
+    assert math.isclose(found["rentals"]["a"], client.predict("bikes", row).rentals, rel_tol=1e-5)
+    assert math.isnan(found["rentals"]["c"])
+
+
+def test_frame_of_admissions_has_the_decision(client: Client) -> None:
+    """The frame of a model with a threshold says who is admitted."""
+    frame = pd.DataFrame(tiny.rows("admission", 50, np.random.default_rng(1)))
+    found = client.predict_frame("admission", frame)
+    assert (found["admitted"] == (found["probability"] >= 0.5)).all()
+
+
+def test_refusal_is_raised_in_the_services_words(client: Client) -> None:
+    """A row that cannot be taken raises at once, with status, words and pointers."""
+    with pytest.raises(RefusedError, match=r"gpa must be between 0 and 4") as refused:
+        client.predict("admission", example(ADMISSION, gpa=5))
+    assert refused.value.status == 422
+    assert refused.value.problem is not None
+    assert refused.value.problem.errors is not None
+    assert refused.value.problem.errors[0].pointer == "/gpa"
+
+
+def test_busy_service_is_asked_again_when_it_says(pauses: list[float]) -> None:
+    """After a 503 the client waits as long as Retry-After says, and asks again."""
+    busy = httpx.Response(503, json=BUSY, headers={"Retry-After": "2"})
+    client, sent = scripted(busy, busy, httpx.Response(200, json=ANSWERED))
+    assert client.predict("admission", {"gre": 660}).probability == 0.5
+    assert len(sent) == 3
+    assert all(2.0 <= pause <= 2.5 for pause in pauses)
+
+
+def test_broken_connection_is_tried_again_after_growing_pauses(pauses: list[float]) -> None:
+    """A connection that breaks is tried again, each pause longer than the one before."""
+    client, _ = scripted(
+        httpx.ConnectError("refused"),
+        httpx.RemoteProtocolError("closed"),
+        httpx.Response(200, json=ANSWERED),
+    )
+    assert client.predict("admission", {}).admitted
+    assert 0.2 <= pauses[0] <= 0.25
+    assert 0.4 <= pauses[1] <= 0.5
+
+
+def test_last_attempt_says_what_happened(pauses: list[float]) -> None:
+    """When the attempts are used up, the caller gets the last refusal or the last fault."""
+    client, _ = scripted(*[httpx.Response(503, json=BUSY)] * 3)
+    with pytest.raises(RefusedError, match="All 32 places"):
+        client.predict("admission", {})
+    client, _ = scripted(*[httpx.ConnectError("refused")] * 3)
+    with pytest.raises(httpx.ConnectError):
+        client.predict("admission", {})
+    assert len(pauses) == 4
+
+
+def test_answer_of_a_stranger_is_named_by_its_status(pauses: list[float]) -> None:
+    """What a proxy says in HTML is not parsed: the error names the status."""
+    client, sent = scripted(httpx.Response(404, text="<html>"))
+    with pytest.raises(RefusedError, match="the answer is HTTP status 404") as refused:
+        client.card("bikes")
+    assert refused.value.problem is None
+    assert (len(sent), pauses) == (1, [])
+
+
+def test_key_is_sent() -> None:
+    """With a key every request carries it."""
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers["X-API-Key"])
+        return httpx.Response(200)
+
+    with Client("http://service", key="k", transport=httpx.MockTransport(answer)) as client:
+        assert client.ready()
+    assert seen == ["k"]
+
+
+def test_service_that_is_not_there_is_not_ready(pauses: list[float]) -> None:
+    """Readiness is asked once and is no where nobody answers."""
+    client, sent = scripted(httpx.ConnectError("refused"))
+    assert not client.ready()
+    assert len(sent) == 1
+
+
+def test_threads_share_a_client(client: Client) -> None:
+    """Several threads may ask through one client at once."""
+    found: list[Any] = []
+    ask = lambda: found.append(client.predict("admission", example(ADMISSION)))  # noqa: E731
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert all(answer == found[0] for answer in found)
