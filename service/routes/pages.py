@@ -1,8 +1,8 @@
 """GET / and its siblings: the pages of the product, and the files that they are made of.
 
-The files of `web/pages` are read once, packed once, and kept. Pages name their parts under
-`/pages/assets/`; what is sent names them under a folder whose name is a digest of all of them, so a
-browser keeps them for ever and a new version of the code brings new names.
+The files of `web/pages` are read once, packed when they are first asked for, and kept. Pages name
+their parts under `/pages/assets/`; what is sent names them under a folder whose name is a digest of
+all of them, so a browser keeps them for ever and a new version of the code brings new names.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import mimetypes
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,23 +38,26 @@ _TYPES = {".js": "text/javascript", ".woff2": "font/woff2"}
 
 @dataclass(frozen=True)
 class File:
-    """A file as it is sent.
+    """A file as it is sent; of its name only the suffix matters."""
 
-    packed : the same under gzip, or None for what is packed already.
-    """
-
+    name: str
     body: bytes
-    packed: bytes | None
-    media_type: str
-    tag: str
 
-    @classmethod
-    def of(cls, name: str, body: bytes) -> File:
-        """The file `name`, of which only the suffix matters."""
-        suffix = Path(name).suffix
-        kind = _TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
-        packed = gzip.compress(body, mtime=0) if suffix in _PACKED else None
-        return cls(body, packed, kind, f'"{_digest(body)}"')
+    @cached_property
+    def tag(self) -> str:
+        """What tells one content from another."""
+        return f'"{_digest(self.body)}"'
+
+    @cached_property
+    def media_type(self) -> str:
+        """What the file is."""
+        known = _TYPES.get(Path(self.name).suffix) or mimetypes.guess_type(self.name)[0]
+        return known or "application/octet-stream"
+
+    @cached_property
+    def packed(self) -> bytes | None:
+        """The same under gzip, or None for what is packed already."""
+        return gzip.compress(self.body, mtime=0) if Path(self.name).suffix in _PACKED else None
 
     def answer(self, request: Request, cache_control: str) -> Response:
         """The file, or 304 to a client that has it."""
@@ -80,10 +84,10 @@ class Site:
         assets = {name: body for name, body in found.items() if not name.endswith(".html")}
         parts = (f"{name}\0{_digest(body)}\n".encode() for name, body in assets.items())
         self.digest = _digest(b"".join(parts))
-        self.assets = {name: File.of(name, body) for name, body in assets.items()}
+        self.assets = {name: File(name, body) for name, body in assets.items()}
         base = f"{ASSETS}{self.digest}/".encode()
         self.pages = {
-            name: File.of(name, body.replace(ASSETS.encode(), base))
+            name: File(name, body.replace(ASSETS.encode(), base))
             for name, body in found.items()
             if name.endswith(".html")
         }

@@ -12,6 +12,7 @@ import { count, dayName, hourName, later, percent, plain, sentence, signed } fro
 
 const PATH = "/predict/bikes";
 const HOURS = Array.from({ length: 24 }, (_, hour) => hour);
+const MORE = ["holiday", "feels_like", "level"];
 const MEASURED = ["temperature", "feels_like", "humidity", "wind_speed"];
 
 const hour = byId("hour");
@@ -93,17 +94,22 @@ async function update(signal) {
   const day = date.value;
   if (!day) throw new Failure("", { faults: { timestamp: "choose a date" } });
   arrange(day);
-  const wantsReal = byId("real").checked && inData(day);
-  const [facts, real] = await Promise.all([calendarOf(day, signal), wantsReal ? realOf(day, signal) : null]);
+  const [facts, { real, a, b }] = await Promise.all([calendarOf(day, signal), scenarios(day, signal)]);
+  shown = { date: day, a, b, real, level: level() };
+  showFacts(facts);
+  showAnswer();
+  remember();
+}
+
+/** The forecasts, and what was counted, as far as they are asked for. */
+async function scenarios(day, signal) {
+  const real = byId("real").checked && inData(day) ? await realOf(day, signal) : null;
   const measured = byId("measured").checked && real;
   const [a, b] = await Promise.all([
     forecast(first, dayOf(first.values(), measured), signal),
     byId("compare").checked ? forecast(second, dayOf(second.values()), signal) : null,
   ]);
-  shown = { date: day, a, b, real, level: level() };
-  showFacts(facts);
-  showAnswer();
-  remember();
+  return { real, a, b };
 }
 
 /** Which parts of the page make sense for what is chosen. */
@@ -119,8 +125,9 @@ function arrange(day) {
 }
 
 function showFacts({ weekday, season, holiday, working_day: working }) {
-  const kind = working ? "working day" : weekday.startsWith("S") ? "weekend" : "day off";
-  byId("facts").textContent = [weekday, season, holiday ?? null, kind].filter(Boolean).join(" · ");
+  const known = working ? "working day" : weekday.startsWith("S") ? "weekend" : "day off";
+  const said = { true: "taken for a holiday", false: "taken for no holiday" }[more.values().holiday];
+  byId("facts").textContent = [weekday, season, holiday, said ?? known].filter(Boolean).join(" · ");
 }
 
 /** Say a failure beside the fields that it is about; null says that nothing is wrong. */
@@ -269,6 +276,7 @@ function remember() {
     for (const [name, value] of Object.entries(second.values())) query.set(`b.${name}`, value);
   }
   for (const id of ["real", "measured"]) if (byId(id).checked) query.set(id, "1");
+  for (const id of MORE) if (byId(id).value !== byId(id).dataset.usual) query.set(id, byId(id).value);
   history.replaceState(null, "", `?${query}`);
 }
 
@@ -287,9 +295,11 @@ function recall() {
   if (query.has("hour")) hour.value = query.get("hour");
   scenario(byId("scenario-a"), "");
   scenario(byId("scenario-b"), "b.");
+  for (const id of MORE) if (query.has(id)) byId(id).value = query.get(id);
   byId("compare").checked = query.has("b.weather");
   for (const id of ["real", "measured"]) byId(id).checked = query.has(id);
 }
 
+for (const id of MORE) byId(id).dataset.usual = byId(id).value;
 if (location.search) recall();
 changed();

@@ -82,7 +82,7 @@ function showPeers(evaluation, protocols) {
   const others = Object.entries(measured).filter(([, found]) => Number.isFinite(found[metric]));
   byId("peers").hidden = others.length === 0;
   if (!others.length) return;
-  const rows = [["This model", evaluation.metrics], ...others].map(([who, found]) => ({ name: who, value: found[metric] }));
+  const rows = [["This model", evaluation.metrics], ...others].map(([who, found], i) => ({ name: who, value: found[metric], soft: i > 0 }));
   rows.sort((one, two) => one.value - two.value);
   byId("peers-words").textContent = "Measured on the same rows, the settings of the others searched on the validation rows. Lower is better.";
   byId("peers-bars").replaceChildren(bars(METRICS[metric], rows, write));

@@ -6,7 +6,7 @@ const WIDTH = 200;
 const HEIGHT = 18;
 
 /**
- * rows: [{name, detail, value}]; write: value -> text; extent: the largest value that a bar can show.
+ * rows: [{name, detail, value, soft}]; write: value -> text. A soft row stands back behind the others.
  */
 export function bars(caption, rows, write) {
   const low = Math.min(0, ...rows.map((row) => row.value));
@@ -20,12 +20,12 @@ export function bars(caption, rows, write) {
     html(
       "tbody",
       {},
-      rows.map(({ name, detail, value }) =>
+      rows.map(({ name, detail, value, soft }) =>
         html(
           "tr",
           {},
           html("th", { scope: "row" }, name, detail ? html("span", { class: "detail" }, detail) : null),
-          html("td", { class: "bar" }, bar(at(0), at(value), value)),
+          html("td", { class: "bar" }, bar(at(0), at(value), soft ? "soft" : value < 0 ? "down" : "up")),
           html("td", { class: "number" }, write(value)),
         ),
       ),
@@ -33,7 +33,7 @@ export function bars(caption, rows, write) {
   );
 }
 
-function bar(zero, end, value) {
+function bar(zero, end, name) {
   return svg(
     "svg",
     { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" },
@@ -42,7 +42,7 @@ function bar(zero, end, value) {
       y: 3,
       width: Math.max(Math.abs(end - zero), 0.5),
       height: HEIGHT - 6,
-      class: value < 0 ? "down" : "up",
+      class: name,
     }),
     svg("line", { x1: zero, x2: zero, y1: 0, y2: HEIGHT, class: "axis" }),
   );
