@@ -1,5 +1,6 @@
 """The model card: what a client needs to build a form, and a reviewer to trust the model."""
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
@@ -93,6 +94,6 @@ def _network(head: Head) -> dict[str, Any]:
         "outputs": network.n_outputs,
         "activations": [layer.activation for layer in network.layers],
         "skip": network.skip is not None,
-        "links": list(head.links),
+        "links": dict(Counter(head.links)),
         "parameters": sum(array.size for array in arrays),
     }

@@ -116,8 +116,8 @@ class CardNetwork(BaseModel):
         description="Of each layer, the output's last", examples=[["silu", "silu", "identity"]]
     )
     skip: bool = Field(description="Whether inputs also go straight to the output", examples=[True])
-    links: list[str] = Field(
-        description="Of each member, the scale on which it learned", examples=[["sqrt", "log"]]
+    links: dict[str, int] = Field(
+        description="How many members learned on which scale", examples=[{"sqrt": 4, "log": 4}]
     )
     parameters: int = Field(description="Weights and biases of all", examples=[40_000])
 

@@ -1,4 +1,4 @@
-"""A client of the service in Python, over httpx: `pip install "backprop-service[client]"`.
+"""A client of the service in Python, over httpx, which the extra `client` brings.
 
     with Client("http://127.0.0.1:8000") as client:
         answer = client.predict("admission", {"gre": 660, "gpa": 3.67, "rank": 1})

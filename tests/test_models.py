@@ -10,9 +10,11 @@ from models.tasks import TASKS
 from service.app import create_app
 from service.card import card
 from service.card_schema import Card, Models, Versions
+from service.main import ARTIFACTS
 from service.registry import Registry
 from service.served import Served
 from service.settings import Settings
+from service.shipped import Shipped
 from tests import tiny
 from tests.serving import VERSION, connect, tiny_app, tiny_served
 
@@ -91,6 +93,22 @@ async def test_card_says_what_a_reviewer_asks() -> None:
     assert told["network"]["hidden"] == [12, 8]
     parameters = 3 * (network.n_inputs * 12 + 12 + 12 * 8 + 8 + 8 * 2 + 2)
     assert told["network"]["parameters"] == parameters
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_card_of_a_carried_model_is_complete(name: str) -> None:
+    """The cards of the repository's models have metrics beside a baseline, and where they come from."""
+    bundle = Shipped(ARTIFACTS).load(name)
+    told = card(Served.of(name, bundle.version, bundle))
+    found = Card.model_validate_json(json.dumps(told), extra="forbid")
+    assert found.evaluation is not None
+    assert found.evaluation.baseline is not None
+    assert found.evaluation.metrics.keys() <= found.evaluation.baseline.metrics.keys()
+    assert found.evaluation.coverage_by_level or found.evaluation.reliability
+    assert found.training.data is not None
+    assert found.training.recipe is not None
+    assert found.training.recipe["task"] == name
+    assert sum(found.network.links.values()) == found.network.members
 
 
 @pytest.mark.parametrize("path", ["/models", "/models/bikes", "/models/bikes/versions"])
