@@ -111,8 +111,8 @@ class RequestTensor(BaseModel):
     parameters: TensorParameters | None = Field(default=None, description="What is said of it")
     data: list[Any] | None = Field(
         default=None,
-        description="The elements, flat or nested as the shape says; null in an optional field "
-        "is a missing value",
+        description="The elements, flat or nested as the shape says; null or NaN in an "
+        "optional field is a missing value",
         examples=[[660, 520]],
     )
 

@@ -147,7 +147,10 @@ def _values(tensors: Iterable[RequestTensor], binary: memoryview, task: Task) ->
         if field.name in values:
             raise _fault(f"input {field.name} is there twice")
         _check_form(tensor, field)
-        values[field.name], binary = _elements(tensor, field, binary)
+        elements, binary = _elements(tensor, field, binary)
+        if not field.required:  # a tensor of numbers has no other way to leave one out
+            elements = [None if value != value else value for value in elements]  # noqa: PLR0124
+        values[field.name] = elements
     if binary:
         raise _fault(f"{len(binary)} bytes follow the last tensor")
     missing = [f.name for f in task.fields if f.required and f.name not in values]
@@ -210,10 +213,7 @@ def _decoded(tensor: RequestTensor, field: Field, content: memoryview) -> list[A
     if len(content) != tensor.shape[0] * dtype.itemsize:
         wanted = f"{tensor.shape[0]} elements of {tensor.datatype}"
         raise _fault(f"input {field.name}: {len(content)} bytes are not {wanted}")
-    array = np.frombuffer(content, dtype)
-    values: list[Any] = array.tolist()
-    if not field.required and dtype.kind == "f":
-        return [None if value != value else value for value in values]  # noqa: PLR0124 - NaN
+    values: list[Any] = np.frombuffer(content, dtype).tolist()
     return values
 
 

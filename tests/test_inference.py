@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 
 from models.rows import to_json
 from models.tasks import TASKS
+from service.app import create_app
 from service.inference_schema import InferenceResponse, ModelMetadata
+from service.keys import Keyring, KeysLayer, digest_of
+from service.limits import Gate, Limits, LimitsLayer
+from service.registry import Registry
+from service.settings import Settings
 from tests import strategies, tiny
 from tests.asgi import Recorder, http_scope, receive_of
 from tests.serving import VERSION, connect, example, tiny_app, tiny_served
@@ -131,13 +136,21 @@ async def test_chosen_outputs_come_in_their_order() -> None:
 
 
 async def test_missing_optional_values_are_filled() -> None:
-    """An optional input may be left out, or have null in it."""
+    """An optional input may be left out, or have null or NaN in it."""
     row = {field: [value, value] for field, value in example(TASKS["bikes"]).items()}
     without = {k: v for k, v in row.items() if k not in ("feels_like", "holiday")}
     with_null = row | {"feels_like": [None, None], "holiday": [None, None]}
-    answers = [await infer({"inputs": tensors("bikes", v)}, "bikes") for v in (without, with_null)]
-    assert [answer.status_code for answer in answers] == [200, 200]
-    assert answers[0].json() == answers[1].json()
+    with_nan = without | {"feels_like": [float("nan")] * 2}
+    forms = [without, with_null, with_nan]
+    async with connect(APP) as client:
+        answers = [
+            await client.post(
+                "/v2/models/bikes/infer", content=json.dumps({"inputs": tensors("bikes", form)})
+            )
+            for form in forms
+        ]
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert answers[0].json() == answers[1].json() == answers[2].json()
 
 
 @pytest.mark.parametrize(
@@ -299,3 +312,24 @@ async def test_no_rows_are_an_answer_of_no_rows() -> None:
     answer = await infer({"inputs": tensors("admission", values)})
     assert answer.status_code == 200
     assert all((o["shape"], o["data"]) == ([0], []) for o in answer.json()["outputs"])
+
+
+async def test_what_layers_refuse_is_an_error_of_the_protocol() -> None:
+    """A missing key, a large body and a full house are refused in the protocol's form, too."""
+    keyring = Keyring(listed=f"me:sha256:{digest_of(b'key').decode()}")
+    full = Gate("batches", 0, 1000)
+    tight = Limits(full, Gate("batches", 1, 10), frozenset({"/v2/models/bikes/infer"}))
+    layers: list[Any] = [
+        lambda app: KeysLayer(app, keyring),
+        lambda app: LimitsLayer(app, tight),
+    ]
+    registry = Registry({name: tiny_served(name) for name in TASKS})
+    async with connect(create_app(registry, Settings(), layers=layers)) as client:
+        statuses = []
+        for name, key in (("bikes", ""), ("bikes", "key"), ("admission", "key")):
+            answer = await client.post(
+                f"/v2/models/{name}/infer", json=admission(), headers={"X-API-Key": key}
+            )
+            assert list(answer.json()) == ["error"]
+            statuses.append(answer.status_code)
+    assert statuses == [401, 503, 413]
