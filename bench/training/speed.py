@@ -89,6 +89,7 @@ def main() -> None:
         "processor": processor(),
         "versions": versions,
         "rounds": options.rounds,
+        "load": round(os.getloadavg()[0], 1),
         "cases": found,
     }
     (RESULTS / "steps.json").write_text(json.dumps(results, indent=1) + "\n")

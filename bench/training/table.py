@@ -20,10 +20,10 @@ Written by `python -m bench.training.table`; what is measured, and how to measur
 STEPS = """## A training step
 
 CPU time of one step on one thread, in µs: the median of {rounds} interleaved rounds on an {processor}
-(NumPy {numpy}, PyTorch {torch}, scikit-learn {scikit-learn}). *Products alone* are the matrix products of a
-step and nothing else, dense: a lower bound for whoever multiplies zeros. The ratios are how many times
-faster ours is (median of the rounds, their quartiles in brackets); against *products alone* it is the
-share of their speed that is left.
+(NumPy {numpy}, PyTorch {torch}, scikit-learn {scikit-learn}) under a load of {load}. *Products alone* are
+the matrix products of a step and nothing else, dense: a lower bound for whoever multiplies zeros. The
+ratios are how many times faster ours is (median of the rounds, their quartiles in brackets); against
+*products alone* it is the share of their speed that is left.
 """
 
 
@@ -66,13 +66,17 @@ def product(found: dict[str, Any]) -> str:
     ]
     rows.append(
         [
-            "one network of 128-64 units, P3, one thread",
+            "one network of `bikes` to P3, one thread",
             f"{median(one['wall']):.2f}",
             f"{median(one['cpu']):.2f}",
             f"RMSE {rmse}, {len(one['rmse'])} seeds",
         ]
     )
-    text = f"## Whole trainings\n\nSeconds, medians, on {found['cores']} cores that others use too.\n\n"
+    text = (
+        f"## Whole trainings\n\nSeconds, medians, on {found['cores']} cores under a load of "
+        f"{found['load']}: where that is above the number of cores, wall is more than a training takes "
+        "alone.\n\n"
+    )
     return text + table(["", "wall", "CPU", ""], rows)
 
 
@@ -82,14 +86,18 @@ def table(head: list[Any], rows: list[list[Any]]) -> str:
     return "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
 
 
+def page() -> str:
+    """The whole page."""
+    found = [
+        json.loads((FOLDER / "results" / f"{name}.json").read_text())
+        for name in ("steps", "product")
+    ]
+    return "\n".join([HEAD, steps(found[0]), product(found[1])])
+
+
 def main() -> None:
     """Write the page."""
-    read = {
-        name: json.loads((FOLDER / "results" / f"{name}.json").read_text())
-        for name in ("steps", "product")
-    }
-    page = "\n".join([HEAD, steps(read["steps"]), product(read["product"])])
-    (FOLDER / "RESULTS.md").write_text(page)
+    (FOLDER / "RESULTS.md").write_text(page())
 
 
 if __name__ == "__main__":
