@@ -52,7 +52,7 @@ _CHANGING = (
     (re.compile(r"\b[0-9a-f]{40}\b"), "<commit>"),
     (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)"), "<now>"),
 )
-_RELATIVE, _ABSOLUTE = 0.2, 0.02
+_RELATIVE, _ABSOLUTE = 0.25, 0.05
 """How much a number may differ from the one that is shown: a model that is trained anew, or on
 another machine, answers a little differently."""
 _SECONDS = 280.0

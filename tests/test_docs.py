@@ -17,7 +17,7 @@ from models.task import Task
 from models.tasks import TASKS
 from service.settings import describe
 from tests.fences import ROOT, Fence, fences
-from tests.reader import CHANGES, COMMANDS, OUTPUTS, SHOWN, follow
+from tests.reader import CHANGES, COMMANDS, OUTPUTS, SHOWN, Reader, follow
 from tests.serving import tiny_app
 from training import overrides
 from training.cli import app
@@ -56,6 +56,13 @@ def _ids(pages: list[Path]) -> list[str]:
 def test_following_a_page_gives_what_it_shows(page: Path, tmp_path: Path) -> None:
     """Every command of a page runs, in order, and prints what stands below it."""
     follow(page, tmp_path)
+
+
+def test_changes_of_the_code_that_a_page_shows_fit_the_code(tmp_path: Path) -> None:
+    """The patches of the guide to a third model apply to the code as it is."""
+    with Reader(tmp_path) as reader:
+        for fence in fences(DOCS / "guides" / "extend.md", "diff"):
+            reader.read(fence)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_ids(PAGES))
