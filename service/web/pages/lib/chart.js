@@ -52,7 +52,7 @@ export function frame(width, height, { x, y, margin }) {
   if (x.title) axes.append(svg("text", { x: right, y: height - 2, class: "title end" }, x.title));
   const marks = svg("g", { class: "marks" });
   const root = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" }, axes, marks);
-  return { root, marks, x: toX, y: toY, left: m.left, right, top: m.top, bottom };
+  return { root, marks, width, x: toX, y: toY, left: m.left, right, top: m.top, bottom };
 }
 
 const put = (number) => number.toFixed(1);
@@ -91,5 +91,5 @@ export const band = (low, high, through = curve) =>
 /** The span of a slider below a chart, so that its thumb stands below the point that it chooses. */
 export function alignSlider(slider, drawn) {
   slider.style.marginInlineStart = `${drawn.left - 9}px`;
-  slider.style.width = `${drawn.right - drawn.left + 18}px`;
+  slider.style.width = `calc(100% - ${drawn.width - (drawn.right - drawn.left + 18)}px)`;
 }
