@@ -333,3 +333,14 @@ async def test_what_layers_refuse_is_an_error_of_the_protocol() -> None:
             assert list(answer.json()) == ["error"]
             statuses.append(answer.status_code)
     assert statuses == [401, 503, 413]
+
+
+async def test_server_that_leaves_is_not_ready() -> None:
+    """A server about to leave lives and is not ready, and says when to ask again."""
+    app = create_app(Registry({"bikes": tiny_served("bikes")}), Settings())
+    app.drain()
+    async with connect(app) as client:
+        live, ready = await client.get("/v2/health/live"), await client.get("/v2/health/ready")
+    assert (live.status_code, ready.status_code) == (200, 503)
+    assert ready.json() == {"error": "The server is not ready."}
+    assert ready.headers["Retry-After"] == "1"

@@ -28,7 +28,7 @@ from service.inference_schema import (
     ServerReady,
     TensorMetadata,
 )
-from service.limits import give_way
+from service.limits import RETRY_AFTER, give_way
 from service.raw import JSON, RawRoute, header, media_type, read_body, refuse_media
 from service.registry import Registry
 from service.routes import documented
@@ -68,7 +68,7 @@ def router(registry: Registry) -> APIRouter:
     )
     async def v2_ready() -> ServerReady:
         if not registry.ready:
-            raise Problem(UNAVAILABLE, "The server is not ready.")
+            raise Problem(UNAVAILABLE, "The server is not ready.", headers=RETRY_AFTER)
         return ServerReady(live=True, ready=True)
 
     def metadata(served: Served) -> ModelMetadata:
