@@ -2,9 +2,14 @@
 
 Leaving. On SIGTERM the worker *drains*: readiness answers 503 so that a proxy looks elsewhere,
 every answer asks its connection to close, and requests are still taken for `drain_seconds`. Then
-the port is closed, requests in flight finish (`shutdown_seconds` at most), and the exit status is
-0. SIGUSR1, which the supervisor of a group sends to a worker that has been replaced, closes the
-port at once; its siblings share it. SIGINT (Ctrl-C), or a second signal, skips the draining.
+the port is closed; connections that were taken up to then have a moment to send their request;
+requests in flight finish (`shutdown_seconds` at most), and the exit status is 0. SIGUSR1, which the
+supervisor of a group sends to a worker that has been replaced, closes the port without draining;
+its siblings share it. SIGINT (Ctrl-C), or a second signal, ends the worker at once.
+
+A signal's handler runs between any two steps of the program, in the middle of taking a connection
+too, and a port that is closed there loses that connection. So handlers only note what is to be
+done, and the event loop does it.
 
 Slow senders. uvicorn sets no limit on how long a request may take to arrive, or its answer to be
 taken. Once a second all connections are looked at, which costs a request nothing: one that has been
@@ -40,6 +45,9 @@ HEADER_LIMIT = 65_536
 
 _SWITCH_SECONDS = 0.0005
 """How long the thread that loads a version may hold up the one that answers; Python's default is 5 ms."""
+
+_LINGER_SECONDS = 0.5
+"""What a connection has, after the port is closed, to send a request that is on its way."""
 
 _TICKS_A_SECOND = 10  # of uvicorn's main loop
 
@@ -157,23 +165,22 @@ class Server(uvicorn.Server):
         self._drain_seconds = drain_seconds
         self._on_drain = on_drain
         self._on_beat = on_beat
+        self._close_at: float | None = None
         self._leave_at: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to leave; the second signal, or Ctrl-C, leaves at once."""
-        if self._leave_at is not None or sig == signal.SIGINT:
+        if self._close_at is not None or sig == signal.SIGINT:
             super().handle_exit(sig, frame)
-        self._begin_to_leave()
+        self._begin_to_leave(self._drain_seconds)
 
     def retire(self, *_: object) -> None:
         """Leave to the siblings what comes from now on."""
-        for server in self.servers:
-            server.close()
-        self._begin_to_leave()
+        self._begin_to_leave(0.0)
 
-    def _begin_to_leave(self) -> None:
-        if self._leave_at is None:
-            self._leave_at = time.monotonic() + self._drain_seconds
+    def _begin_to_leave(self, drain_seconds: float) -> None:
+        if self._close_at is None:
+            self._close_at = time.monotonic() + drain_seconds
             self._on_drain()
 
     async def on_tick(self, counter: int) -> bool:
@@ -183,13 +190,17 @@ class Server(uvicorn.Server):
         if counter % _TICKS_A_SECOND == 0:
             self.watch.look(self.server_state.connections, now)
             if not self._on_beat():
-                self._begin_to_leave()
-        if self._leave_at is None:
+                self._begin_to_leave(self._drain_seconds)
+        if self._close_at is None:
             return ends
         close = (b"connection", b"close")
         if close not in self.server_state.default_headers:
             self.server_state.default_headers = [*self.server_state.default_headers, close]
-        return ends or now >= self._leave_at
+        if self._leave_at is None and now >= self._close_at:
+            for server in self.servers:
+                server.close()
+            self._leave_at = now + _LINGER_SECONDS
+        return ends or (self._leave_at is not None and now >= self._leave_at)
 
 
 def make_server(

@@ -64,8 +64,16 @@ def wait_until_ready(process: subprocess.Popen[str]) -> str:
 @contextmanager
 def launched(log: Path, **settings: Any) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A service that writes to the file `log`: its process and its URL. It is ended with the block."""
+    with launched_by([sys.executable, "-m", "service"], log, settings) as service:
+        yield service
+
+
+@contextmanager
+def launched_by(
+    command: list[str], log: Path, settings: dict[str, Any]
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """As `launched`, by another command."""
     with log.open("wb") as output:
-        command = [sys.executable, "-m", "service"]
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment(**settings), stdout=output, stderr=output
         )

@@ -2,14 +2,16 @@
 
 import http.client
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.process import fill, launched
+from tests.process import fill, launched, launched_by
 
 pytestmark = pytest.mark.slow
 
@@ -153,3 +155,35 @@ def test_endless_headers_are_refused_at_the_limit(address: tuple[str, int]) -> N
 def test_what_is_no_http_is_400(address: tuple[str, int]) -> None:
     """Noise is told that it is noise, and cut off."""
     assert said(address, b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+
+
+RETIRED_IN_THE_MIDDLE = """
+import os, signal, sys
+from service import server
+from service.main import run
+from service.settings import Settings
+
+begin = server.Connection.__init__
+
+def interrupted(*arguments, **options):
+    begin(*arguments, **options)
+    signal.raise_signal(signal.SIGUSR1)
+
+server.Connection.__init__ = interrupted
+sys.exit(run(Settings.from_environment(os.environ)))
+"""
+
+
+def test_connection_is_not_lost_that_is_taken_while_the_port_closes(tmp_path: Path) -> None:
+    """A worker that is asked to leave in the middle of taking a connection answers it."""
+    log = tmp_path / "log"
+    command = [sys.executable, "-c", RETIRED_IN_THE_MIDDLE]
+    with launched_by(command, log, {"store": fill(tmp_path / "store")}) as (process, url):
+        parts = urlsplit(url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        received = said(
+            (parts.hostname, parts.port), b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+        )
+        assert received.startswith(b"HTTP/1.1 200 ")
+        assert process.wait(timeout=60) == 0
