@@ -11,9 +11,9 @@ from typing import Any, Self
 from tests.engine import REQUESTS, process_of
 
 ROW: tuple[str, dict[str, Any]] = ("/predict/bikes", REQUESTS["bikes"])
-LARGEST_BATCH: tuple[str, dict[str, Any]] = (
+BATCH: tuple[str, dict[str, Any]] = (
     "/predict/bikes/batch",
-    {"instances": [REQUESTS["bikes"]] * 10_000},
+    {"instances": [REQUESTS["bikes"]] * 1_000},
 )
 PAUSE = 0.005
 """Seconds between an answer and the next request of a client."""

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 SECONDS_BETWEEN_LINES = 10.0
+_WHOLE = 10.0
 
 _console = Console(stderr=True, highlight=False, markup=False)
 
@@ -29,16 +30,17 @@ class Counter:
         """So many more are done."""
         self.done += count
         rate = self.done / max(time.monotonic() - self.began, 1e-9)
+        speed = f"{rate:,.0f}" if rate >= _WHOLE else f"{rate:.2g}"
         if self.bar is not None:
-            so_far, speed = self.before + self.done, f"{rate:,.4g} {self.what}/s"
-            self.bar.update(self.bar.task_ids[0], completed=so_far, rate=speed)
+            so_far = self.before + self.done
+            self.bar.update(self.bar.task_ids[0], completed=so_far, rate=f"{speed} {self.what}/s")
             return
         now, left = time.monotonic(), self.total - self.before - self.done
         if now - self.said >= SECONDS_BETWEEN_LINES or not left:
             self.said = now
             self._say(
                 f"{self.before + self.done:,} of {self.total:,} {self.what}, "
-                f"{rate:,.4g} {self.what}/s, {left / rate:.0f} s left"
+                f"{speed} {self.what}/s, {left / rate:.0f} s left"
             )
 
     def begin(self) -> None:
