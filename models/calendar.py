@@ -8,7 +8,7 @@ Monday to Friday and no holiday.
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from zoneinfo import ZoneInfo
 
 import holidays
@@ -17,6 +17,8 @@ import numpy as np
 from models.arrays import FloatArray, IntArray
 
 FIRST_YEAR, LAST_YEAR = 1970, 2100
+FEW_YEARS = 4
+"""Rows of so many years are looked up in one table; for others each year is looked up alone."""
 EPOCH = date(2011, 1, 1)
 """Day 0 of the growth trend: the first day of the data."""
 
@@ -190,24 +192,40 @@ def _hours_from_utc(year: int, day_of_year: int) -> float:
     return offset.total_seconds() / 3600.0
 
 
-def _by_year(days: IntArray, table_of: Callable[[int], FloatArray]) -> FloatArray:
-    """The row of each of `days` in the tables of their years: (n, n_columns)."""
-    years = days.astype("datetime64[Y]")
-    numbers = years.astype(np.int64) + 1970
-    offsets = (days - years.astype("datetime64[D]")).astype(np.int64)
-    rows = np.empty((len(days), table_of(EPOCH.year).shape[1]))
-    for year in np.unique(numbers).tolist():
-        of_year = numbers == year
-        rows[of_year] = table_of(year)[offsets[of_year]]
-    return rows
+@lru_cache(maxsize=8)
+def _joined(table_of: Callable[[int], FloatArray], first: int, last: int) -> FloatArray:
+    """The tables of the years `first` to `last`, one below the other."""
+    table = np.concatenate([table_of(year) for year in range(first, last + 1)])
+    table.setflags(write=False)  # shared by every thread
+    return table
+
+
+def _placed(days: IntArray, table_of: Callable[[int], FloatArray]) -> tuple[FloatArray, IntArray]:
+    """A table of the years of `days` (n,), a row a day, and the row of each of `days`: (n,)."""
+    if not len(days):
+        return table_of(EPOCH.year), np.zeros(0, dtype=np.int64)
+    numbers = days.astype("datetime64[D]").astype(np.int64)
+    years = np.array([numbers.min(), numbers.max()]).astype("datetime64[D]").astype("datetime64[Y]")
+    first, last = (years.astype(np.int64) + 1970).tolist()
+    if last - first < FEW_YEARS:
+        start = years[:1].astype("datetime64[D]").astype(np.int64)
+        return _joined(table_of, first, last), numbers - start
+    of_day = days.astype("datetime64[Y]")
+    found, which = np.unique(of_day, return_inverse=True)
+    tables = [table_of(year) for year in (found.astype(np.int64) + 1970).tolist()]
+    starts = np.cumsum([0, *map(len, tables[:-1])])
+    offsets = numbers - of_day.astype("datetime64[D]").astype(np.int64)
+    return np.concatenate(tables), starts[which] + offsets
 
 
 def day_rows(days: IntArray) -> FloatArray:
     """The day variables of each of `days` (datetime64[D], shape (n,)): (n, len(DAY_VARIABLES))."""
-    return _by_year(days, year_table)
+    table, rows = _placed(days, year_table)
+    return table.take(rows, axis=0)
 
 
 def sun_heights(days: IntArray, hours: IntArray) -> FloatArray:
     """The sun's elevation, degrees, (n,), at half past `hours` (n,) of `days` (n,) datetime64[D]."""
-    of_day = _by_year(days, sun_table)
-    return of_day[np.arange(len(days)), hours]
+    table, rows = _placed(days, sun_table)
+    heights: FloatArray = table.ravel().take(rows * table.shape[1] + hours)
+    return heights

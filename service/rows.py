@@ -80,7 +80,10 @@ def _integers(values: list[Any], field: Field) -> Checked:
 def _look_up(values: list[Any], table: dict[Any, int], kinds: set[type]) -> Checked:
     if not set(map(type, values)) <= kinds:
         values = [v if type(v) in kinds else "" for v in values]
-    array = np.array([table.get(v, -2) for v in values], dtype=np.int8)
+    try:
+        array = np.array([table[v] for v in values], dtype=np.int8)
+    except KeyError:
+        array = np.array([table.get(v, -2) for v in values], dtype=np.int8)
     return array, array > -2  # noqa: PLR2004 - -1 is "not given"
 
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +84,6 @@ def running(
     command: Sequence[str],
     ready: str,
     cpus: str | None = "0",
-    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
     """A Python server on a free port while the block runs; {port} in `command` is replaced.
 
@@ -97,7 +96,7 @@ def running(
     process = subprocess.Popen(
         [*pin, sys.executable, *arguments],
         cwd=ROOT,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", **(environment or {})},
+        env=_environment(),
         stdout=subprocess.DEVNULL,
     )
     server = Server(process, port, time.monotonic())
@@ -125,6 +124,12 @@ def reference(name: str) -> list[str]:
         "error",
         f"bench.serving.references:{name}",
     ]
+
+
+def _environment() -> dict[str, str]:
+    """Of a server: one thread for products, and bytecode kept, as where it is installed."""
+    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "OPENBLAS_NUM_THREADS": "1"}
 
 
 def _free_port() -> int:
