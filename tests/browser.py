@@ -25,7 +25,6 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-SERIOUS = ("serious", "critical")
 _AXE = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 _WATCH_SHIFTS = """
 window.shifts = [];
@@ -53,8 +52,8 @@ class Visit:
     def __init__(self, browser: Browser, url: str, **options: Any) -> None:
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(8_000)
-        expect.set_options(8_000)
+        self.page.set_default_timeout(20_000)
+        expect.set_options(20_000)
         self.complaints: list[str] = []
         self.asked: list[str] = []
         self.page.on("console", lambda message: self.complaints.append(message.text))
@@ -81,13 +80,12 @@ class Visit:
         return int(self.page.evaluate("document.documentElement.scrollWidth - innerWidth"))
 
     def barriers(self) -> list[str]:
-        """What axe-core finds that is serious or critical, with the element."""
+        """What axe-core finds, however small, with the element."""
         self.page.evaluate(_AXE)
         found = self.page.evaluate("axe.run({ resultTypes: ['violations'] })")
         return [
             f"{violation['id']}: {node['html'][:120]}"
             for violation in found["violations"]
-            if violation["impact"] in SERIOUS
             for node in violation["nodes"]
         ]
 

@@ -143,7 +143,7 @@ function netInWords(start, numbers) {
 
 function formulas(start, numbers) {
   const showsLecture = lecture && path.length === 1 && Object.entries(lecture.start).every(([name, value]) => start[name] === value);
-  const header = ["", "Formula", "With numbers", "Value"];
+  const header = ["Number", "Formula", "With numbers", "Value"];
   if (showsLecture) header.push("In the lecture");
   const rows = STAGES.map(({ finds, formula, put, words, key }, i) => {
     const known = i < stage;

@@ -68,7 +68,7 @@ function showScores({ evaluation }) {
     write(value),
     baseline && !OF_A_MODEL.includes(metric) ? write(baseline.metrics[metric]) : "–",
   ]);
-  const made = table(`The simple forecast: ${baseline?.description ?? "none"}`, ["", "This model", "Simple forecast"], lines);
+  const made = table(`The simple forecast: ${baseline?.description ?? "none"}`, ["Measure", "This model", "Simple forecast"], lines);
   made.classList.add("scores");
   byId("scores").replaceChildren(made);
 }
