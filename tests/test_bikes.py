@@ -8,6 +8,11 @@ import pytest
 
 from models.bikes import BIKES
 from models.rows import columns_of
+from training import data
+from training.bikes import BIKES as RECIPE
+from training.metrics import regression
+from training.pipeline import answers, fit_rows
+from training.protocols import splits
 
 
 def derived(**row: Any) -> dict[str, float]:
@@ -65,3 +70,16 @@ def test_sun_is_that_of_the_hour() -> None:
     assert derived(**at("2012-06-20", 13))["sun"] > 70
     assert derived(**at("2012-06-20", 0))["sun"] < -20
     assert np.isfinite(derived(**at("2100-12-31", 23))["sun"])
+
+
+@pytest.mark.slow
+def test_recipe_forecasts_days_that_it_never_saw() -> None:
+    """P3: days 20 to the end of every month, learned from days 1 to 16; a floor with some room."""
+    dataset = data.read("bikes")
+    (split,) = splits(dataset, "p3")
+    regressor = fit_rows(RECIPE, dataset, split.train, None, np.random.default_rng(0))
+    found = regression(
+        dataset.targets["rentals"][split.test], answers(regressor, dataset, split.test)
+    )
+    assert found["rmse"] < 46.0
+    assert found["rmsle"] < 0.38

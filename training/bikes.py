@@ -57,7 +57,7 @@ BIKES_DAYS = replace(
         Category(("week",), (_N_DAYS // 7 + 1,)),
     ),
     links=("power",) * 4 + ("log",) * 4,
-    hidden=(64, 32),
+    fills_gaps=True,
     fit=replace(BIKES.fit, epochs=20),
 )
 """An interpolation: a day's level is learned from its other hours. Days outside count as the nearest."""

@@ -17,16 +17,18 @@ def conformal(
     value: FloatArray,
     target: FloatArray,
     spread: FloatArray,
+    widening: float = 1.0,
 ) -> Interval:
     """The interval whose factors are quantiles of |target - value| / spread on the link's scale.
 
     value, target, spread : (n_rows,), of rows that the networks did not learn from. The quantile is
     the ceil((n + 1) level)-th smallest score (split conformal prediction, Lei et al. 2018).
+    widening : by which the factors are multiplied, where the answers will be worse than these.
     """
     to_link = LINKS[link].to_link
     scores = np.sort(np.abs(to_link(target) - to_link(value)) / spread)
     ranks = np.ceil((len(scores) + 1) * LEVELS).astype(int) - 1
-    factors = scores[np.minimum(ranks, len(scores) - 1)]
+    factors = widening * scores[np.minimum(ranks, len(scores) - 1)]
     return Interval(link, LEVELS, factors, factors)
 
 

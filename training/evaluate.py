@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from models.arrays import Columns, FloatArray, IntArray
+from models.arrays import BoolArray, Columns, FloatArray, IntArray
+from models.calendar import SEASONS
 from models.interval import DEFAULT_LEVEL, HIGHEST_LEVEL, LOWEST_LEVEL
 from models.model import Model, Prediction
 from training import baselines, metrics
@@ -35,6 +36,9 @@ DESCRIPTIONS = {
     "cv": "stratified 10-fold cross-validation: every row by a model that learned from the other folds",
     "holdout": "a random tenth of the rows, by a model that learned from the others; ten times",
 }
+
+SIZES = (0, 10, 50, 150, 300, 500)
+"""Forecasts, rentals per hour, at which a group of the coverage begins."""
 
 _OUTCOME = {"bikes": "rentals", "admission": "admitted"}
 
@@ -225,7 +229,8 @@ def interval_scores(
     """Coverage, mean width and interval score (Gneiting and Raftery 2007) at the default level.
 
     per_day : [rows, rows inside] of every day: the hours of a day are wrong together, so the standard
-        error of the coverage is clustered by day.
+        error of the coverage is clustered by day. groups : [rows, rows inside] by hour, by season and by
+        the size of the forecast.
     """
     inside = (said.low <= target) & (target <= said.high)
     days = dataset.columns["timestamp"][rows].astype("datetime64[D]")
@@ -243,7 +248,29 @@ def interval_scores(
         "width": float((said.high - said.low).mean()),
         "score": float(score.mean()),
         "per_day": per_day.tolist(),
+        "groups": _groups(dataset, rows, said, inside),
     }
+
+
+def _groups(
+    dataset: Dataset, rows: IntArray, said: Prediction, inside: BoolArray
+) -> dict[str, dict[str, list[int]]]:
+    """[rows, rows inside] of every hour, season and size of the forecast, by its name."""
+    variables = dataset.task.derive(dataset.take(rows))
+    of = {name: variables[:, i].astype(int) for i, name in enumerate(dataset.task.variables)}
+    sizes = [f"from {low}" for low in SIZES]
+    kinds = {
+        "hour": (of["hour"], [str(hour) for hour in range(24)]),
+        "season": (of["season"], list(SEASONS)),
+        "size": (np.searchsorted(SIZES, said.value, side="right") - 1, sizes),
+    }
+    found = {}
+    for kind, (of_row, names) in kinds.items():
+        n_rows = np.bincount(of_row, minlength=len(names))
+        n_inside = np.bincount(of_row, inside, minlength=len(names)).astype(int)
+        counts = zip(names, n_rows.tolist(), n_inside.tolist(), strict=True)
+        found[kind] = {name: [n, hits] for name, n, hits in counts if n}
+    return found
 
 
 def coverage_by_level(

@@ -21,6 +21,8 @@ class Recipe:
         standardised. False where the loss or the output's activation holds the link itself.
     input_gain : factor of the first layer's initial weights: below 1 a network starts smoother.
     prior : of the weights, for an anchored ensemble; None for random weights without one.
+    fills_gaps : whether it is asked about hours between hours that it saw, and not about later days;
+        decides on which rows the intervals are calibrated, see `training.intervals`.
     bootstrap : whether each member sees the rows with random weights of its own, exponential with
         mean 1 (Bayesian bootstrap, Rubin 1981).
     """
@@ -39,5 +41,6 @@ class Recipe:
     standardise_target: bool = True
     input_gain: float = 1.0
     prior: Prior | None = None
+    fills_gaps: bool = False
     bootstrap: bool = False
     fit: FitSettings = field(default_factory=FitSettings)

@@ -2,8 +2,8 @@
 
     fit (training rows) -> cross-fit (each row by networks that did not see it) -> spread -> interval
 
-The intervals are calibrated on residuals of rows that the networks in question did not learn from
-(cross-conformal prediction: Vovk 2015; Barber et al. 2021), so no row has to be set aside.
+The intervals are calibrated on residuals of rows that the networks in question did not learn from, see
+`training.intervals`.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.arrays import Columns, FloatArray, IntArray
-from models.errors import TrainingError
 from models.features import Encoder
 from models.interval import Interval
 from models.links import LINKS
@@ -20,23 +19,15 @@ from models.model import Head, Model
 from models.network import Layer, Network
 from training import calibrate
 from training.data import Dataset
-from training.fit import Check, FitSettings, Fitted, Rows, fit
-from training.parameters import Architecture, initial
+from training.fit import Check, Fitted
+from training.intervals import FOLDS, cross_fit, of_quantity, require
 from training.pipeline import Regressor, answers, fit_rows
 from training.progress import Watch
 from training.protocols import stratified_folds
 from training.recipes import Recipe
 from training.simulate import inflation
 
-FOLDS = 4
-BLOCK_DAYS = 7
-"""The hours of a week are held out together: they are wrong together."""
 BACKGROUND_ROWS = 64
-
-SPREAD_FIT = FitSettings(rate=3e-3, batch_size=256, epochs=8, schedule="cosine")
-SPREAD_HIDDEN = (16,)
-SMALLEST_RESIDUAL = 0.05
-"""On the square root's scale: keeps the logarithm of a forecast that was right finite."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +53,7 @@ def train(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who wat
     with watch.stage("networks", recipe.fit.epochs) as on_check:
         regressor = fit_rows(recipe, dataset, train_rows, validation, rng, on_check)
     fixed = fixed_epochs(recipe, regressor.fitted.history)
-    calibrated = _of_quantity if dataset.task.threshold is None else _of_probability
+    calibrated = of_quantity if dataset.task.threshold is None else _of_probability
     spread, interval = calibrated(fixed, dataset, regressor, train_rows, rng, watch)
     model = Model(
         task=dataset.task,
@@ -109,66 +100,6 @@ def background(
     return dataset.take(np.sort([rng.choice(stratum) for stratum in strata]))
 
 
-def cross_fit(  # noqa: PLR0913  # as `train`
-    recipe: Recipe,
-    dataset: Dataset,
-    rows: IntArray,
-    fold: IntArray,
-    rng: np.random.Generator,
-    watch: Watch,
-) -> FloatArray:
-    """The value of each row, (n_rows,), by networks that learned from the rows of other folds.
-
-    fold : (n_rows,), the fold of each of `rows`.
-    """
-    value = np.empty(len(rows))
-    folds = np.unique(fold).tolist()
-    for number, held_out in enumerate(folds, 1):
-        learned, judged = rows[fold != held_out], rows[fold == held_out]
-        title = f"held-out residuals {number} of {len(folds)}"
-        with watch.stage(title, recipe.fit.epochs) as on_check:
-            regressor = fit_rows(recipe, dataset, learned, None, rng, on_check)
-        value[fold == held_out] = answers(regressor, dataset, judged)
-    return value
-
-
-def _of_quantity(  # noqa: PLR0913  # as `train`
-    recipe: Recipe,
-    dataset: Dataset,
-    regressor: Regressor,
-    rows: IntArray,
-    rng: np.random.Generator,
-    watch: Watch,
-) -> tuple[Head | None, Interval]:
-    """A conformal interval, wider where the held-out residuals were larger."""
-    days = dataset.columns["timestamp"][rows].astype("datetime64[D]").astype(np.int64)
-    fold = days // BLOCK_DAYS % FOLDS
-    _require(len(np.unique(fold)) == FOLDS, dataset, f"rows of at least {FOLDS} weeks")
-    value = cross_fit(recipe, dataset, rows, fold, rng, watch)
-    target = np.sum([dataset.targets[name][rows] for name in recipe.targets], axis=0)
-    link = "sqrt"
-    residual = np.abs(LINKS[link].to_link(target) - LINKS[link].to_link(value))
-    inputs = regressor.encoder.encode(dataset.task.derive(dataset.take(rows)))
-    spread = _spread_head(regressor.encoder, Rows(inputs, residual[:, np.newaxis]), rng, watch)
-    scale = spread.member_values(inputs).mean(axis=0)
-    return spread, calibrate.conformal(link, value, target, scale)
-
-
-def _spread_head(encoder: Encoder, rows: Rows, rng: np.random.Generator, watch: Watch) -> Head:
-    """A small network of the residual's size: the exponential of its mean logarithm."""
-    logs = np.log(rows.target + SMALLEST_RESIDUAL)
-    mean, scale = float(logs.mean()), float(logs.std()) or 1.0
-    target = ((logs - mean) / scale).astype(np.float32)
-    sizes = (encoder.n_inputs, *SPREAD_HIDDEN, 1)
-    fan_in = len(encoder.numbers) + len(encoder.categories)
-    parameters = initial(Architecture(sizes), rng, fan_in=fan_in)
-    learned = Rows(rows.inputs.with_dense(encoder.n_inputs), target)
-    with watch.stage("spread", SPREAD_FIT.epochs) as on_check:
-        fitted = fit(parameters, learned, None, SPREAD_FIT, rng, on_check)
-    shape = (1, 1, 1)
-    return Head(fitted.network, ("exp",), np.full(shape, mean), np.full(shape, scale))
-
-
 def _of_probability(  # noqa: PLR0913  # as `train`
     recipe: Recipe,
     dataset: Dataset,
@@ -183,7 +114,7 @@ def _of_probability(  # noqa: PLR0913  # as `train`
     """
     (target,) = (dataset.targets[name] for name in recipe.targets)
     of_each = min(int((target[rows] == outcome).sum()) for outcome in (0.0, 1.0))
-    _require(of_each >= FOLDS, dataset, f"at least {FOLDS} rows of each outcome")
+    require(of_each >= FOLDS, dataset, f"at least {FOLDS} rows of each outcome")
     if recipe.bootstrap:
         factor = inflation(recipe, dataset, rows, rng, watch)
         return None, calibrate.ensemble_spread("logit", factor)
@@ -197,11 +128,6 @@ def _of_probability(  # noqa: PLR0913  # as `train`
     return constant_head(regressor.encoder, float(deviation)), calibrate.ensemble_spread(
         "logit", 1.0
     )
-
-
-def _require(holds: bool, dataset: Dataset, what: str) -> None:  # noqa: FBT001  # an assertion
-    if not holds:
-        raise TrainingError(f"{dataset.source} is too small to train on: {what} are needed")
 
 
 def constant_head(encoder: Encoder, value: float) -> Head:

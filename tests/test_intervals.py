@@ -1,0 +1,126 @@
+"""Intervals of a quantity: they hold what they promise on rows that nothing was learned from."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from models.arrays import IntArray
+from training import calibrate, catalogue, data
+from training.data import Dataset
+from training.evaluate import interval_scores
+from training.intervals import LINK, of_quantity, widening
+from training.pipeline import fit_rows
+from training.progress import Lines, Nobody
+from training.recipes import Recipe
+from training.trainer import Trained, train
+
+BUSY = 17
+"""The hour whose noise is large in the made-up truth."""
+
+
+def quick(*, fills_gaps: bool) -> Recipe:
+    """A recipe that is fitted in a moment: intervals have to hold for a poor forecast too."""
+    recipe = catalogue.RECIPES["bikes"]
+    fit = replace(recipe.fit, epochs=12, average_epochs=0)
+    return replace(recipe, links=("sqrt",), hidden=(8,), fit=fit, fills_gaps=fills_gaps)
+
+
+def noisy(n_rows: int, rng: np.random.Generator) -> Dataset:
+    """The first hours of the data with a made-up truth, noisier at BUSY than at other hours."""
+    whole = data.read("bikes")
+    columns = whole.take(np.arange(n_rows))
+    hour = columns["timestamp"].astype(np.int64) % 24
+    root = 8.0 + np.sin(hour / 4.0) + rng.normal(0.0, np.where(hour == BUSY, 3.0, 0.6))
+    half = np.square(np.maximum(root, 0.0)) / 2.0
+    targets = {"casual": half, "registered": half, "rentals": 2.0 * half}
+    return replace(whole, columns=columns, targets=targets)
+
+
+@pytest.fixture(scope="module")
+def made() -> Dataset:
+    """4,000 hours."""
+    return noisy(4000, np.random.default_rng(4))
+
+
+@pytest.fixture(scope="module")
+def parts() -> list[IntArray]:
+    """Random rows to learn from, and the others."""
+    order = np.random.default_rng(5).permutation(4000)
+    return [np.sort(part) for part in np.split(order, [2500])]
+
+
+@pytest.fixture(scope="module")
+def trained(made: Dataset, parts: list[IntArray]) -> Trained:
+    """A model of the first part."""
+    recipe = quick(fills_gaps=True)
+    return train(recipe, made, parts[0], None, np.random.default_rng(0), Nobody())
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.99])
+def test_coverage_is_the_level(
+    trained: Trained, made: Dataset, parts: list[IntArray], level: float
+) -> None:
+    """Of new rows like those of the training, the share inside is the level, whatever the forecast."""
+    said = trained.model.predict(made.take(parts[1]), level)
+    truth = made.targets["rentals"][parts[1]]
+    inside = (said.low <= truth) & (truth <= said.high)
+    assert inside.mean() == pytest.approx(level, abs=0.04)
+    assert said.low.min() >= 0.0
+
+
+def test_noisy_hours_get_wide_intervals(
+    trained: Trained, made: Dataset, parts: list[IntArray]
+) -> None:
+    """The spread follows the noise, here larger at one hour of the day, as far as 80 steps take it."""
+    columns = made.take(parts[1])
+    said = trained.model.predict(columns)
+    width = np.sqrt(said.high) - np.sqrt(said.low)
+    busy = columns["timestamp"].astype(np.int64) % 24 == BUSY
+    assert width[busy].mean() > 1.2 * width[~busy].mean()
+
+
+def test_groups_add_up(trained: Trained, made: Dataset, parts: list[IntArray]) -> None:
+    """Every row is in one hour, one season and one size, and inside there if it is inside at all."""
+    said = trained.model.predict(made.take(parts[1]))
+    truth = made.targets["rentals"][parts[1]]
+    found = interval_scores(made, parts[1], truth, said)
+    for counts in found["groups"].values():
+        n_rows, inside = np.sum(list(counts.values()), axis=0).tolist()
+        assert n_rows == len(parts[1])
+        assert inside == pytest.approx(found["coverage"] * n_rows)
+    assert list(found["groups"]["hour"]) == [str(hour) for hour in range(24)]
+
+
+def test_widening_is_the_ratio_of_the_errors() -> None:
+    """Forecasts that miss three times as far as held-out ones widen the intervals threefold."""
+    truth = np.full(100, 100.0)
+    spread = np.ones(100)
+    scores = np.full(100, 1.0)
+    window = np.arange(50)
+    later = [(window, np.full(50, 49.0)), (window + 50, np.full(50, 169.0))]
+    assert widening(scores, later, truth, spread) == pytest.approx(3.0)
+    assert widening(10.0 * scores, later, truth, spread) == 1.0
+    assert widening(scores, [], truth, spread) == 1.0
+
+
+def test_widened_factors() -> None:
+    """A widening multiplies the factors of every level."""
+    rng = np.random.default_rng(0)
+    arrays = (rng.uniform(50, 60, 200), rng.uniform(50, 60, 200), np.ones(200))
+    plain, wide = (calibrate.conformal(LINK, *arrays, factor) for factor in (1.0, 1.5))
+    np.testing.assert_allclose(wide.below, 1.5 * plain.below)
+    np.testing.assert_allclose(wide.above, 1.5 * plain.above)
+
+
+@pytest.mark.parametrize(("n_rows", "windows"), [(2500, 0), (5500, 2)], ids=["short", "long"])
+def test_a_forecast_is_measured_on_later_days(n_rows: int, windows: int) -> None:
+    """Windows whose networks would have too few days to learn from are left out."""
+    made = noisy(n_rows, np.random.default_rng(1))
+    said: list[str] = []
+    recipe, rows, rng = quick(fills_gaps=False), np.arange(n_rows), np.random.default_rng(0)
+    recipe = replace(recipe, fit=replace(recipe.fit, epochs=2))
+    regressor = fit_rows(recipe, made, rows, None, rng)
+    _, interval = of_quantity(recipe, made, regressor, rows, rng, Lines(said.append))
+    assert sum("later days" in line for line in said) == windows
+    assert (interval.below > 0).all()

@@ -1,0 +1,179 @@
+"""The intervals of a quantity: how far its forecasts lay from the truth on rows they had not seen.
+
+    cross-fit (each row by networks that did not see it) -> residuals -> spread network -> quantiles
+
+Every row is held out once, so none has to be set aside (cross-conformal prediction: Vovk 2015; Barber
+et al. 2021). A small network learns how large the residuals are at an hour, a season, a weather; the
+interval's factors are quantiles of residual / spread (Lei et al. 2018).
+
+Two kinds of recipe ask for two kinds of held-out rows. One that fills gaps is asked about hours between
+hours that it saw: random rows. A forecast is asked about days that it saw nothing of: whole weeks are
+held out. And these weeks still lie between weeks that were seen, while a forecast is about later ones,
+whose growth and weather habits nobody saw. By how much that is worse is measured: networks that
+learned from the days up to 60 before forecast three windows at the end of the rows, and the intervals
+are widened by the ratio of their errors to the held-out ones of the same hours.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from models.arrays import FloatArray, IntArray
+from models.errors import TrainingError
+from models.features import Encoder
+from models.interval import DEFAULT_LEVEL, Interval
+from models.links import LINKS
+from models.model import Head
+from training import calibrate
+from training.data import Dataset
+from training.fit import FitSettings, Rows, fit
+from training.parameters import Architecture, initial
+from training.pipeline import Regressor, answers, fit_rows
+from training.progress import Watch
+from training.protocols import TEST_DAYS, VALIDATION_DAYS
+from training.recipes import Recipe
+
+FOLDS = 4
+BLOCK_DAYS = 7
+"""The hours of a week are held out together: they are wrong together."""
+
+WINDOW_ENDS = (0, 40, 80)
+"""Days from the end of each window of later days to the last day of the rows."""
+LEAST_DAYS = 90
+"""As few days are too few to learn a forecast from: such a window is left out."""
+
+LINK = "sqrt"
+"""The scale of the residuals. On it those of large counts and of small ones differ least."""
+SPREAD_FIT = FitSettings(rate=3e-3, batch_size=256, epochs=12, schedule="cosine", weight_decay=3e-3)
+SPREAD_HIDDEN, SPREAD_GAIN = (16,), 0.25
+SMALLEST_RESIDUAL = 0.05
+"""On the scale of LINK: keeps the logarithm of a forecast that was right finite."""
+
+
+def of_quantity(  # noqa: PLR0913  # recipe, data, what was fitted, to which rows, randomness, who watches
+    recipe: Recipe,
+    dataset: Dataset,
+    regressor: Regressor,
+    rows: IntArray,
+    rng: np.random.Generator,
+    watch: Watch,
+) -> tuple[Head, Interval]:
+    """The spread head and the interval of a regressor that has learned from `rows`, (n_rows,).
+
+    Raises TrainingError for too few rows.
+    """
+    days = _days(dataset, rows)
+    fold = rng.integers(FOLDS, size=len(rows)) if recipe.fills_gaps else days // BLOCK_DAYS % FOLDS
+    require(len(np.unique(fold)) == FOLDS, dataset, f"rows of at least {FOLDS} weeks")
+    value = cross_fit(recipe, dataset, rows, fold, rng, watch)
+    truth = _truth(recipe, dataset)
+    inputs = regressor.encoder.encode(dataset.task.derive(dataset.take(rows)))
+    residual = _distance(truth[rows], value)
+    spread_head = fit_spread(regressor.encoder, Rows(inputs, residual[:, np.newaxis]), rng, watch)
+    spread = spread_head.value_of(spread_head.member_values(inputs))
+    later = [] if recipe.fills_gaps else list(_later(recipe, dataset, rows, days, rng, watch))
+    factor = widening(residual / spread, later, truth[rows], spread)
+    return spread_head, calibrate.conformal(LINK, value, truth[rows], spread, factor)
+
+
+def widening(
+    scores: FloatArray,
+    later: Sequence[tuple[IntArray, FloatArray]],
+    truth: FloatArray,
+    spread: FloatArray,
+) -> float:
+    """By what factor, 1 or more, forecasts of later days miss more than held-out ones of those days.
+
+    scores, truth, spread : (n_rows,), the held-out residual over the spread, the truth and the spread.
+    later : windows of later days: positions in those arrays, and the forecasts, all (n_window,).
+    """
+    if not later:
+        return 1.0
+    at = np.concatenate([where for where, _ in later])
+    forecast = np.concatenate([value for _, value in later])
+    as_forecast = _distance(truth[at], forecast) / spread[at]
+    ratio = np.quantile(as_forecast, DEFAULT_LEVEL) / np.quantile(scores[at], DEFAULT_LEVEL)
+    return max(float(ratio), 1.0)
+
+
+def _later(  # noqa: PLR0913  # as `of_quantity`
+    recipe: Recipe,
+    dataset: Dataset,
+    rows: IntArray,
+    days: IntArray,
+    rng: np.random.Generator,
+    watch: Watch,
+) -> Iterator[tuple[IntArray, FloatArray]]:
+    """Windows of later days: which of the rows, and what was forecast for them."""
+    for number, end in enumerate(WINDOW_ENDS, 1):
+        start = days.max() - end - TEST_DAYS + 1
+        learned = np.flatnonzero(days < start - VALIDATION_DAYS)
+        judged = np.flatnonzero((days >= start) & (days < start + TEST_DAYS))
+        if len(np.unique(days[learned])) < LEAST_DAYS or not len(judged):
+            continue
+        title = f"forecasts of later days {number} of {len(WINDOW_ENDS)}"
+        with watch.stage(title, recipe.fit.epochs) as on_check:
+            regressor = fit_rows(recipe, dataset, rows[learned], None, rng, on_check)
+        yield judged, answers(regressor, dataset, rows[judged])
+
+
+def cross_fit(  # noqa: PLR0913  # as `train`
+    recipe: Recipe,
+    dataset: Dataset,
+    rows: IntArray,
+    fold: IntArray,
+    rng: np.random.Generator,
+    watch: Watch,
+) -> FloatArray:
+    """The value of each row, (n_rows,), by networks that learned from the rows of other folds.
+
+    fold : (n_rows,), the fold of each of `rows`.
+    """
+    value = np.empty(len(rows))
+    folds = np.unique(fold).tolist()
+    for number, held_out in enumerate(folds, 1):
+        learned, judged = rows[fold != held_out], rows[fold == held_out]
+        title = f"held-out residuals {number} of {len(folds)}"
+        with watch.stage(title, recipe.fit.epochs) as on_check:
+            regressor = fit_rows(recipe, dataset, learned, None, rng, on_check)
+        value[fold == held_out] = answers(regressor, dataset, judged)
+    return value
+
+
+def fit_spread(encoder: Encoder, rows: Rows, rng: np.random.Generator, watch: Watch) -> Head:
+    """A small network of the residual's size: the exponential of its mean logarithm.
+
+    rows : encoded rows with the absolute residuals on the scale of LINK, (n_rows, 1).
+    """
+    logs = np.log(rows.target + SMALLEST_RESIDUAL)
+    mean, scale = float(logs.mean()), float(logs.std()) or 1.0
+    target = ((logs - mean) / scale).astype(np.float32)
+    sizes = (encoder.n_inputs, *SPREAD_HIDDEN, 1)
+    fan_in = len(encoder.numbers) + len(encoder.categories)
+    parameters = initial(Architecture(sizes), rng, fan_in=fan_in, input_gain=SPREAD_GAIN)
+    learned = Rows(rows.inputs.with_dense(encoder.n_inputs), target)
+    with watch.stage("spread", SPREAD_FIT.epochs) as on_check:
+        fitted = fit(parameters, learned, None, SPREAD_FIT, rng, on_check)
+    shape = (1, 1, 1)
+    return Head(fitted.network, ("exp",), np.full(shape, mean), np.full(shape, scale))
+
+
+def _days(dataset: Dataset, rows: IntArray) -> IntArray:
+    return dataset.columns["timestamp"][rows].astype("datetime64[D]").astype(np.int64)
+
+
+def _truth(recipe: Recipe, dataset: Dataset) -> FloatArray:
+    total: FloatArray = np.sum([dataset.targets[name] for name in recipe.targets], axis=0)
+    return total
+
+
+def _distance(truth: FloatArray, value: FloatArray) -> FloatArray:
+    """How far apart they are on the scale of LINK."""
+    to_link = LINKS[LINK].to_link
+    return np.abs(to_link(truth) - to_link(value))
+
+
+def require(holds: bool, dataset: Dataset, what: str) -> None:  # noqa: FBT001  # an assertion
+    """Raise TrainingError, which says that `what` is needed, unless it holds."""
+    if not holds:
+        raise TrainingError(f"{dataset.source} is too small to train on: {what} are needed")
