@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
-from models.errors import DataError, ProjectError
+from models.errors import DataError, ProjectError, SignatureError
 from models.rows import to_json
 from models.store import Store
 from models.tasks import TASKS
@@ -193,8 +193,17 @@ def test_folder_of_another_scoring_is_refused(tmp_path: Path, store: Path, chang
         request = Request("bikes", (file,), request.out, store, None, 0.9, ".parquet")
     else:
         _save(table.slice(1), file)
-    with pytest.raises(DataError, match="was begun with another"):
+    with pytest.raises(DataError, match=r"was begun with (another|other files)"):
         run.run(request)
+
+
+def test_unsigned_model_is_refused_where_a_key_is_set(tmp_path: Path, store: Path) -> None:
+    """Scoring trusts the bundles that the service trusts, and no others."""
+    _, table = _table("bikes")
+    file = _save(table, tmp_path / "rows.parquet")
+    with pytest.raises(SignatureError, match="is not signed"):
+        run.run(_request(store, file, key=b"secret"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_folder_with_other_things_in_it_is_refused(tmp_path: Path, store: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from models import bundle
 from models.errors import SettingsError
 from models.interval import DEFAULT_LEVEL, HIGHEST_LEVEL, LOWEST_LEVEL
 from models.tasks import TASKS
@@ -28,6 +29,14 @@ def score(  # noqa: PLR0913  # a command line
     ] = Path("store"),
     version: Annotated[
         str | None, typer.Option(help="Of the model; by default the active one.")
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="SERVICE_SIGNING_KEY_FILE",
+            help="Must have signed the bundle.",
+        ),
     ] = None,
     level: Annotated[
         float, typer.Option(min=LOWEST_LEVEL, max=HIGHEST_LEVEL, help="Of the intervals.")
@@ -54,7 +63,18 @@ def score(  # noqa: PLR0913  # a command line
         raise SettingsError(
             f"train score needs the package {error.name}: pip install -r requirements/score.txt"
         ) from None
-    request = Request(model, tuple(inputs), out, store, version, level, f".{form}", jobs, dask)
+    request = Request(
+        model,
+        tuple(inputs),
+        out,
+        store,
+        version,
+        level,
+        f".{form}",
+        jobs,
+        dask,
+        bundle.read_key(key),
+    )
     try:
         said = run(request)
     except KeyboardInterrupt:

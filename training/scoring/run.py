@@ -24,7 +24,11 @@ RECORD, REJECTED = "scoring.json", "rejected.csv"
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for. version : None for the active one; suffix : .parquet or .csv, of the output."""
+    """What is asked for.
+
+    version : None for the active one. suffix : .parquet or .csv, of the output.
+    key : a bundle of the store must be signed with it; the carried one is trusted as the code is.
+    """
 
     model: str
     inputs: tuple[Path, ...]
@@ -35,6 +39,7 @@ class Request:
     suffix: str
     jobs: int = 1
     dask: str | None = None
+    key: bytes | None = None
 
 
 def run(request: Request) -> str:
@@ -66,7 +71,7 @@ def _bundle(request: Request) -> tuple[str, dict[str, bytes]]:
     version = request.version or Store(request.store).current(request.model)
     folder = ARTIFACTS if version is None else request.store
     content = bundle.read(folder / request.model / (version or ""))
-    loaded = bundle.unpack(content)
+    loaded = bundle.unpack(content, None if version is None else request.key)
     if loaded.model.task.name != request.model:
         raise BundleError(f"{folder / request.model}: holds a model of {loaded.model.task.name}")
     return loaded.version, content
@@ -97,8 +102,9 @@ def _claim(out: Path, record: dict[str, Any]) -> None:
     begun = json.loads(path.read_text(encoding="utf-8"))
     for key, value in record.items():
         if begun.get(key) != value:
+            other = "other files, or they have changed" if key == "files" else f"another {key}"
             raise DataError(
-                f"{out}: was begun with another {key}; choose another --out, or remove it to begin anew"
+                f"{out}: was begun with {other}; choose another --out, or remove it to begin anew"
             )
 
 
