@@ -84,7 +84,7 @@ function showPeers(evaluation, protocols) {
   if (!others.length) return;
   const rows = [["This model", evaluation.metrics], ...others].map(([who, found], i) => ({ name: who, value: found[metric], soft: i > 0 }));
   rows.sort((one, two) => one.value - two.value);
-  byId("peers-words").textContent = "Measured on the same rows, the settings of the others searched on the validation rows. Lower is better.";
+  byId("peers-words").textContent = "Measured by the same protocol; how, says bench/README.md beside the code. Lower is better.";
   byId("peers-bars").replaceChildren(bars(METRICS[metric], rows, write));
 }
 
@@ -132,7 +132,7 @@ function showTrust({ reliability, coverage_by_level: levels, coverage }, unit) {
 const guide = (points) => ({ name: "as promised", mark: "line guide", points });
 const shares = (from, to, title) => ({
   range: [from, to],
-  ticks: ticks(from, to, 4).filter((at) => at <= to + 1e-9),
+  ticks: ticks(from, to, 4).filter((at) => at >= from - 1e-9 && at <= to + 1e-9),
   text: percent,
   title,
 });
