@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-_PATIENCE = 60.0
+_PATIENCE = 120.0
 
 Check = Callable[["Answer"], str]
 """What is wrong with an answer, in words; "" if nothing is."""
