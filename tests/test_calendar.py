@@ -2,6 +2,7 @@
 
 import csv
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -132,3 +133,17 @@ def test_every_year_of_the_range_has_tables() -> None:
     for year in (calendar.FIRST_YEAR, calendar.LAST_YEAR):
         assert np.isfinite(calendar.year_table(year)).all()
         assert np.isfinite(calendar.sun_table(year)).all()
+
+
+@pytest.mark.parametrize("years", [1, calendar.FEW_YEARS, 131])
+def test_a_day_is_the_same_among_others(years: int) -> None:
+    """A day's variables and the sun's height do not depend on the days that are asked for with it."""
+    rng = np.random.default_rng(years)
+    first = np.datetime64("1970-01-01" if years > calendar.FEW_YEARS else "2011-01-01", "D")
+    days: Any = first + rng.integers(0, 365 * years, 40)
+    hours = rng.integers(0, 24, 40)
+    alone = [calendar.day_rows(days[i : i + 1])[0] for i in range(40)]
+    suns = [calendar.sun_heights(days[i : i + 1], hours[i : i + 1])[0] for i in range(40)]
+    np.testing.assert_array_equal(calendar.day_rows(days), alone)
+    np.testing.assert_array_equal(calendar.sun_heights(days, hours), suns)
+    assert (calendar.day_rows(days)[:, 0] == (days - np.datetime64("2011-01-01")).astype(int)).all()
