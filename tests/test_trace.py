@@ -1,8 +1,12 @@
 """The lecture's exercise and the drawn descents."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from training.cli import app
 from training.trace import Descent, descend_bowl, descend_parabola, work
 
 
@@ -75,3 +79,16 @@ def test_the_bowl() -> None:
     path = descend_bowl(rate=12.0)
     assert_descends(path, 12.0)
     assert (np.diff(path.losses) < 0).all()
+
+
+def test_the_command_prints_every_digit_and_draws_the_descent(tmp_path: Path) -> None:
+    """`train trace --plot FILE` shows each symbol with the lecture's digits, and writes the picture."""
+    picture = tmp_path / "descent.png"
+    result = CliRunner(env={"COLUMNS": "160"}).invoke(app, ["trace", "--plot", str(picture)])
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.output.splitlines()]
+    for step in work().steps:
+        (line,) = [words for words in lines if words[:1] == [step.symbol]]
+        assert f"{step.rounded:.{step.decimals}f}" in line
+        assert f"{step.exact:.6g}" in line
+    assert picture.read_bytes().startswith(b"\x89PNG")
