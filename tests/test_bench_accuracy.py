@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.accuracy import lines, special, table
+from bench.accuracy import lines, rows, special, table
 from bench.accuracy.lines import Lines, winners
 from training import report
 
@@ -23,21 +23,18 @@ def test_distances_to_christmas_and_thanksgiving() -> None:
     assert special.from_thanksgiving(around).tolist() == [4, -3, -3, 0, 1]
 
 
-def test_the_town_is_away_at_christmas_and_thanksgiving() -> None:
-    """The ramp is 1 on the feast itself, falls to both sides and is 0 on ordinary days."""
-    dates = days("2011-12-25", "2011-12-23", "2011-12-31", "2011-11-24", "2011-10-05")
-    values = {
-        "christmas": special.from_christmas(dates),
-        "thanksgiving": special.from_thanksgiving(dates),
-    }
-    assert special.away(values).tolist() == [1.0, 0.5, 0.5, 1.0, 0.0]
-
-
-def test_the_sun_is_high_at_a_summer_noon_and_below_the_horizon_at_night() -> None:
-    """The elevation is that of Washington: 90 - 38.9 + 23.4 degrees at the solstice's noon."""
-    noon, night = special.sun(np.array([171.0, 171.0]), np.array([11.6, 0.0]))
-    assert noon == pytest.approx(74.5, abs=0.5)
-    assert night < 0
+def test_peers_know_what_our_networks_know_of_special_days() -> None:
+    """Days off, leave, federal-only holidays and the sun are the very variables of our networks."""
+    dataset, hours = rows.read()
+    variables = dataset.task.derive(dataset.columns)
+    for name, ours in {
+        "effective_working_day": "working_day",
+        "away": "away",
+        "sun": "sun",
+    }.items():
+        column = variables[:, dataset.task.variables.index(ours)]
+        np.testing.assert_array_equal(hours.columns[name], column)
+    assert {"away", "federal_only", "effective_working_day"} <= set(rows.COLUMNS)
 
 
 def test_lines_go_on_where_they_stopped(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from training.intervals import LINK, of_quantity, widening
 from training.pipeline import fit_rows
 from training.progress import Lines, Nobody
 from training.recipes import Recipe
+from training.tables import _group_range
 from training.trainer import Trained, train
 
 BUSY = 17
@@ -124,3 +125,12 @@ def test_a_forecast_is_measured_on_later_days(n_rows: int, windows: int) -> None
     _, interval = of_quantity(recipe, made, regressor, rows, rng, Lines(said.append))
     assert sum("later days" in line for line in said) == windows
     assert (interval.below > 0).all()
+
+
+def test_lowest_and_highest_group_of_all_splits_together() -> None:
+    """The groups of several splits are pooled before the lowest and the highest are picked."""
+    splits = [
+        {"groups": {"hour": {"0": [10, 9], "1": [10, 5]}}},
+        {"groups": {"hour": {"0": [10, 8], "1": [30, 30], "2": [5, 5]}}},
+    ]
+    assert _group_range(splits, "hour") == "hour 0.850 (0), 1.000 (2)"

@@ -1,6 +1,7 @@
 """What the command line shows, as tables."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from rich import box
@@ -94,7 +95,23 @@ def _interval_lines(found: Evaluation) -> list[str]:
     off = days[:, 1] - share * days[:, 0]
     error = np.sqrt(np.square(off).sum()) / days[:, 0].sum()
     said = f"{share:.3f} of the outcomes inside (standard error {error:.3f}, by day)"
-    return [f"{intervals[0]['level']:.0%} intervals: {said}, mean width {width:.1f}"]
+    ranges = "; ".join(_group_range(intervals, kind) for kind in intervals[0]["groups"])
+    return [
+        f"{intervals[0]['level']:.0%} intervals: {said}, mean width {width:.1f}",
+        f"inside, lowest and highest group: {ranges}",
+    ]
+
+
+def _group_range(intervals: Sequence[Mapping[str, Any]], kind: str) -> str:
+    """The groups of a kind with the lowest and the highest coverage, all splits together."""
+    counts: dict[str, list[int]] = {}
+    for one in intervals:
+        for name, (n, inside) in one["groups"][kind].items():
+            before = counts.get(name, [0, 0])
+            counts[name] = [before[0] + n, before[1] + inside]
+    shares = sorted((inside / n, name) for name, (n, inside) in counts.items())
+    (low, lowest), (high, highest) = shares[0], shares[-1]
+    return f"{kind} {low:.3f} ({lowest}), {high:.3f} ({highest})"
 
 
 def _lecture_lines(found: Evaluation) -> list[str]:

@@ -34,7 +34,7 @@ class Run:
 RUNS = (
     Run("bikes", "p1"),
     Run("bikes", "p1_refit"),
-    Run("bikes", "p2"),
+    Run("bikes", "p2", recipe="bikes-days"),
     Run("bikes", "p3"),
     Run("bikes", "rolling"),
     Run("admission", "cv", partitions=50),

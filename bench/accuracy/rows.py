@@ -23,6 +23,7 @@ COLUMNS = (
     "working_day",
     "effective_working_day",
     "away",
+    "federal_only",
     "christmas",
     "thanksgiving",
     "weather",
@@ -85,9 +86,10 @@ def read() -> tuple[data.Dataset, Hours]:
     values["hour"] = (hours - days).astype(np.int64)
     values |= calendar(days)
     values["working_day"] = (values["weekday"] < SATURDAY) & (values["holiday"] == 0)
-    values["effective_working_day"] = values["working_day"] & ~special.custom_day_off(values)
-    values["away"] = special.away(values)
-    values["sun"] = special.sun(values["day_of_year"], values["hour"])
+    derived = dataset.task.derive(dataset.columns).T
+    ours = dict(zip(dataset.task.variables, derived, strict=True))
+    values["effective_working_day"] = ours["working_day"]
+    values |= {name: ours[name] for name in ("away", "federal_only", "sun")}
     floats = {name: np.asarray(of, dtype=np.float64) for name, of in values.items()}
     return dataset, Hours(floats, dataset.targets["rentals"])
 
