@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from models.arrays import IntArray
+from models.features import fit_encoder
 from training import calibrate, catalogue, data
 from training.data import Dataset
 from training.evaluate import interval_scores
-from training.intervals import LINK, of_quantity, widening
+from training.fit import Rows
+from training.intervals import LINK, SPREAD_REACH, fit_spread, of_quantity, widening
 from training.pipeline import fit_rows
 from training.progress import Lines, Nobody
 from training.recipes import Recipe
@@ -134,3 +136,17 @@ def test_lowest_and_highest_group_of_all_splits_together() -> None:
         {"groups": {"hour": {"0": [10, 8], "1": [30, 30], "2": [5, 5]}}},
     ]
     assert _group_range(splits, "hour") == "hour 0.850 (0), 1.000 (2)"
+
+
+def test_a_kind_of_day_that_was_never_seen_has_an_interval_with_an_end() -> None:
+    """P3 hides Christmas: the spread there stays within the reach of the residuals that were seen."""
+    rows = noisy(2500, np.random.default_rng(2))
+    variables = rows.task.derive(rows.columns)
+    encoder = fit_encoder(rows.task.variables, quick(fills_gaps=True).columns, variables)
+    rng = np.random.default_rng(0)
+    residual = np.exp(rng.normal(0.0, 1.0, (2500, 1)))
+    head = fit_spread(encoder, Rows(encoder.encode(variables), residual), rng, Nobody())
+    strange = variables.copy()
+    strange[:, rows.task.variables.index("away")] = 1.0
+    spread = head.value_of(head.member_values(encoder.encode(strange)))
+    assert spread.max() < 2.0 * np.exp(SPREAD_REACH)

@@ -46,6 +46,9 @@ LINK = "sqrt"
 """The scale of the residuals. On it those of large counts and of small ones differ least."""
 SPREAD_FIT = FitSettings(rate=3e-3, batch_size=256, epochs=12, schedule="cosine", weight_decay=3e-3)
 SPREAD_HIDDEN, SPREAD_GAIN = (16,), 0.25
+SPREAD_REACH = 1.5
+"""How far the logarithm of a spread may lie from its mean, in standard deviations of the logarithms: on a
+kind of day that no training row shows, the exponential of a line would have no end."""
 SMALLEST_RESIDUAL = 0.05
 """On the scale of LINK: keeps the logarithm of a forecast that was right finite."""
 
@@ -146,11 +149,13 @@ def fit_spread(encoder: Encoder, rows: Rows, rng: np.random.Generator, watch: Wa
     rows : encoded rows with the absolute residuals on the scale of LINK, (n_rows, 1).
     """
     logs = np.log(rows.target + SMALLEST_RESIDUAL)
-    mean, scale = float(logs.mean()), float(logs.std()) or 1.0
+    mean, scale = float(logs.mean()), SPREAD_REACH * (float(logs.std()) or 1.0)
     target = ((logs - mean) / scale).astype(np.float32)
     sizes = (encoder.n_inputs, *SPREAD_HIDDEN, 1)
     fan_in = len(encoder.numbers) + len(encoder.categories)
-    parameters = initial(Architecture(sizes), rng, fan_in=fan_in, input_gain=SPREAD_GAIN)
+    parameters = initial(
+        Architecture(sizes, output="tanh"), rng, fan_in=fan_in, input_gain=SPREAD_GAIN
+    )
     learned = Rows(rows.inputs.with_dense(encoder.n_inputs), target)
     with watch.stage("spread", SPREAD_FIT.epochs) as on_check:
         fitted = fit(parameters, learned, None, SPREAD_FIT, rng, on_check)
