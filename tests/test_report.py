@@ -52,12 +52,12 @@ def test_page_of_admission() -> None:
 
 @pytest.mark.slow
 def test_page_of_bikes(tmp_path: Path) -> None:
-    """The page of a quantity shows losses, forecast, errors by time and coverage."""
+    """The page of a quantity shows losses, forecast, errors by time, coverage and that of groups."""
     lines = (data.DATASETS / "hour.csv").read_text().splitlines(keepends=True)
     (tmp_path / "part.csv").write_text("".join(lines[:4000]))
     dataset = data.read("bikes", tmp_path / "part.csv")
     text = page("bikes", "p1", dataset).replace(dataset.digest, data.SCHEMAS["bikes"].digest)
-    check_page(text, "bikes", pictures=4)
+    check_page(text, "bikes", pictures=5)
     assert re.search(r"90% intervals: 0\.\d{3} of the outcomes inside", text)
 
 

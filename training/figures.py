@@ -1,5 +1,6 @@
 """The pictures of a report: reliability, errors by time, coverage by level."""
 
+from collections.abc import Mapping
 from statistics import NormalDist
 
 import numpy as np
@@ -95,3 +96,31 @@ def coverage(model: Model, columns: Columns, target: FloatArray) -> Figure:
     axes.legend(frameon=False, loc="upper left")
     bare(axes)
     return figure
+
+
+def coverage_by_group(groups: Mapping[str, Mapping[str, tuple[int, int]]], level: float) -> Figure:
+    """The share of outcomes inside by hour, by season, by size of the forecast, as `groups` counts.
+
+    groups : kind -> name -> (rows, rows inside). The bars are 90 % intervals of a share (Wilson), which
+        take rows as independent: those of one day are not, so the truth is a little wider.
+    """
+    widths = [max(len(names), 8) for names in groups.values()]
+    figure = blank(13.0, 3.8)
+    places = figure.subplots(1, len(groups), sharey=True, width_ratios=widths)
+    for axes, (kind, counted) in zip(places, groups.items(), strict=True):
+        rows, inside = np.array(list(counted.values()), dtype=np.float64).T
+        share = inside / rows
+        low, high = wilson(share, rows)
+        at = np.arange(len(share))
+        errors = np.maximum([share - low, high - share], 0.0)
+        axes.errorbar(at, share, yerr=errors, fmt="o", color=BLUE, markersize=4)
+        axes.axhline(level, color=GREY, linestyle="--", linewidth=1)
+        names = [name.removeprefix("from ") for name in counted]
+        axes.set_xticks(at, names, fontsize=8)
+        axes.set(xlabel=_GROUPS[kind], xlim=(-0.7, len(share) - 0.3))
+        bare(axes)
+    places[0].set(ylabel="share of outcomes inside")
+    return figure
+
+
+_GROUPS = {"hour": "hour of the day", "season": "season", "size": "size, from so many rentals"}

@@ -125,7 +125,7 @@ def _pictures(dataset: Dataset, ours: Evaluation) -> Sequence[Picture]:
             "Loss on the rows that were learned from, and on the validation rows where there are any.",
         )
     ]
-    if score.prediction is None or score.model is None:
+    if score.prediction is None or score.model is None or score.interval is None:
         return [
             *pictures,
             Picture(
@@ -156,6 +156,10 @@ def _pictures(dataset: Dataset, ours: Evaluation) -> Sequence[Picture]:
         Picture(
             figures.coverage(score.model, columns, score.target),
             "How many outcomes lie inside the interval, at each level that may be asked for.",
+        ),
+        Picture(
+            figures.coverage_by_group(score.interval["groups"], score.interval["level"]),
+            "How many outcomes lie inside the 90 % interval, by hour, season and size of the forecast.",
         ),
     ]
 
