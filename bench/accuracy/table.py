@@ -36,6 +36,8 @@ PEERS = {
     "logistic-category": "Logistic regression, rank a category",
     "lightgbm-cqr": "LightGBM, conformalised quantiles",
 }
+OF_INTERVALS = "lightgbm-cqr"
+"""The peer that is judged by its intervals: its trials have no error of a forecast."""
 SCORES = {
     "log_loss": "log loss",
     "brier": "Brier",
@@ -68,6 +70,8 @@ def forecast_rows(protocol: str) -> list[tuple[list[str], list[float]]]:
     if mine:
         rows.append(([OURS, "", ""], _means(mine, METRICS)))
     for peer, title in PEERS.items():
+        if peer == OF_INTERVALS:
+            continue
         found: dict[tuple[float, ...], list[str]] = {}
         for criterion, (tried, lines) in _chosen(peer, protocol).items():
             values = tuple(_means(lines, METRICS))
@@ -174,13 +178,13 @@ def intervals() -> str:
         theirs = [line for line in results("intervals").lines if line["study"].startswith(start)]
         tried = [
             line
-            for line in results("trials").where(peer="lightgbm-cqr")
+            for line in results("trials").where(peer=OF_INTERVALS)
             if line["study"].startswith(start)
         ]
         trials = len(tried) // max(len({line["study"] for line in tried}), 1)
         sides = [
             (OURS, "", [line["interval"] for line in mine if line["interval"]]),
-            (PEERS["lightgbm-cqr"], str(trials), theirs),
+            (PEERS[OF_INTERVALS], str(trials), theirs),
         ]
         for name, count, splits in sides:
             if splits:
