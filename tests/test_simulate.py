@@ -57,10 +57,14 @@ def test_inflation_makes_the_coverage_exact(admission: Dataset) -> None:
 
 @pytest.mark.slow
 def test_intervals_hold_the_true_probability(admission: Dataset) -> None:
-    """On fresh simulations an interval holds the truth about as often as its level says."""
+    """On fresh simulations an interval holds the truth about as often as its level says.
+
+    The applications of one simulation are right or wrong together: over 100 simulations the standard
+    error of the coverage is about 0.02 at a level of 0.5, over 20 it would be 0.04.
+    """
     factor = simulate.inflation(SMALL, admission, ROWS, np.random.default_rng(1), Nobody())
     interval = ensemble_spread("logit", factor)
-    fresh = list(simulate.simulations(SMALL, admission, ROWS, np.random.default_rng(2), 20))
+    fresh = list(simulate.simulations(SMALL, admission, ROWS, np.random.default_rng(2), 100))
     for level in (0.5, 0.8, 0.9, 0.95):
         inside = []
         for one in fresh:
