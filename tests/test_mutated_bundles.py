@@ -56,8 +56,8 @@ def no_code_runs() -> Iterator[None]:
 
 
 def refusal_of(folder: Path, key: bytes | None) -> tuple[str, float]:
-    """The line with which a bundle is refused, and the seconds that it took."""
-    started = time.perf_counter()
+    """The line with which a bundle is refused, and the seconds of processor time that it took."""
+    started = time.process_time()
     with no_code_runs():
         try:
             loaded = bundle.load(folder, key)
@@ -65,7 +65,7 @@ def refusal_of(folder: Path, key: bytes | None) -> tuple[str, float]:
             line = str(error)
         else:
             pytest.fail(f"{loaded.model.task.name} was loaded")
-    return line, time.perf_counter() - started
+    return line, time.process_time() - started
 
 
 def test_there_are_two_thousand() -> None:
