@@ -59,6 +59,7 @@ ADMISSION = Task(
     unit="probability of admission",
     bounds=(0.0, 1.0),
     threshold=0.5,
+    decision="admitted",
     limits_of_use=(
         "Teaching data: 400 applications that are hypothetical by their authors' own word.",
         "No decision on a person should rest on this model.",

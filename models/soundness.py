@@ -38,6 +38,11 @@ def check(model: Model) -> None:
     _check_interval(model.interval)
     _check_ranges(model.task, model.ranges)
     _demand(
+        (model.threshold is None) is (model.task.threshold is None),
+        f"manifest.json: threshold: the task {model.task.name} has "
+        f"{'none' if model.task.threshold is None else 'one'}",
+    )
+    _demand(
         model.threshold is None or 0.0 <= model.threshold <= 1.0,
         "manifest.json: threshold: must be between 0 and 1",
     )

@@ -45,6 +45,7 @@ class Task:
     target, unit : what the answer is, and in which unit.
     bounds : no answer and no end of an interval lies outside.
     threshold : the probability from which on the answer is "yes"; None for a quantity.
+    decision : the name under which an answer says that yes or no; "" for a quantity.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Task:
     bounds: tuple[float, float]
     limits_of_use: tuple[str, ...]
     threshold: float | None = None
+    decision: str = ""
 
     @property
     def field_names(self) -> tuple[str, ...]:

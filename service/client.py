@@ -158,8 +158,9 @@ class Client:
         for start in range(0, len(frame), CHUNK):
             part = {field: values[start : start + CHUNK] for field, values in columns.items()}
             answers += [_cells(row) for row in self._batch(name, {"inputs": part}, level)]
-        names = [TASKS[name].target, *(["admitted"] if name == "admission" else [])]
-        names += ["low", "high", "warnings", "error"]
+        task = TASKS[name]
+        decision = [] if task.threshold is None else [task.decision]
+        names = [task.target, *decision, "low", "high", "warnings", "error"]
         made = {column: [cells.get(column) for cells in answers] for column in names}
         return type(frame)(made, index=frame.index)
 

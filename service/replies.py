@@ -66,7 +66,7 @@ def _value(served: Served, value: float) -> dict[str, Any]:
         return {served.model.task.target: value}
     return {
         served.model.task.target: value,
-        "admitted": value >= threshold,
+        served.model.task.decision: value >= threshold,
         "threshold": threshold,
     }
 
@@ -74,15 +74,15 @@ def _value(served: Served, value: float) -> dict[str, Any]:
 def rows_json(served: Served, answered: Answered, level: float) -> bytes:
     """The rows of a batch as JSON objects with commas between them."""
     n_rows = len(answered.prediction.value)
-    target = served.model.task.target.encode()
-    columns: list[Any] = [b',{"' + target + b'":', texts(answered.prediction.value)]
+    task = served.model.task
+    columns: list[Any] = [b',{"' + task.target.encode() + b'":', texts(answered.prediction.value)]
     if served.model.threshold is not None:
         yes, no = (
-            orjson.dumps({"admitted": admitted, "threshold": served.model.threshold})[1:-1]
-            for admitted in (True, False)
+            orjson.dumps({task.decision: said, "threshold": served.model.threshold})[1:-1]
+            for said in (True, False)
         )
-        admitted = (answered.prediction.value >= served.model.threshold).tolist()
-        columns += [b",", [yes if a else no for a in admitted]]
+        reached = (answered.prediction.value >= served.model.threshold).tolist()
+        columns += [b",", [yes if is_so else no for is_so in reached]]
     columns += [
         b',"interval":{"level":' + orjson.dumps(level) + b',"low":',
         texts(answered.prediction.low),
@@ -126,7 +126,8 @@ def batch_json(served: Served, parts: Sequence[bytes]) -> bytes:
 def csv_header(served: Served, *, explained: bool = False) -> bytes:
     """The first line of a CSV answer."""
     task = served.model.task
-    names = [task.target, *([] if served.model.threshold is None else ["admitted"]), "low", "high"]
+    decision = [] if served.model.threshold is None else [task.decision]
+    names = [task.target, *decision, "low", "high"]
     if explained:
         names += ["baseline", *(f"contribution_{name}" for name in task.field_names)]
     return ",".join([*names, "warnings", "error"]).encode() + b"\r\n"
@@ -137,8 +138,8 @@ def rows_csv(served: Served, answered: Answered) -> bytes:
     n_rows = len(answered.prediction.value)
     columns: list[Any] = [texts(answered.prediction.value)]
     if served.model.threshold is not None:
-        admitted = (answered.prediction.value >= served.model.threshold).tolist()
-        columns += [b",", [b"true" if a else b"false" for a in admitted]]
+        reached = (answered.prediction.value >= served.model.threshold).tolist()
+        columns += [b",", [b"true" if is_so else b"false" for is_so in reached]]
     bits = answered.bits.tolist()
     words = {kind: quoted("; ".join(served.warnings(kind))) for kind in set(bits)}
     columns += [b",", texts(answered.prediction.low), b",", texts(answered.prediction.high), b","]

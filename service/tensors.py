@@ -77,7 +77,7 @@ def inputs_of(task: Task) -> list[tuple[str, str]]:
 
 def outputs_of(model: Model) -> list[tuple[str, str]]:
     """Name and datatype of each output; those of a CSV answer."""
-    decision = [] if model.threshold is None else [("admitted", "BOOL")]
+    decision = [] if model.threshold is None else [(model.task.decision, "BOOL")]
     ends = [("low", "FP64"), ("high", "FP64")]
     return [(model.task.target, "FP64"), *decision, *ends, ("warnings", BYTES)]
 
@@ -270,7 +270,7 @@ def _columns(served: Served, prediction: Prediction, bits: NDArray[np.int64]) ->
         "warnings": [words[kind] for kind in bits.tolist()],
     }
     if model.threshold is not None:
-        columns["admitted"] = prediction.value >= model.threshold
+        columns[model.task.decision] = prediction.value >= model.threshold
     return columns
 
 

@@ -119,6 +119,10 @@ FAULTS: dict[str, tuple[Change, str]] = {
         _set("model.encoder.categories.0.variables", ["rank"]),
         "manifest.json: model.encoder.categories.0: a background row has none of its 4 codes",
     ),
+    "no threshold": (
+        _set("model.threshold", None),
+        "manifest.json: threshold: the task admission has one",
+    ),
     "threshold": (
         _set("model.threshold", 1.5),
         "manifest.json: threshold: must be between 0 and 1",

@@ -1,5 +1,6 @@
 """POST /predict/{name}."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,10 @@ import pytest
 from models.admission import ADMISSION
 from models.bikes import BIKES
 from models.tasks import TASKS
+from service.app import create_app
+from service.registry import Registry
 from service.schemas import ANSWERS, REQUESTS
+from service.settings import Settings
 from tests.serving import VERSION, connect, example, tiny_app, tiny_served
 
 pytestmark = pytest.mark.anyio
@@ -61,6 +65,38 @@ async def test_admission_is_decided_at_the_threshold() -> None:
             row = example(ADMISSION, gre=gre)
             body = (await client.post("/predict/admission", json=row)).json()
             assert body["admitted"] == (body["probability"] >= body["threshold"])
+
+
+async def test_yes_or_no_has_the_name_that_the_task_gives_it() -> None:
+    """A task names its own yes or no, in a row, a batch, a CSV and a tensor."""
+    served = tiny_served("admission")
+    task = replace(ADMISSION, decision="taken")
+    renamed = replace(served, model=replace(served.model, task=task))
+    app = create_app(Registry({"bikes": tiny_served("bikes"), "admission": renamed}), Settings())
+    row, path = example(ADMISSION), "/predict/admission"
+    tensors = [
+        {"name": f.name, "shape": [1], "datatype": "FP64", "data": [row[f.name]]}
+        for f in task.fields
+    ]
+    async with connect(app) as client:
+        one = (await client.post(path, json=row)).json()
+        batch = (await client.post(f"{path}/batch", json={"instances": [row]})).json()
+        as_csv = {"Accept": "text/csv"}
+        lines = await client.post(f"{path}/batch", json={"instances": [row]}, headers=as_csv)
+        outputs = (await client.post("/v2/models/admission/infer", json={"inputs": tensors})).json()
+    assert one["taken"] is batch["predictions"][0]["taken"] is (one["probability"] >= 0.5)
+    assert lines.text.startswith("probability,taken,low")
+    assert "taken" in [output["name"] for output in outputs["outputs"]]
+    assert "admitted" not in f"{one}{batch}{lines.text}{outputs}"
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_answer_class_has_what_the_task_answers(name: str) -> None:
+    """The documented answer has the task's target, and its yes or no with the threshold if it has one."""
+    task = TASKS[name]
+    decided = {task.decision, "threshold"} if task.threshold is not None else set()
+    common = {"interval", "warnings", "explanation", "model"}
+    assert set(ANSWERS[name].model_fields) == {task.target, *decided, *common}
 
 
 @pytest.mark.parametrize(

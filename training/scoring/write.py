@@ -138,7 +138,7 @@ def _writing(path: Path, schema: pa.Schema, suffix: str) -> Iterator[_Writer]:
 
 
 def _schema(task: Task) -> pa.Schema:
-    yes_or_no = [] if task.threshold is None else [("admitted", pa.bool_())]
+    yes_or_no = [] if task.threshold is None else [(task.decision, pa.bool_())]
     numbers = [(name, pa.float64()) for name in (task.target, "low", "high")]
     return pa.schema([("row", pa.int64()), numbers[0], *yes_or_no, *numbers[1:]])
 
@@ -152,8 +152,7 @@ def _answers(model: Model, job: Job, checked: columns.Checked, first: int) -> pa
     value, low, high = (pa.array(column, mask=~checked.good) for column in all_rows.T)
     arrays = [pa.array(np.arange(first, first + n_rows)), value, low, high]
     if model.threshold is not None:
-        admitted = pa.array(all_rows[:, 0] >= model.threshold, mask=~checked.good)
-        arrays.insert(2, admitted)
+        arrays.insert(2, pa.array(all_rows[:, 0] >= model.threshold, mask=~checked.good))
     return pa.record_batch(arrays, schema=_schema(model.task))
 
 
