@@ -1,12 +1,14 @@
 """A Docker engine for the tests: the compose project under a name and on a port of its own."""
 
+import gzip
 import json
 import os
 import socket
 import subprocess
+import tarfile
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     },
     "admission": {"gre": 700, "gpa": 3.7, "rank": 2},
 }
+GZIP = b"\x1f\x8b"
 # The image of the proxy, made of Debian's package: an engine of CI may reach no image registry.
 _PROXY = """
 FROM debian:bookworm-slim
@@ -34,12 +37,15 @@ CMD ["-W", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]
 
 
 def run(
-    *command: str, environment: Mapping[str, str] | None = None, text: str | None = None
+    *command: str,
+    environment: Mapping[str, str] | None = None,
+    text: str | None = None,
+    folder: Path = ROOT,
 ) -> str:
     """Run a command in the project's folder; its standard output. What it says if it fails."""
     result = subprocess.run(
         command,
-        cwd=ROOT,
+        cwd=folder,
         env={**os.environ, **(environment or {})},
         input=text,
         capture_output=True,
@@ -54,6 +60,18 @@ def run(
 def docker_json(*arguments: str) -> Any:
     """What `docker` answers, as JSON."""
     return json.loads(run("docker", *arguments))
+
+
+def saved(*images: str) -> Iterator[bytes]:
+    """All that an engine would push of the images: their configurations, and each layer as a tar."""
+    command = ["docker", "save", *images]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        with tarfile.open(fileobj=process.stdout, mode="r|") as parts:
+            for part in parts:
+                file = parts.extractfile(part)
+                content = file.read() if file else b""
+                yield gzip.decompress(content) if content.startswith(GZIP) else content
+        assert process.wait() == 0
 
 
 def free_port() -> int:
@@ -96,19 +114,23 @@ def process_of(request_id: str) -> str:
 
 @dataclass(frozen=True)
 class Stack:
-    """The project of docker-compose.yml, and of further files, under a name and on a port."""
+    """The project of docker-compose.yml, and of further files, under a name and on a port.
+
+    folder : the checkout that it is built from.
+    """
 
     name: str
     port: int
     files: tuple[str, ...] = ("docker-compose.yml",)
     environment: Mapping[str, str] = field(default_factory=dict)
+    folder: Path = ROOT
 
     def compose(self, *arguments: str) -> str:
         """Run `docker compose` on the stack; its standard output."""
         files = [word for file in self.files for word in ("--file", file)]
         command = ["docker", "compose", *files, "--project-name", self.name, "--progress", "plain"]
         environment = {**self.environment, "SERVICE_PORT": str(self.port)}
-        return run(*command, *arguments, environment=environment)
+        return run(*command, *arguments, environment=environment, folder=self.folder)
 
     def inside(self, *command: str) -> str:
         """Run a command in the (first) container of the service; its standard output."""

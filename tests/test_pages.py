@@ -121,6 +121,14 @@ async def test_no_other_file_is_served(client: httpx.AsyncClient, name: str) -> 
     assert (await client.get(f"{ASSETS}x/{name}")).status_code == 404
 
 
+def test_what_lies_about_in_the_folder_is_not_served(tmp_path: Path) -> None:
+    """A site takes the kinds of files that pages are made of: no `.env`, key or editor's copy."""
+    for name in ("a.js", "page.html", ".env", "signing.key", "id_rsa", "a.js~", "README.md"):
+        (tmp_path / name).write_text("")
+    found = Site(tmp_path)
+    assert [*found.assets, *found.pages] == ["a.js", "page.html"]
+
+
 def test_digest_follows_every_part(tmp_path: Path) -> None:
     """A change of any part, or of its name, gives all of them new names."""
     (tmp_path / "a.js").write_text("1")

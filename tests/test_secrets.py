@@ -1,17 +1,27 @@
 """Planted secrets: a key, a token in a header, a personal input. None of them is ever seen again."""
 
+import io
 import json
+import os
 import re
+import secrets
+import shutil
 import subprocess
 import sys
+import tarfile
 import urllib.error
 import urllib.request
+from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from models.store import Store
 from service.keys import digest_of
 from tests import tiny
+from tests.engine import Stack, run, saved
 from tests.process import ROOT, environment, fill, launched
 
 KEY = "planted-api-key-" + "k" * 32
@@ -86,22 +96,122 @@ def test_secrets_are_in_no_error_of_the_start(tmp_path: Path) -> None:
         assert KEY not in result.stdout + result.stderr
 
 
-def test_images_take_what_is_named_and_nothing_else() -> None:
-    """What lies about in a checkout (.env, a store, keys) reaches no image: the build sees a short list."""
-    rules = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
-    rules = [rule for rule in rules if rule and not rule.startswith("#")]
-    assert rules[0] == "*"
-    seen = {rule[1:] for rule in rules if rule.startswith("!")}
-    assert seen == {
-        "requirements/serve.txt",
-        "requirements/train.txt",
-        "models",
-        "service",
-        "training",
-        "deploy/healthcheck.py",
-        "LICENSE",
-        "NOTICE",
+# What a build could take up, and where people leave secrets: beside the code, and within it.
+IN_THE_BUILD = ("LICENSE", "NOTICE", "deploy", "models", "requirements", "service", "training")
+FOLDERS = (
+    "",
+    "deploy",
+    "models",
+    "models/artifacts/bikes",
+    "requirements",
+    "service",
+    "service/routes",
+    "service/web/pages",
+    "service/web/static",
+    "training",
+    "training/datasets",
+)
+NAMES = (
+    ".env",
+    ".git/config",
+    ".netrc",
+    ".pypirc",
+    "api_keys",
+    "credentials.json",
+    "id_ed25519",
+    "pip.conf",
+    "settings.py.orig",
+    "signing.key",
+)
+MARK = f"planted-{secrets.token_hex(8)}-"
+IN_THE_SHELL = ("AWS_SECRET_ACCESS_KEY", "FTP_PROXY", "PIP_INDEX_URL", "SERVICE_SIGNING_KEY")
+
+
+def secret() -> str:
+    """A new one."""
+    return f"{MARK}{secrets.token_hex(8)}"
+
+
+def plant(tree: Path) -> dict[bytes, str]:
+    """Leave a secret of its own at every place of a checkout; secret -> place."""
+    planted = {}
+    for folder, name in product(FOLDERS, NAMES):
+        path = tree / folder / name
+        path.parent.mkdir(exist_ok=True)
+        text = secret()
+        path.write_text(f"TOKEN={text}\n", encoding="utf-8")
+        planted[text.encode()] = f"{folder}/{name}"
+    return planted
+
+
+def found(planted: dict[bytes, str], parts: Iterable[bytes]) -> set[str]:
+    """Which of the secrets are in some part."""
+    marked = (part for part in parts if MARK.encode() in part)
+    return {place for part in marked for text, place in planted.items() if text in part}
+
+
+def files_of(part: bytes) -> set[str]:
+    """The files of a layer that is of the application, but for what Python compiled."""
+    if not part.startswith(b"app/"):  # the folder comes first
+        return set()
+    with tarfile.open(fileobj=io.BytesIO(part)) as layer:
+        names = {member.name.removeprefix("app/") for member in layer if member.isfile()}
+    return {name for name in names if not name.endswith(".pyc")}
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what the images are built from."""
+    tree = tmp_path_factory.mktemp("checkout")
+    for name in (".dockerignore", "Dockerfile", "docker-compose.yml", *IN_THE_BUILD):
+        if (ROOT / name).is_dir():
+            made = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, tree / name, ignore=made)
+        else:
+            shutil.copy2(ROOT / name, tree / name)
+    return tree
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_secrets_are_in_no_image(checkout: Path) -> None:
+    """What lies about in a checkout and in the shell that builds reaches no layer and no configuration."""
+    wanted = {
+        path.relative_to(checkout).as_posix()
+        for folder in ("models", "service", "training")
+        for path in (checkout / folder).rglob("*")
+        if path.is_file() and path.suffix != ".md"
     }
-    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-    copied = re.findall(r"^COPY (?!--from|--chmod|<<)(.*) \S+$", dockerfile, re.MULTILINE)
-    assert {source for sources in copied for source in sources.split()} <= seen
+    planted = plant(checkout)
+    shell = {name: secret() for name in IN_THE_SHELL}
+    planted |= {text.encode(): name for name, text in shell.items()}
+    arguments = [word for name in shell for word in ("--build-arg", name)]  # with the shell's value
+    stack = Stack(f"backprop-secrets-{os.getpid()}", 0, environment=shell, folder=checkout)
+    try:
+        stack.compose("--profile", "train", "build", *arguments)
+        parts = list(saved(*(f"{stack.name}-{image}" for image in ("serve", "train"))))
+    finally:
+        stack.down()
+    assert found(planted, parts) == set()
+    taken = set().union(*map(files_of, parts))
+    assert taken == wanted | {"LICENSE", "NOTICE", "healthcheck.py"}
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_secret_in_an_image_would_be_found(tmp_path: Path) -> None:
+    """The search sees a file that a later layer hides, and an argument that became a variable."""
+    planted = {secret().encode(): place for place in ("file", "argument")}
+    file, argument = (secret.decode() for secret in planted)
+    recipe = "FROM scratch\nARG TOKEN\nENV PASSWORD=$TOKEN\nCOPY a /kept\nCOPY b /kept\n"
+    for name, text in {"Dockerfile": recipe, "a": file, "b": ""}.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    tag = f"backprop-leak-{os.getpid()}"
+    build = ("docker", "build", "--build-arg", f"TOKEN={argument}", "--tag", tag)
+    run(*build, "--no-cache", str(tmp_path))
+    try:
+        assert found(planted, saved(tag)) == {"file", "argument"}
+    finally:
+        run("docker", "rmi", "--force", tag)

@@ -1,8 +1,9 @@
 """GET / and its siblings: the pages of the product, and the files that they are made of.
 
-The files of `web/pages` are read once, packed when they are first asked for, and kept. Pages name
-their parts under `/pages/assets/`; what is sent names them under a folder whose name is a digest of
-all of them, so a browser keeps them for ever and a new version of the code brings new names.
+The files of `web/pages`, of the kinds that a page is made of, are read once, packed when they are first
+asked for, and kept. Pages name their parts under `/pages/assets/`; what is sent names them under a
+folder whose name is a digest of all of them, so a browser keeps them for ever and a new version of
+the code brings new names.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ ASSETS = "/pages/assets/"
 
 FOR_EVER = "public, max-age=31536000, immutable"
 _PACKED = {".html", ".css", ".js", ".json", ".svg", ".txt"}
+_SENT = _PACKED | {".woff2"}
 _TYPES = {".js": "text/javascript", ".woff2": "font/woff2"}
 
 
@@ -79,7 +81,7 @@ class Site:
         found = {
             path.relative_to(folder).as_posix(): path.read_bytes()
             for path in sorted(folder.rglob("*"))
-            if path.is_file() and path.suffix != ".md"
+            if path.is_file() and path.suffix in _SENT
         }
         assets = {name: body for name, body in found.items() if not name.endswith(".html")}
         parts = (f"{name}\0{_digest(body)}\n".encode() for name, body in assets.items())
