@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from models import calendar
-from models.arrays import Columns, FloatArray, Row
+from models.arrays import Columns, FloatArray, IntArray, Row
 from models.task import Field, Task
 
 WEATHERS = ("clear", "mist", "light_precipitation", "heavy_precipitation")
@@ -50,31 +50,36 @@ def derive(columns: Columns) -> FloatArray:
     """
     hours = columns["timestamp"]
     days = hours.astype("datetime64[D]")
-    rows = np.empty((len(hours), len(VARIABLES)))
-    rows[:, :_DAY] = calendar.day_rows(days)
-    given, by_calendar = columns["holiday"], rows[:, _AT["holiday"]]
-    decides = (given >= 0) & (given != by_calendar)
-    day_off = np.where(decides, given, rows[:, _AT["day_off"]])
-    weekday = rows[:, _AT["weekday"]]
-    on_weekday = weekday < calendar.SATURDAY
-    off = on_weekday & (day_off > 0)
-    rows[:, _AT["holiday"]] = np.where(decides, given, by_calendar)
-    rows[:, _AT["day_off"]] = off
     hour_of_day = (hours - days).astype(np.int64)
-    rows[:, _AT["hour"]] = hour_of_day
-    rows[:, _AT["working_day"]] = on_weekday & ~off
-    rows[:, _AT["federal_only"]] *= ~decides
-    kind = np.where(off, _SUNDAY, weekday)
-    rows[:, _AT["day_type"]] = np.where(rows[:, _AT["federal_only"]] > 0, _FEDERAL, kind)
-    rows[:, _AT["temperature"]] = columns["temperature"]
-    rows[:, _AT["feels_like"]] = fill_feels_like(columns["feels_like"], columns["temperature"])
-    rows[:, _AT["humidity"]] = columns["humidity"]
-    rows[:, _AT["wind_speed"]] = columns["wind_speed"]
-    rows[:, _AT["weather"]] = columns["weather"]
-    rows[:, _AT["day"]] = np.clip(rows[:, _AT["day_index"]], 0, LAST_DAY)
-    rows[:, _AT["week"]] = rows[:, _AT["day"]] // 7
-    rows[:, _AT["sun"]] = calendar.sun_heights(days, hour_of_day)
-    return rows
+    rows = np.empty((len(VARIABLES), len(hours)))  # the values of a variable lie together
+    of_day, rows[_AT["sun"]] = calendar.hour_rows(days, hour_of_day)
+    rows[:_DAY] = of_day.T
+    _decide(columns["holiday"], rows)
+    working = rows[_AT["weekday"]] < calendar.SATURDAY
+    off = rows[_AT["day_off"]] > 0
+    np.greater(working, off, out=rows[_AT["working_day"]], casting="unsafe")
+    kind = rows[_AT["day_type"]]
+    kind[:] = rows[_AT["weekday"]]
+    kind[off] = _SUNDAY
+    kind[rows[_AT["federal_only"]] > 0] = _FEDERAL
+    rows[_AT["hour"]] = hour_of_day
+    for name in ("temperature", "humidity", "wind_speed", "weather"):
+        rows[_AT[name]] = columns[name]
+    rows[_AT["feels_like"]] = fill_feels_like(columns["feels_like"], columns["temperature"])
+    day = np.clip(rows[_AT["day_index"]], 0, LAST_DAY, out=rows[_AT["day"]])
+    np.floor_divide(day.astype(np.int64), 7, out=rows[_AT["week"]])
+    return rows.T
+
+
+def _decide(given: IntArray, rows: FloatArray) -> None:
+    """Write into `rows` (len(VARIABLES), n_rows) what a `holiday` that is `given` (n_rows,) decides."""
+    by_calendar = rows[_AT["holiday"]]
+    (decided,) = np.nonzero((given >= 0) & (given != by_calendar))
+    if len(decided):
+        weekday = rows[_AT["weekday"], decided]
+        rows[_AT["holiday"], decided] = given[decided]
+        rows[_AT["day_off"], decided] = (weekday < calendar.SATURDAY) & (given[decided] > 0)
+        rows[_AT["federal_only"], decided] = 0
 
 
 def split(row: Row) -> tuple[tuple[Any, ...], tuple[float, ...]]:

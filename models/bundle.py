@@ -43,6 +43,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import files, rows, soundness, tree, weights
 from models.arrays import Columns
@@ -136,6 +137,7 @@ def pack(model: Model, details: Mapping[str, Json], key: bytes | None = None) ->
     """The bytes of a bundle's files, checked by loading them. Raises BundleError."""
     arrays: dict[str, Any] = {}
     described = tree.flatten(model, arrays)
+    _check_finite(model.task, arrays)
     content = weights.dump(arrays)
     taken = sorted(_RESERVED & details.keys())
     if taken:
@@ -182,7 +184,7 @@ def unpack(content: Mapping[str, bytes], key: bytes | None = None) -> Bundle:
     if declared != found:
         raise BundleError("weights.joblib: is not the file that manifest.json was written for")
     arrays = weights.parse(content[WEIGHTS])
-    soundness.check_finite(arrays, {f"background.{f.name}" for f in task.fields if not f.required})
+    _check_finite(task, arrays)
     model = tree.build(Model, _rebound(described, task), arrays)
     soundness.check(model)
     _check_canary(model, manifest.get("canary"))
@@ -292,6 +294,11 @@ def _check_fields(task: Task, declared: object) -> None:
                 f"manifest.json: fields: the model asks for {name!r:.40}, which {task.name} does "
                 "not have in this version of the code; train it again"
             )
+
+
+def _check_finite(task: Task, arrays: Mapping[str, NDArray[Any]]) -> None:
+    optional = {f"background.{field.name}" for field in task.fields if not field.required}
+    soundness.check_finite(arrays, optional)
 
 
 def _canary(model: Model) -> Json:

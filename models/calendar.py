@@ -192,40 +192,60 @@ def _hours_from_utc(year: int, day_of_year: int) -> float:
     return offset.total_seconds() / 3600.0
 
 
-@lru_cache(maxsize=8)
-def _joined(table_of: Callable[[int], FloatArray], first: int, last: int) -> FloatArray:
-    """The tables of the years `first` to `last`, one below the other."""
-    table = np.concatenate([table_of(year) for year in range(first, last + 1)])
+def _join(table_of: Callable[[int], FloatArray], years: tuple[int, ...]) -> FloatArray:
+    """The tables of `years`, one below the other."""
+    table = np.concatenate([table_of(year) for year in years])
     table.setflags(write=False)  # shared by every thread
     return table
 
 
-def _placed(days: IntArray, table_of: Callable[[int], FloatArray]) -> tuple[FloatArray, IntArray]:
-    """A table of the years of `days` (n,), a row a day, and the row of each of `days`: (n,)."""
+_few_joined = lru_cache(maxsize=8)(_join)
+_many_joined = lru_cache(maxsize=2)(_join)
+"""Of rows all over the range: nearly every slice of them has a day of each year."""
+
+
+def _joined(table_of: Callable[[int], FloatArray], years: tuple[int, ...]) -> FloatArray:
+    return (_few_joined if len(years) <= FEW_YEARS else _many_joined)(table_of, years)
+
+
+def _place(days: IntArray) -> tuple[tuple[int, ...], IntArray]:
+    """The years of `days` (n,), and the row of each in the joined tables of those years: (n,)."""
     if not len(days):
-        return table_of(EPOCH.year), np.zeros(0, dtype=np.int64)
+        return (EPOCH.year,), np.zeros(0, dtype=np.int64)
     numbers = days.astype("datetime64[D]").astype(np.int64)
-    years = np.array([numbers.min(), numbers.max()]).astype("datetime64[D]").astype("datetime64[Y]")
-    first, last = (years.astype(np.int64) + 1970).tolist()
+    ends = np.array([numbers.min(), numbers.max()]).astype("datetime64[D]").astype("datetime64[Y]")
+    first, last = (ends.astype(np.int64) + 1970).tolist()
     if last - first < FEW_YEARS:
-        start = years[:1].astype("datetime64[D]").astype(np.int64)
-        return _joined(table_of, first, last), numbers - start
+        start = ends[:1].astype("datetime64[D]").astype(np.int64)
+        return tuple(range(first, last + 1)), numbers - start
     of_day = days.astype("datetime64[Y]")
-    found, which = np.unique(of_day, return_inverse=True)
-    tables = [table_of(year) for year in (found.astype(np.int64) + 1970).tolist()]
-    starts = np.cumsum([0, *map(len, tables[:-1])])
+    which = of_day.astype(np.int64) + (1970 - first)
+    found = np.flatnonzero(np.bincount(which))
+    years = tuple((found + first).tolist())
+    starts = np.zeros(last - first + 1, dtype=np.int64)
+    starts[found] = np.cumsum([0, *(len(year_table(year)) for year in years[:-1])])
     offsets = numbers - of_day.astype("datetime64[D]").astype(np.int64)
-    return np.concatenate(tables), starts[which] + offsets
+    return years, starts[which] + offsets
 
 
 def day_rows(days: IntArray) -> FloatArray:
     """The day variables of each of `days` (datetime64[D], shape (n,)): (n, len(DAY_VARIABLES))."""
-    table, rows = _placed(days, year_table)
-    return table.take(rows, axis=0)
+    years, rows = _place(days)
+    return _joined(year_table, years).take(rows, axis=0)
 
 
 def sun_heights(days: IntArray, hours: IntArray) -> FloatArray:
     """The sun's elevation, degrees, (n,), at half past `hours` (n,) of `days` (n,) datetime64[D]."""
-    table, rows = _placed(days, sun_table)
+    return _suns(*_place(days), hours)
+
+
+def hour_rows(days: IntArray, hours: IntArray) -> tuple[FloatArray, FloatArray]:
+    """`day_rows` and `sun_heights` together, which takes less time."""
+    years, rows = _place(days)
+    return _joined(year_table, years).take(rows, axis=0), _suns(years, rows, hours)
+
+
+def _suns(years: tuple[int, ...], rows: IntArray, hours: IntArray) -> FloatArray:
+    table = _joined(sun_table, years)
     heights: FloatArray = table.ravel().take(rows * table.shape[1] + hours)
     return heights

@@ -15,6 +15,7 @@ All columns of a kind are computed at once, so a single row costs a handful of N
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -107,7 +108,6 @@ class Encoder:
 
     def __post_init__(self) -> None:
         index = {name: i for i, name in enumerate(self.variables)}
-        source = np.array([index[number.variable] for number in self.numbers], dtype=np.intp)
         strides = np.zeros((len(self.variables), len(self.categories)))
         offsets = np.zeros(len(self.categories))
         start = len(self.numbers)
@@ -120,7 +120,6 @@ class Encoder:
                 stride *= size
             offsets[j] = start
             start += category.size
-        object.__setattr__(self, "_source", source)
         object.__setattr__(self, "_strides", strides)
         object.__setattr__(self, "_offsets", offsets)
         object.__setattr__(self, "_factor", 1.0 / np.asarray(self.scale))
@@ -132,8 +131,7 @@ class Encoder:
 
     def encode(self, variables: FloatArray, dtype: type[np.floating[Any]] = np.float32) -> Inputs:
         """`variables` of shape (n_rows, n_variables) as the input of a network."""
-        source: IntArray = self._source  # type: ignore[attr-defined]
-        numbers = variables.take(source, axis=1)
+        numbers = variables.take(self.source, axis=1)
         np.minimum(numbers, self.high, out=numbers)
         np.maximum(numbers, self.low, out=numbers)
         np.subtract(numbers, self.mean, out=numbers)
@@ -141,6 +139,12 @@ class Encoder:
         codes = variables @ self._strides  # type: ignore[attr-defined]
         codes += self._offsets  # type: ignore[attr-defined]
         return Inputs(numbers.astype(dtype), codes.astype(np.intp))
+
+    @cached_property
+    def source(self) -> IntArray:
+        """Of each number the index of its variable: (n_numbers,)."""
+        index = [self.variables.index(number.variable) for number in self.numbers]
+        return np.array(index, dtype=np.intp)
 
 
 def fit_encoder(
@@ -150,6 +154,7 @@ def fit_encoder(
 
     rows : (n_rows, n_variables), the training rows and no others.
     """
+    rows = np.ascontiguousarray(rows)  # the order of a sum is that of the values in memory
     numbers = tuple(column for column in columns if isinstance(column, Number))
     categories = tuple(column for column in columns if isinstance(column, Category))
     source = [variables.index(number.variable) for number in numbers]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from models.arrays import Columns, FloatArray, Row
+from models.bulk import Bulk
 from models.features import Encoder, Inputs
 from models.interval import DEFAULT_LEVEL, Interval
 from models.links import LINKS, Link
@@ -47,13 +48,22 @@ class Head:
 
     def values_of(self, outputs: FloatArray) -> FloatArray:
         """What each member answers, (n_members, n_rows), from the outputs of the network."""
+        return self.values_of_linked(self.linked(outputs))
+
+    def linked(self, outputs: FloatArray) -> FloatArray:
+        """The outputs on the scale of the links, (n_members, n_outputs, n_rows), in float64."""
         # The long axis last: NumPy's inner loops are then long ones.
         z = outputs.transpose(0, 2, 1).astype(np.float64, order="C")
-        z *= self.scale.transpose(0, 2, 1)
-        z += self.mean.transpose(0, 2, 1)
-        for members, link in self._runs:
-            z[members] = link.from_link(z[members])
-        return z[:, 0] if z.shape[1] == 1 else np.add.reduce(z, axis=1)
+        if self._standardises:
+            z *= self.scale.transpose(0, 2, 1)
+            z += self.mean.transpose(0, 2, 1)
+        return z
+
+    def values_of_linked(self, z: FloatArray) -> FloatArray:
+        """What each member answers, (n_members, n_rows), from what `linked` gives."""
+        parts = [link.from_link(z[members]) for members, link in self._runs]
+        values = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return values[:, 0] if values.shape[1] == 1 else np.add.reduce(values, axis=1)
 
     def value_of(self, members: FloatArray) -> FloatArray:
         """The value, (n_rows,), of what the members answer, (n_members, n_rows)."""
@@ -73,6 +83,10 @@ class Head:
         low = of_low / len(self._low)
         high = max((sum(answers) - of_low) / len(self._high), 0.0)
         return (self.crossover * low + high * high) / (self.crossover + high)
+
+    @cached_property
+    def _standardises(self) -> bool:
+        return bool((self.scale != 1.0).any() or (self.mean != 0.0).any())
 
     @cached_property
     def _blends(self) -> bool:
@@ -162,7 +176,8 @@ class Model:
 
     def value(self, columns: Columns) -> FloatArray:
         """The answers alone: (n_rows,)."""
-        return self._bounded(self.head.member_values(self.encode(columns)))
+        outputs, *_ = self._outputs(columns)
+        return self._bounded(self.head.values_of(outputs))
 
     def predict(self, columns: Columns, level: float = DEFAULT_LEVEL) -> Prediction:
         """The answers with their intervals at `level` (0.5 to 0.99).
@@ -170,15 +185,26 @@ class Model:
         columns : every field of the task, see `models.task.Field` for the form of each.
         Raises InputError for a level outside its range.
         """
-        inputs = self.encode(columns)
-        members = self.head.member_values(inputs)
+        outputs, *others = self._outputs(columns)
+        linked = self.head.linked(outputs)
+        members = self.head.values_of_linked(linked)
         value = self._bounded(members)
-        if self.spread is None:
-            spread = self._deviation(members)
+        if self.spread is not None:
+            spread = self.spread.value_of(self.spread.values_of(*others))
+        elif self._deviates_as_it_is:
+            spread = _deviation(linked[:, 0])
         else:
-            spread = self.spread.value_of(self.spread.member_values(inputs))
+            spread = self._deviation(members)
         low, high = self.interval.ends(value, spread, level, self.task.bounds)
         return Prediction(value, low, high)
+
+    def _outputs(self, columns: Columns) -> list[FloatArray]:
+        """The outputs of the networks of head and spread: (n_members, n_rows, n_outputs) each."""
+        return [o.transpose(0, 2, 1) for o in self._bulk(self.task.derive(columns))]
+
+    @cached_property
+    def _bulk(self) -> Bulk:
+        return Bulk(self.encoder, [head.network for head in self._heads])
 
     def predict_one(self, row: Row, level: float = DEFAULT_LEVEL) -> Answer:
         """What `predict` answers to one row (up to float32's rounding), in a fraction of its time.
@@ -199,8 +225,11 @@ class Model:
 
     @cached_property
     def _single(self) -> Single:
-        heads = (self.head,) if self.spread is None else (self.head, self.spread)
-        return Single(self.task, self.encoder, [head.network for head in heads])
+        return Single(self.task, self.encoder, [head.network for head in self._heads])
+
+    @property
+    def _heads(self) -> tuple[Head, ...]:
+        return (self.head,) if self.spread is None else (self.head, self.spread)
 
     def _bounded(self, members: FloatArray) -> FloatArray:
         """The head's value, kept inside the task's bounds: (n_rows,)."""
@@ -209,12 +238,22 @@ class Model:
         np.maximum(value, low, out=value)
         return np.minimum(value, high, out=value)
 
+    @cached_property
+    def _deviates_as_it_is(self) -> bool:
+        """Whether the members are on the interval's link before they are mapped back from their own."""
+        return {*self.head.links} == {self.interval.link} and self.head.network.n_outputs == 1
+
     def _deviation(self, members: FloatArray) -> FloatArray:
         """The standard deviation over the members on the interval's link: (n_rows,)."""
-        linked = LINKS[self.interval.link].to_link(members)
-        off = linked - _mean(linked)
-        off *= off
-        return np.sqrt(_mean(off))
+        return _deviation(LINKS[self.interval.link].to_link(members))
+
+
+def _deviation(linked: FloatArray) -> FloatArray:
+    """The standard deviation over the members: (n_members, n_rows) -> (n_rows,)."""
+    off = linked - _mean(linked)
+    squares: FloatArray = np.einsum("mr,mr->r", off, off)
+    squares /= len(linked)
+    return np.sqrt(squares, out=squares)
 
 
 def _mean(members: FloatArray) -> FloatArray:
