@@ -1,7 +1,9 @@
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pyarrow as pa
@@ -48,10 +50,56 @@ def test_missing_scheduler_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) 
         list(cluster.map_unordered(double, [(1,)], dask="tcp://127.0.0.1:1"))
 
 
-def test_address_of_no_form_is_said_in_one_line() -> None:
-    """So is one that is no address."""
-    with pytest.raises(SettingsError, match=r"^--dask nonsense: no scheduler answers there"):
-        list(cluster.map_unordered(double, [(1,)], dask="nonsense"))
+def test_silent_server_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something that takes the connection and says nothing is no scheduler, after a while."""
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(SettingsError, match=r": no scheduler answers there within 0\.2 s$"):
+            list(cluster.map_unordered(double, [(1,)], dask=address))
+
+
+@pytest.mark.parametrize("address", ["nonsense", "inproc://1", "tls://127.0.0.1:1"])
+def test_address_of_no_form_is_said_in_one_line(address: str) -> None:
+    """So is one that is no address, with what would be one."""
+    words = rf"^--dask {address}: must be the address of a scheduler, tcp://host:port \(.+\)$"
+    with pytest.raises(SettingsError, match=words):
+        list(cluster.map_unordered(double, [(1,)], dask=address))
+
+
+def test_another_server_is_no_scheduler() -> None:
+    """Nor is something that speaks first, and otherwise: the bytes mean nothing."""
+
+    def greet() -> None:
+        with other.accept()[0] as caller:
+            caller.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+            caller.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        greeting = Thread(target=greet)
+        greeting.start()
+        with pytest.raises(SettingsError, match=r": must be the address of a scheduler, tcp://h"):
+            list(cluster.map_unordered(double, [(1,)], dask=f"tcp://127.0.0.1:{port}"))
+        greeting.join()
+
+
+@pytest.mark.slow
+def test_cluster_without_a_worker_is_said_in_one_line() -> None:
+    """Tasks would wait for ever for somebody to do them."""
+    with (
+        LocalCluster(n_workers=0, dashboard_address=None, host="127.0.0.1") as empty,  # type: ignore[no-untyped-call]
+        pytest.raises(SettingsError, match=r": the cluster has no worker$"),
+    ):
+        list(cluster.map_unordered(double, [(1,)], dask=empty.scheduler_address))
+
+
+@pytest.mark.slow
+def test_worker_is_no_scheduler(workers: LocalCluster) -> None:
+    """The address of a worker is a likely mistake."""
+    address = next(iter(workers.scheduler_info["workers"]))
+    with pytest.raises(SettingsError, match=r": what answers is no scheduler$"):
+        list(cluster.map_unordered(double, [(1,)], dask=address))
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ there, in any order. On a cluster a task whose worker is killed is done again by
 task must be safe to repeat.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -44,13 +45,41 @@ def _backend(dask: str | None) -> Iterator[None]:
         from distributed import Client  # noqa: PLC0415  # an extra, and slow to import
     except ModuleNotFoundError:
         raise SettingsError("--dask needs the package distributed: the extra `dask`") from None
+    _check(dask)
+    with (
+        Client(dask, timeout=CONNECT_SECONDS),  # type: ignore[no-untyped-call]
+        joblib.parallel_config(backend="dask"),
+    ):
+        yield
+
+
+def _check(dask: str) -> None:
+    """Raise SettingsError if no scheduler with a worker answers: a Client might wait for it for ever."""
     try:
-        client = Client(dask, timeout=CONNECT_SECONDS)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SettingsError(f"--dask {dask}: no scheduler answers there ({reason})") from None
-    with client:
-        if not client.scheduler_info()["workers"]:
-            raise SettingsError(f"--dask {dask}: the cluster has no worker")
-        with joblib.parallel_config(backend="dask"):
-            yield
+        said = asyncio.run(_identity(dask))
+    except TimeoutError:
+        fault = f"no scheduler answers there within {CONNECT_SECONDS:g} s"
+    except Exception as error:  # noqa: BLE001  # another server's bytes may end in anything
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        fault = f"must be the address of a scheduler, tcp://host:port ({reason})"
+    else:
+        if said.get("workers"):
+            return
+        is_scheduler = said.get("type") == "Scheduler"
+        fault = "the cluster has no worker" if is_scheduler else "what answers is no scheduler"
+    raise SettingsError(f"--dask {dask}: {fault}")
+
+
+async def _identity(address: str) -> dict[str, Any]:
+    """What a scheduler, or a worker, says of itself. Raises TimeoutError and what `connect` does."""
+    from distributed.core import connect  # type: ignore[attr-defined]  # noqa: PLC0415  # as above
+    from distributed.security import Security  # noqa: PLC0415
+
+    certificates = Security().get_connection_args("client")  # type: ignore[no-untyped-call]
+    async with asyncio.timeout(CONNECT_SECONDS):
+        comm = await connect(address, **certificates)  # type: ignore[no-untyped-call]
+        try:
+            await comm.write({"op": "identity", "reply": True})
+            return dict(await comm.read())
+        finally:
+            comm.abort()
