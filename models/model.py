@@ -18,7 +18,7 @@ from models.features import Encoder, Inputs
 from models.interval import DEFAULT_LEVEL, Interval
 from models.links import LINKS, Link
 from models.network import Network, forward
-from models.single import Single
+from models.single import Outputs, Single, listed
 from models.task import Task
 
 
@@ -73,9 +73,12 @@ class Head:
         value: FloatArray = (self.crossover * low + high * high) / (self.crossover + high)
         return value
 
-    def value_of_one(self, outputs: FloatArray) -> float:
+    def value_of_one(self, outputs: Outputs) -> float:
         """The value of a single row, from the network's outputs, (n_members * n_outputs,)."""
-        numbers = zip(outputs.tolist(), self._numbers, strict=True)
+        if len(outputs) == 1:
+            ((scale, mean, back),) = self._numbers
+            return back(float(outputs[0]) * scale + mean)
+        numbers = zip(listed(outputs), self._numbers, strict=True)
         answers = [back(z * scale + mean) for z, (scale, mean, back) in numbers]
         if not self._blends:
             return sum(answers) / len(self.links)
@@ -211,17 +214,17 @@ class Model:
 
         Raises InputError for a level outside its range.
         """
-        outputs, *others = self._single(row)
-        low, high = self.task.bounds
+        outputs = self._single(row)
         if self.spread is None:
-            members = self.head.values_of(outputs.reshape(self.head.scale.shape))
+            members = self.head.values_of(np.reshape(outputs[0], self.head.scale.shape))
             value = self.head.value_of(members).item()
             spread = self._deviation(members).item()
         else:
-            value = self.head.value_of_one(outputs)
-            spread = self.spread.value_of_one(*others)
-        value = min(max(value, low), high)
-        return Answer(value, *self.interval.ends_of_one(value, spread, level, self.task.bounds))
+            value = self.head.value_of_one(outputs[0])
+            spread = self.spread.value_of_one(outputs[1])
+        low, high = bounds = self.task.bounds
+        value = low if value < low else (high if value > high else value)  # noqa: FURB136 - as in `single`
+        return Answer(value, *self.interval.ends_of_one(value, spread, level, bounds))
 
     @cached_property
     def _single(self) -> Single:

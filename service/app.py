@@ -34,6 +34,9 @@ class Service(FastAPI):
     drain: Callable[[], None]
     """Called when the process is about to leave: readiness ends, answers go on."""
 
+    at_once: frozenset[str] = frozenset()
+    """Paths of requests that are answered without waiting, see `service.connection`."""
+
     def enter_by(self, layers: Iterable[Layer]) -> None:
         """Put layers before FastAPI, the first one outermost."""
         entry: ASGIApp = super().__call__
@@ -100,6 +103,7 @@ def create_app(
     if metrics is not None:
         app.include_router(metrics_route.router(metrics))
     app.drain = registry.drain
+    app.at_once = frozenset(f"/predict/{name}" for name in registry.names())
     app.enter_by(
         [
             *headers.allow_origins(settings.cors_origins),

@@ -24,40 +24,41 @@ _log = logging.getLogger("service")
 class Exchange:
     """What is known of one request, filled on its way.
 
+    request_id : as it is sent back.
+    started : when it began, of `perf_counter`; seconds : how long it took, once it is over.
     route : the path template of the route that took it, or "" for none.
     served : the model version that answers, if a model is asked.
     row, value : of a request for a single row, the row and its answer.
     columns, values : of a batch, the rows that were answered and their answers.
-    outside : how many of the answered rows have a warning.
+    rows : how many there were; outside : how many of the answered ones have a warning.
     status : of the answer; 0 until it starts.
+    whole : sends a whole answer, see `service.connection`; None where nothing does.
     """
 
-    __slots__ = (
-        "columns",
-        "outside",
-        "request_id",
-        "route",
-        "row",
-        "rows",
-        "served",
-        "started",
-        "status",
-        "value",
-        "values",
-    )
+    # What is not set is read from the class: a request for a single row sets half of it.
+    seconds = 0.0
+    route = ""
+    served: Served | None = None
+    rows = 0
+    row: Row | None = None
+    value = 0.0
+    columns: Columns | None = None
+    values: FloatArray | None = None
+    outside = 0
+    status = 0
+    whole: Callable[[bytes, bytes], bool] | None = None
 
     def __init__(self, request_id: bytes) -> None:
         self.request_id = request_id
         self.started = perf_counter()
-        self.route = ""
-        self.served: Served | None = None
-        self.rows = 0
-        self.row: Row | None = None
-        self.value = 0.0
-        self.columns: Columns | None = None
-        self.values: FloatArray | None = None
-        self.outside = 0
-        self.status = 0
+
+    def answer_whole(self, served: Served, body: bytes) -> bool:
+        """Send a JSON answer of status 200 at once; False where it has to go as messages."""
+        whole = self.whole
+        if whole is None or not whole(served.head % (len(body), self.request_id), body):
+            return False
+        self.status = 200
+        return True
 
 
 Observer = Callable[[Exchange, Scope], None]
@@ -79,6 +80,8 @@ class ExchangeLayer:
             await self._app(scope, receive, send)
             return
         exchange = scope["exchange"] = Exchange(self._request_id(scope))
+        if "at_once" in scope and scope["at_once"].send is send:  # no layer looks at what is sent
+            exchange.whole = scope["at_once"]
 
         def answer(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
@@ -102,12 +105,13 @@ class ExchangeLayer:
                 _log.exception("request %s failed", exchange.request_id.decode())
             await errors.respond(problem, scope, answer)
         finally:
+            exchange.seconds = perf_counter() - exchange.started
             for observer in self._observers:
                 observer(exchange, scope)
 
     def _request_id(self, scope: Scope) -> bytes:
         """The caller's X-Request-ID if it is sane, else a new one that no other process makes."""
-        for name, value in scope["headers"]:
-            if name == b"x-request-id" and _SANE_ID(value):
-                return bytes(value)
+        given = headers.of(scope).get(b"x-request-id")
+        if given is not None and _SANE_ID(given):
+            return given
         return b"%b-%x" % (self._prefix, next(self._numbers))

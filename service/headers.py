@@ -1,8 +1,9 @@
-"""The headers that tell a browser what it may do with an answer: the one place that sets them.
+"""The headers of a request by their names, and those that tell a browser what it may do with an answer.
 
 `service.exchange` adds ALWAYS to every answer, errors included, and to a page (text/html) a content
-security policy as well. A route that serves a page does nothing for it. One that needs more than
-PAGE_POLICY allows, such as an inline script by its hash, brings a policy of its own, which stays:
+security policy as well; nothing else sets them. A route that serves a page does nothing for it. One
+that needs more than PAGE_POLICY allows, such as an inline script by its hash, brings a policy of its
+own, which stays:
 
     headers={"content-security-policy": policy(script_src="'self' 'sha256-...'")}
 
@@ -22,6 +23,8 @@ from models.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from starlette.types import Scope
 
     from service.app import Layer
 
@@ -45,6 +48,14 @@ _ALLOWED = {
 }
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
+
+
+def of(scope: Scope) -> dict[bytes, bytes]:
+    """The headers of a request by their name in small letters; of several of a name the first."""
+    found: dict[bytes, bytes] | None = scope.get("headers_by_name")
+    if found is None:
+        found = scope["headers_by_name"] = dict(reversed(scope["headers"]))
+    return found
 
 
 def policy(**changes: str) -> str:

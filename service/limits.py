@@ -10,20 +10,26 @@ for its own body: a slow sender takes no place from others. What comes when ever
 refused at once with 503 and Retry-After, before its body is read. Single rows and batches have
 places of their own, so that batches cannot keep single rows out; health checks, metrics and pages
 need none.
+
+Of a burst no more are taken on than there are places. Requests that came in the same turn of the
+event loop are therefore counted together: those that run as tasks before the first is worked on;
+those that the server answers at once (`service.connection`), one after the other while the next ones
+wait in the kernel, by holding their places to the end of the turn.
 """
 
 from __future__ import annotations
 
 import math
-from asyncio import sleep
-from dataclasses import dataclass
+from asyncio import get_running_loop, sleep
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from service import headers
 from service.errors import DEADLINE, INVALID, TOO_LARGE, UNAVAILABLE, Fault, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, MutableSequence
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -40,7 +46,9 @@ class Gate:
 
     places : so many requests are worked on at once.
     body_limit : the largest body, in bytes.
-    taken : how many places are taken now.
+    taken : how many requests are worked on now.
+    answered : how many were answered in this turn of the event loop and hold their places to its end.
+    gauge : one number that shows the sum of both, where the metrics want it.
     on_shed : called with `kind` for each request that finds no place.
     """
 
@@ -48,11 +56,13 @@ class Gate:
     places: int
     body_limit: int
     taken: int = 0
+    answered: int = 0
+    gauge: MutableSequence[float] | memoryview[float] = field(default_factory=lambda: [0.0])
     on_shed: Callable[[str], None] | None = None
 
     def check(self) -> None:
         """Raise Problem if every place is taken."""
-        if self.taken >= self.places:
+        if self.taken + self.answered >= self.places:
             if self.on_shed is not None:
                 self.on_shed(self.kind)
             raise Problem(
@@ -61,6 +71,25 @@ class Gate:
                 "in Retry-After.",
                 headers=RETRY_AFTER,
             )
+
+    def enter(self) -> None:
+        """Take a place."""
+        self.taken += 1
+        self.gauge[0] += 1.0
+
+    def leave(self, *, at_once: bool) -> None:
+        """Give it back; one that was answered at once, in the next turn of the loop."""
+        self.taken -= 1
+        if not at_once:
+            self.gauge[0] -= 1.0
+            return
+        if not self.answered:
+            get_running_loop().call_soon(self._next_turn)
+        self.answered += 1
+
+    def _next_turn(self) -> None:
+        self.answered = 0
+        self.gauge[0] = float(self.taken)
 
 
 @dataclass(frozen=True)
@@ -114,11 +143,11 @@ class LimitsLayer:
         gate = self._limits.gate_of(scope)
         self._read_headers(scope, gate.body_limit)
         gate.check()
-        # All requests that came in the same turn of the loop are counted before the first is worked
-        # on; else each would find an empty house, however long the queue behind it.
-        gate.taken += 1
-        await sleep(0)
-        gate.taken -= 1
+        at_once = "at_once" in scope
+        if not at_once:
+            gate.enter()
+            await sleep(0)
+            gate.leave(at_once=False)
         message = await receive()
         if message.get("more_body"):
             message = await self._read_rest(message, receive, gate.body_limit)
@@ -128,21 +157,21 @@ class LimitsLayer:
             raise too_large(gate.body_limit)
         gate.check()
         check_deadline(scope)
-        gate.taken += 1
+        gate.enter()
         try:
             await self._app(scope, _replay(message, receive), send)
         finally:
-            gate.taken -= 1
+            gate.leave(at_once=at_once)
 
     def _read_headers(self, scope: Scope, body_limit: int) -> None:
         """Refuse a body that says it is too large, and note the deadline in the scope."""
         seconds = self._limits.deadline
-        for name, value in scope["headers"]:
-            if name == b"content-length":
-                if int(value) > body_limit:
-                    raise too_large(body_limit)
-            elif name == b"x-request-timeout":
-                seconds = _seconds(value)
+        fields = headers.of(scope)
+        length = fields.get(b"content-length")
+        if length is not None and int(length) > body_limit:
+            raise too_large(body_limit)
+        if b"x-request-timeout" in fields:
+            seconds = _seconds(fields[b"x-request-timeout"])
         scope["deadline"] = None if seconds is None else perf_counter() + seconds
 
     async def _read_rest(self, message: Message, receive: Receive, body_limit: int) -> Message:

@@ -1,9 +1,10 @@
 """Logs: a line a request and a line an event; JSON in a container, text in a terminal.
 
 Everything is written through structlog, the log records of the libraries included. The line of a
-request is the one exception, for its cost: it is put together by hand in the same form (a test
-holds them equal), in about two microseconds. Lines are handed to a thread ten times a second, so a
-slow reader of the log holds no request up; what it cannot take is dropped and counted.
+single row is the one exception, for its cost: it is put together by hand in the same form (a test
+holds them equal), in about a microsecond. Lines are handed to a thread ten times a second, so a
+slow reader of the log holds no request up; what it cannot take is dropped and counted. So a process
+that is killed takes the lines of its last tenth of a second with it.
 
 Never in a line: the values of inputs (unless the setting `log_inputs` asks for them), query
 strings, header values other than the request id and the trace id, secrets.
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import orjson
 import structlog
 
+from service import headers
 from service.metrics import CLIENT_GONE, route_of
 
 if TYPE_CHECKING:
@@ -36,7 +38,10 @@ if TYPE_CHECKING:
     from service.registry import Event
 
 _TRACE = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
+_TRACE_HEADER = b"traceparent"
+_OK = 200
 _FLUSH_SECONDS = 0.1
+_MOST_LINES = 256
 _MOST_WAITING = (
     200  # chunks of lines: at ten a second, twenty seconds of a reader that stands still
 )
@@ -98,31 +103,54 @@ class RequestLog:
         self._write = write
         self._form = console_line if console else json_line
         self._inputs = inputs
-        self._lines: list[str] = []
+        self._by_hand = not console and not inputs
+        self._waiting: list[str | Exchange] = []
+        self._millisecond = 0
         self._second = 0
-        self._stamp = ""
+        self._stamp = self._whole_second = ""
 
     def __call__(self, exchange: Exchange, scope: Scope) -> None:
-        """Note a request that is over."""
-        lines = self._lines
-        lines.append(self._form(exchange, scope, self._now(), self._inputs))
-        if len(lines) == 1:
+        """Note a request that is over. The lines of single rows are made when they are handed over."""
+        waiting = self._waiting
+        if (
+            exchange.row is not None
+            and exchange.status == _OK
+            and self._by_hand
+            and "caller" not in scope
+            and _TRACE_HEADER not in headers.of(scope)
+        ):
+            waiting.append(exchange)
+        else:
+            waiting.append(self._form(exchange, scope, self._at(time.time()), self._inputs))
+        if len(waiting) == 1:
             asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
+        elif len(waiting) >= _MOST_LINES:
+            self.flush()
 
     def flush(self) -> None:
         """Hand over what was noted."""
-        lines, self._lines = self._lines, []
-        if lines:
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            shift = time.time() - perf_counter()
+            lines = [w if isinstance(w, str) else self._row_line(w, shift) for w in waiting]
             self._write("".join(lines))
 
-    def _now(self) -> str:
-        """ISO 8601, UTC, milliseconds; the second is formatted once."""
-        now = time.time()
-        second = int(now)
-        if second != self._second:
-            self._second = second
-            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self._stamp}.{int((now - second) * 1000):03d}Z"
+    def _row_line(self, exchange: Exchange, shift: float) -> str:
+        """The line of a single row; shift : Unix time less `perf_counter`."""
+        ended = exchange.started + exchange.seconds + shift
+        return line_by_hand(exchange, "POST", self._at(ended))
+
+    def _at(self, unix: float) -> str:
+        """ISO 8601, UTC, milliseconds; the text of a second is made once, and that of a millisecond."""
+        millisecond = int(unix * 1000)
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            second, rest = divmod(millisecond, 1000)
+            if second != self._second:
+                self._second = second
+                self._whole_second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._stamp = f"{self._whole_second}.{rest:03d}Z"
+        return self._stamp
 
 
 def fields_of(exchange: Exchange, scope: Scope, *, inputs: bool) -> dict[str, Any]:
@@ -132,7 +160,7 @@ def fields_of(exchange: Exchange, scope: Scope, *, inputs: bool) -> dict[str, An
         "method": scope["method"][:20],
         "route": route_of(exchange, scope),
         "status": exchange.status or CLIENT_GONE,
-        "ms": round((perf_counter() - exchange.started) * 1000, 3),
+        "ms": round(exchange.seconds * 1000, 3),
     }
     if exchange.served is not None:
         said |= {"model": exchange.served.name, "version": exchange.served.version}
@@ -155,20 +183,22 @@ def fields_of(exchange: Exchange, scope: Scope, *, inputs: bool) -> dict[str, An
 
 def json_line(exchange: Exchange, scope: Scope, now: str, inputs: bool) -> str:  # noqa: FBT001
     """The line of a request as JSON: what structlog would make of `fields_of`."""
+    said = {"timestamp": now, "level": "info", "event": "request"}
+    return orjson.dumps(said | fields_of(exchange, scope, inputs=inputs)).decode() + "\n"
+
+
+def line_by_hand(exchange: Exchange, method: str, now: str) -> str:
+    """`json_line` of an answer of a model, without inputs, trace and caller.
+
+    Nothing in it needs escaping: an id is checked, the rest is ours.
+    """
     served = exchange.served
-    if served is None or exchange.status != 200 or inputs or "caller" in scope:  # noqa: PLR2004
-        said = {"timestamp": now, "level": "info", "event": "request"}
-        return orjson.dumps(said | fields_of(exchange, scope, inputs=inputs)).decode() + "\n"
-    # The common case by hand: nothing in it needs escaping (an id is checked, the rest is ours).
-    trace = trace_id(scope)
-    rows = f',"rows":{exchange.rows}' if exchange.rows else ""
-    traced = f',"trace_id":"{trace}"' if trace else ""
+    assert served is not None  # noqa: S101 - or nothing was answered
     return (
         f'{{"timestamp":"{now}","level":"info","event":"request",'
-        f'"request_id":"{exchange.request_id.decode()}","method":"{scope["method"]}",'
-        f'"route":"{route_of(exchange, scope)}","status":200,'
-        f'"ms":{round((perf_counter() - exchange.started) * 1000, 3)},'
-        f'"model":"{served.name}","version":"{served.version}"{rows}{traced}}}\n'
+        f'"request_id":"{exchange.request_id.decode()}","method":"{method}",'
+        f'"route":"{exchange.route}","status":200,"ms":{exchange.seconds * 1000:.3f},'
+        f'"model":"{served.name}","version":"{served.version}","rows":{exchange.rows}}}\n'
     )
 
 
@@ -184,11 +214,8 @@ def console_line(exchange: Exchange, scope: Scope, now: str, inputs: bool) -> st
 
 def trace_id(scope: Scope) -> str:
     """The trace id of a W3C `traceparent` header; "" without a valid one."""
-    for name, value in scope["headers"]:
-        if name == b"traceparent":
-            match = _TRACE(value)
-            return match.group(1).decode() if match else ""
-    return ""
+    match = _TRACE(headers.of(scope).get(_TRACE_HEADER, b""))
+    return match.group(1).decode() if match else ""
 
 
 class EventLog:

@@ -2,7 +2,7 @@
 
 One observer of exchanges and one listener of the registry count into `service.cells`; the text for
 Prometheus is made from the cells of all workers when it is asked for. Counting one request for a
-single row takes about two microseconds.
+single row takes about a microsecond.
 
     http_requests_total, http_request_duration_seconds     by route, method, status, model, version
     http_requests_in_progress, http_requests_shed_total    by kind of place
@@ -17,7 +17,6 @@ import math
 from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 from service import monitor
@@ -25,7 +24,7 @@ from service.cells import GAUGE, Cells
 from service.monitor import Monitor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from starlette.types import Scope
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from service.exchange import Exchange
     from service.limits import Gate
     from service.registry import Event, Registry
+    from service.served import Served
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (
@@ -47,6 +47,10 @@ MOST_VERSIONS = 10
 
 CLIENT_GONE = 499
 """The status of a request whose caller left before the answer began, as nginx counts it."""
+
+_OK = 200
+_SUM = len(SECONDS) + 1
+"""Where in the cells of a histogram the sum of the times stands."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REQUEST, _EVENT, _LOAD, _SHED, _DROPPED = "request", "event", "load", "shed", "dropped"
@@ -92,14 +96,18 @@ class Metrics:
     """
 
     def __init__(
-        self, registry: Registry, gates: Iterable[Gate] = (), folder: Path | None = None
+        self, registry: Registry, gates: Sequence[Gate] = (), folder: Path | None = None
     ) -> None:
         self._registry = registry
         self._cells = Cells(folder)
         self._values = self._cells.values
         self.monitor = Monitor(self._cells)
         self._requests: dict[tuple[str, int, str, str, str], int] = {}
-        self._gates = [(gate, self._cells.block((GAUGE, "places", gate.kind))) for gate in gates]
+        self._of_rows: dict[tuple[str, str], tuple[int, int, int]] = {}
+        self._kinds = [gate.kind for gate in gates]
+        for gate in gates:
+            cell = self._cells.block((GAUGE, "places", gate.kind))
+            gate.gauge = self._values[cell : cell + 1]
         self._alive = self._cells.block((GAUGE, "worker"))
         self._values[self._alive] = 1.0
         self._begin_at_zero()
@@ -109,8 +117,8 @@ class Metrics:
     def _begin_at_zero(self) -> None:
         """Show what has not happened yet: Prometheus sees a counter rise only from what it has seen."""
         self._dropped = self._cells.block((_DROPPED,))
-        for gate, _ in self._gates:
-            self._cells.block((_SHED, gate.kind))
+        for kind in self._kinds:
+            self._cells.block((_SHED, kind))
         for model in self._registry.names():
             self._cells.block((_LOAD, model), 2)
             for kind in _EVENTS:
@@ -119,37 +127,52 @@ class Metrics:
 
     def __call__(self, exchange: Exchange, scope: Scope) -> None:
         """Count a request that is over."""
-        seconds = perf_counter() - exchange.started
-        served = exchange.served
-        name, version = (served.name, served.version) if served is not None else ("", "")
-        place = (exchange.route, exchange.status, scope["method"], name, version)
-        start = self._requests.get(place)
-        if start is None:
-            start = self._new_series(exchange, scope, name, version)
-        values = self._values
-        values[start + bisect_left(SECONDS, seconds)] += 1.0
-        values[start + len(SECONDS) + 1] += seconds
-        for gate, cell in self._gates:
-            values[cell] = gate.taken
-        if served is None:
+        served, row, seconds, values = exchange.served, exchange.row, exchange.seconds, self._values
+        if served is None or row is None or exchange.status != _OK:
+            self._count(exchange, scope)
             return
-        if exchange.row is not None:
-            self.monitor.count(served, 1, 1, exchange.outside)
-            self.monitor.add_row(served, exchange.row, exchange.value)
-        elif exchange.values is not None and exchange.columns is not None:
+        of_rows = self._of_rows.get((served.name, served.version))
+        start, answered, warned = of_rows or self._new_of_rows(served, exchange, scope)
+        values[start + bisect_left(SECONDS, seconds)] += 1.0
+        values[start + _SUM] += seconds
+        values[answered] += 1.0
+        if exchange.outside:
+            values[warned] += 1.0
+        self.monitor.add_row(served, row, exchange.value)
+
+    def _count(self, exchange: Exchange, scope: Scope) -> None:
+        """Count a request that is no answered single row."""
+        served, values = exchange.served, self._values
+        start = self._series(exchange, scope)
+        values[start + bisect_left(SECONDS, exchange.seconds)] += 1.0
+        values[start + _SUM] += exchange.seconds
+        if served is not None and exchange.values is not None and exchange.columns is not None:
             answered = len(exchange.values)
             self.monitor.count(served, exchange.rows, answered, exchange.outside)
             if answered:
                 self.monitor.add(served, exchange.columns, exchange.values)
 
-    def _new_series(self, exchange: Exchange, scope: Scope, name: str, version: str) -> int:
-        method = scope["method"] if scope["method"] in _METHODS else "other"
-        status = str(exchange.status or CLIENT_GONE)
-        key = (_REQUEST, route_of(exchange, scope), method, status, name, version)
-        start = self._cells.block(key, len(SECONDS) + 2)
-        if exchange.route:  # other routes are known by their scope only, and are not hot
-            place = (exchange.route, exchange.status, scope["method"], name, version)
-            self._requests[place] = start
+    def _new_of_rows(
+        self, served: Served, exchange: Exchange, scope: Scope
+    ) -> tuple[int, int, int]:
+        """The cells that an answered single row counts in: its times, rows, and rows with a warning."""
+        made = (self._series(exchange, scope), *self.monitor.cells_of_rows(served))
+        self._of_rows[served.name, served.version] = made
+        return made
+
+    def _series(self, exchange: Exchange, scope: Scope) -> int:
+        """The cells of requests like this one: the histogram of their times, and its sum."""
+        served, method = exchange.served, scope["method"]
+        name, version = (served.name, served.version) if served is not None else ("", "")
+        place = (exchange.route, exchange.status, method, name, version)
+        start = self._requests.get(place)
+        if start is None:
+            method = method if method in _METHODS else "other"
+            status = str(exchange.status or CLIENT_GONE)
+            key = (_REQUEST, route_of(exchange, scope), method, status, name, version)
+            start = self._cells.block(key, len(SECONDS) + 2)
+            if exchange.route:  # other routes are known by their scope only, and are not hot
+                self._requests[place] = start
         return start
 
     def on_event(self, event: Event) -> None:

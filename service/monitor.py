@@ -94,24 +94,33 @@ class Monitor:
 
     def add(self, served: Served, columns: Columns, values: FloatArray) -> None:
         """Take note of answered rows: columns of `values`' length (n_rows,)."""
+        if self._pending_rows == 0:
+            self._fold_later()
         self._pending.append((served, columns, values))
-        self._fold_soon(len(values))
+        self._pending_rows += len(values)
+        if self._pending_rows >= _FOLD_ROWS:
+            self.fold()
 
     def add_row(self, served: Served, row: Row, value: float) -> None:
         """Take note of a single row that was answered."""
-        self._singles.append((served, row, value))
-        self._fold_soon(1)
-
-    def _fold_soon(self, n_rows: int) -> None:
-        if self._pending_rows == 0:
-            asyncio.get_running_loop().call_later(_FOLD_SECONDS, self.fold)
-        self._pending_rows += n_rows
-        if self._pending_rows >= _FOLD_ROWS:
+        singles = self._singles
+        singles.append((served, row, value))
+        if len(singles) == 1:
+            self._fold_later()
+        elif len(singles) >= _FOLD_ROWS:
             self.fold()
+
+    def _fold_later(self) -> None:
+        asyncio.get_running_loop().call_later(_FOLD_SECONDS, self.fold)
 
     def prepare(self, served: Served) -> None:
         """Make the cells of a version before its first request asks for them."""
         self._of(served)
+
+    def cells_of_rows(self, served: Served) -> tuple[int, int]:
+        """The cells of the rows that were answered, and of those with a warning."""
+        series = self._of(served)
+        return series.rows, series.warned
 
     def count(self, served: Served, rows: int, answered: int, warned: int) -> None:
         """Count the rows of a request, those that were answered, and those with a warning."""

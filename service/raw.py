@@ -16,6 +16,7 @@ from typing import Any
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service import headers
 from service.errors import MALFORMED, MEDIA, Problem
 
 JSON = b"application/json"
@@ -62,10 +63,7 @@ async def read_body(receive: Receive) -> bytes:
 
 def header(scope: Scope, name: bytes) -> bytes:
     """The value of a header, or nothing."""
-    for key, value in scope["headers"]:
-        if key == name:
-            return bytes(value)
-    return b""
+    return headers.of(scope).get(name, b"")
 
 
 def media_type(scope: Scope) -> bytes:

@@ -14,6 +14,7 @@ from models.arrays import Columns, Row
 from models.bundle import Bundle
 from models.model import Model
 from models.task import Field
+from service.headers import ALWAYS
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,14 @@ class Served:
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """The headers of every answer of this version."""
         return ((b"x-model-version", f"{self.name}/{self.version}".encode()),)
+
+    @cached_property
+    def head(self) -> bytes:
+        """The headers of a JSON answer of status 200, as bytes with %d for its length and %b for its id."""
+        escaped = ((name, value.replace(b"%", b"%%")) for name, value in self.headers)
+        first = ((b"content-type", b"application/json"), (b"content-length", b"%d"))
+        every = (*first, (b"x-request-id", b"%b"), *ALWAYS, *escaped)
+        return b"".join(b"%b: %b\r\n" % header for header in every) + b"\r\n"
 
     @cached_property
     def edges(self) -> tuple[Edge, ...]:

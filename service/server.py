@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.errors import HEADERS_TOO_LARGE, TIMEOUT, Kind, Problem, answer_of
+from service.connection import Connection, refuse
+from service.errors import TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,11 +37,9 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from starlette.types import ASGIApp
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     from service.settings import Settings
-
-HEADER_LIMIT = 65_536
-"""Bytes of a request's line and headers together."""
 
 _SWITCH_SECONDS = 0.0005
 """How long the thread that loads a version may hold up the one that answers; Python's default is 5 ms."""
@@ -50,37 +48,6 @@ _LINGER_SECONDS = 0.5
 """What a connection has, after the port is closed, to send a request that is on its way."""
 
 _TICKS_A_SECOND = 10  # of uvicorn's main loop
-
-
-class Connection(HttpToolsProtocol):
-    """uvicorn's connection with a limit on the size of a request's headers."""
-
-    _unparsed = 0
-
-    def data_received(self, data: bytes) -> None:
-        """Parse `data`; the connection is refused when its headers come to no end."""
-        super().data_received(data)
-        if self.scope is not None and "path" not in self.scope:  # headers begun, not complete
-            self._unparsed += len(data)
-            if self._unparsed > HEADER_LIMIT:
-                refuse(
-                    self, HEADERS_TOO_LARGE, f"The headers are larger than {HEADER_LIMIT} bytes."
-                )
-        else:
-            self._unparsed = 0
-
-
-def refuse(connection: HttpToolsProtocol, kind: Kind, detail: str) -> None:
-    """Answer a request that has not come to the application, and close its connection."""
-    if connection.transport.is_closing():
-        return
-    path = (connection.scope or {}).get("path", "about:blank")
-    status, media_type, body = answer_of(Problem(kind, detail), path)
-    connection.transport.write(
-        b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
-        % (status, kind.title.encode(), media_type.encode(), len(body), body)
-    )
-    connection.transport.close()
 
 
 def waiting_for(connection: HttpToolsProtocol) -> str:

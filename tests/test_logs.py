@@ -5,17 +5,17 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import numpy as np
-import orjson
 import pytest
 import structlog
 
 from service import logs
 from service.exchange import Exchange
-from service.logs import EventLog, LineWriter, RequestLog, console_line, fields_of, trace_id
+from service.logs import EventLog, LineWriter, RequestLog, console_line, trace_id
 from service.registry import Event
 from tests.asgi import http_scope
 from tests.serving import VERSION, tiny_served
@@ -50,14 +50,12 @@ def said(line: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("trace", ["", f"00-{TRACE}-00f067aa0ba902b7-01"])
-def test_line_made_by_hand_is_what_structlog_would_make(trace: str) -> None:
+def test_line_made_by_hand_is_what_structlog_would_make() -> None:
     """The common case is written by hand, for its cost, and reads like every other line."""
-    made, of = exchange(), scope(trace)
-    line = json_line(made, of)
-    slowly = {"timestamp": NOW, "level": "info", "event": "request"}
-    slowly |= fields_of(made, of, inputs=False)
-    assert said(line) == said(orjson.dumps(slowly).decode())
+    made = exchange(seconds=0.0123456)
+    line = logs.line_by_hand(made, "POST", NOW)
+    assert json.loads(line) == json.loads(json_line(made, scope()))
+    assert list(json.loads(line)) == list(json.loads(json_line(made, scope())))
     assert list(json.loads(line))[:3] == ["timestamp", "level", "event"]
     assert line.endswith("}\n")
 
@@ -129,6 +127,38 @@ async def test_lines_are_handed_over_together() -> None:
     log.flush()
     assert len(written) == 1
     assert [said(line)["status"] for line in written[0].splitlines()] == [200, 200, 200]
+
+
+@pytest.mark.anyio
+async def test_lines_of_single_rows_are_like_all_others() -> None:
+    """They are made later, in order, and say when the request was over; trace and caller are kept."""
+    written: list[str] = []
+    log = RequestLog(written.append)
+    before = datetime.now(UTC)
+    row = {"gre": 712, "gpa": 3.71, "rank": 2}
+    log(exchange(row=row, seconds=0.25), scope())
+    log(exchange(row=row), scope(f"00-{TRACE}-00f067aa0ba902b7-01"))
+    log(exchange(row=row), scope(caller="us"))
+    log(exchange(row=row, status=0), scope())
+    log.flush()
+    plain, traced, called, left = [json.loads(line) for line in written[0].splitlines()]
+    assert plain.pop("ms") == 250.0
+    passed = datetime.fromisoformat(plain.pop("timestamp")) - before
+    assert abs(passed.total_seconds() - 0.25) < 10
+    assert plain == {k: v for k, v in called.items() if k not in {"ms", "timestamp", "caller"}}
+    assert (traced["trace_id"], called["caller"], left["status"]) == (TRACE, "us", 499)
+
+
+@pytest.mark.anyio
+async def test_many_lines_are_not_kept_waiting() -> None:
+    """However fast requests come, no more than some hundreds of lines are made at once."""
+    written: list[str] = []
+    log = RequestLog(written.append)
+    for _ in range(1000):
+        log(exchange(row={"gre": 712}), scope())
+    assert len(written) >= 3
+    log.flush()
+    assert sum(text.count("\n") for text in written) == 1000
 
 
 class Stuck(io.StringIO):

@@ -57,7 +57,8 @@ class Predict:
         exchange.rows, exchange.row, exchange.value = 1, row, answer.value
         exchange.outside = int(bits != 0)
         body = replies.one(served, answer, options.level, bits, explanation)
-        await send_bytes(send, JSON, body)
+        if not exchange.answer_whole(served, body):
+            await send_bytes(send, JSON, body)
 
     def _problem(self, error: ValidationError, body: bytes) -> Problem:
         first = error.errors(include_url=False, include_input=True)[0]

@@ -1,0 +1,190 @@
+"""One connection: uvicorn's, with a limit on headers and a shorter way to what is answered at once.
+
+uvicorn makes a task of every request, which starts in the next turn of the loop, and writes the head
+of an answer and its body apart, each by a system call that wakes the reader. Both cost more than a
+prediction. So when a request for a single row is there as a whole, the application is run right
+here, and what it writes goes out in one piece. It is the same application, called as uvicorn calls
+it: should it wait for something (an explanation gives way to others, a reader does not read), the
+rest of it becomes a task like any other, and so does whatever does not end as it should.
+
+The application says which of its paths are worth it: its attribute `at_once`. What answers these may
+not ask for the current task, for there may be none.
+"""
+
+from __future__ import annotations
+
+from types import coroutine
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.errors import HEADERS_TOO_LARGE, Kind, Problem, answer_of
+
+if TYPE_CHECKING:
+    from asyncio import BaseTransport
+    from collections.abc import Coroutine, Generator
+
+    from starlette.types import Receive, Scope, Send
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+HEADER_LIMIT = 65_536
+"""Bytes of a request's line and headers together."""
+
+Application = Any
+"""uvicorn and Starlette have each a type of their own for an ASGI application."""
+
+_OK = b"HTTP/1.1 200 OK\r\n"
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's connection; see the module."""
+
+    _unparsed = 0
+    _reading = False
+    _headers: list[tuple[bytes, bytes]] | None = None
+    _lines = b""
+    _begun: tuple[RequestResponseCycle, Application] | None = None
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Get ready for requests."""
+        super().connection_made(transport)  # type: ignore[arg-type]  # as uvicorn has it
+        self._at_once: frozenset[str] = getattr(self.app, "at_once", frozenset())
+
+    def data_received(self, data: bytes) -> None:
+        """Parse `data`; the connection is refused when its headers come to no end."""
+        self._reading = True
+        super().data_received(data)
+        self._reading = False
+        if self._begun is not None:
+            begun, self._begun = self._begun, None
+            self._answer(*begun)
+        elif self.scope is not None and "path" not in self.scope:  # headers begun, not complete
+            self._unparsed += len(data)
+            if self._unparsed > HEADER_LIMIT:
+                refuse(
+                    self, HEADERS_TOO_LARGE, f"The headers are larger than {HEADER_LIMIT} bytes."
+                )
+        else:
+            self._unparsed = 0
+
+    def first_lines(self) -> bytes:
+        """The status line 200 and uvicorn's own headers; nothing while these close connections."""
+        headers = self.server_state.default_headers
+        if headers is not self._headers:  # uvicorn makes a new list once a second, for the date
+            lines = (b"%b: %b\r\n" % header for header in headers)
+            closes = any(name == b"connection" for name, _ in headers)
+            self._headers, self._lines = headers, b"" if closes else b"".join((_OK, *lines))
+        return self._lines
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Application) -> None:
+        """Called by uvicorn when the headers are complete. The body mostly follows in the same data."""
+        if self._reading and cycle.scope["path"] in self._at_once:
+            self._begun = (cycle, app)
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _answer(self, cycle: RequestResponseCycle, app: Application) -> None:
+        """Run the application as far as it goes without waiting; a task does what is left."""
+        if cycle.more_body or self.transport.is_closing():
+            super()._start_asgi_task(cycle, app)
+            return
+        whole = cycle.scope["at_once"] = Whole(self, cycle)  # type: ignore[typeddict-unknown-key]
+        rest = _begin(app(cycle.scope, cycle.receive, whole.send))
+        if rest is None and cycle.response_complete:
+            cycle.on_response = _nothing  # which held the connection, and so itself
+        else:
+            left: Application = rest or _end
+            super()._start_asgi_task(cycle, left)
+
+
+class Whole:
+    """Sends the whole answer to one request; the application finds it in the scope as "at_once".
+
+    send : what it stands beside. Who was handed another `send` must use that one.
+    """
+
+    __slots__ = ("_connection", "_cycle", "send")
+
+    def __init__(self, connection: Connection, cycle: RequestResponseCycle) -> None:
+        self._connection = connection
+        self._cycle = cycle
+        self.send = cycle.send
+
+    def __call__(self, headers: bytes, body: bytes) -> bool:
+        """Send an answer of status 200; False, and nothing is sent, where there is more to it.
+
+        headers : as they go over the wire, with the empty line after them.
+        """
+        connection, cycle = self._connection, self._cycle
+        first = connection.first_lines()
+        if (
+            not first
+            or cycle.response_started
+            or cycle.disconnected
+            or not cycle.keep_alive
+            or connection.flow.write_paused
+        ):
+            return False
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        connection.transport.write(b"".join((first, headers, body)))
+        cycle.on_response()
+        return True
+
+
+def _begin(running: Coroutine[Any, Any, None]) -> Application | None:
+    """Run a coroutine until it waits; what is left of it, as an application, or None."""
+    try:
+        waits_for = running.send(None)
+    except StopIteration:
+        return None
+    except Exception as error:  # noqa: BLE001 - uvicorn's task answers it
+        return _raising(error)
+
+    async def rest(_: Scope, __: Receive, ___: Send) -> None:
+        await _go_on(running, waits_for)
+
+    return rest
+
+
+@coroutine
+def _go_on(running: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any, Any, None]:
+    """A coroutine that was begun elsewhere and waits for something, to be awaited to its end."""
+    while True:
+        try:
+            try:
+                sent = yield waits_for
+            except BaseException as error:  # noqa: BLE001 - the coroutine's to handle
+                waits_for = running.throw(error)
+            else:
+                waits_for = running.send(sent)
+        except StopIteration:
+            return
+
+
+def _raising(error: Exception) -> Application:
+    async def fail(_: Scope, __: Receive, ___: Send) -> None:
+        raise error
+
+    return fail
+
+
+async def _end(_: Scope, __: Receive, ___: Send) -> None:
+    """What is left of an application that came to its end: uvicorn sees whether it has answered."""
+
+
+def _nothing() -> None:
+    pass
+
+
+def refuse(connection: HttpToolsProtocol, kind: Kind, detail: str) -> None:
+    """Answer a request that has not come to the application, and close its connection."""
+    if connection.transport.is_closing():
+        return
+    path = (connection.scope or {}).get("path", "about:blank")
+    status, media_type, body = answer_of(Problem(kind, detail), path)
+    connection.transport.write(
+        b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+        % (status, kind.title.encode(), media_type.encode(), len(body), body)
+    )
+    connection.transport.close()
