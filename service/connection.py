@@ -1,14 +1,15 @@
 """One connection: uvicorn's, with a limit on headers and a shorter way to what is answered at once.
 
-uvicorn makes a task of every request, which starts in the next turn of the loop, and writes the head
-of an answer and its body apart, each by a system call that wakes the reader. Both cost more than a
-prediction. So when a request for a single row is there as a whole, the application is run right
-here, and what it writes goes out in one piece. It is the same application, called as uvicorn calls
-it: should it wait for something (an explanation gives way to others, a reader does not read), the
-rest of it becomes a task like any other, and so does whatever does not end as it should.
+uvicorn makes a task of every request, and writes the head of an answer and its body apart, each by a
+system call that wakes the reader. Both cost more than a prediction, and after a system call the
+processor's caches are cold. So what requests for single rows came whole in one turn of the event loop
+are answered in one go (`Turn`): the application is run for one after the other, and then their
+answers are sent, each in one piece.
 
-The application says which of its paths are worth it: its attribute `at_once`. What answers these may
-not ask for the current task, for there may be none.
+It is the same application, called as uvicorn calls it. Should it wait for something (an explanation
+gives way to others, a reader does not read), the rest of it becomes a task like any other, and so
+does whatever does not end as it should. What is answered in this way may not ask for the current
+task, for there may be none: a `Turn` is told which paths are fit for it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from service.errors import HEADERS_TOO_LARGE, Kind, Problem, answer_of
 
 if TYPE_CHECKING:
-    from asyncio import BaseTransport
+    from asyncio import Transport
     from collections.abc import Coroutine, Generator
 
     from starlette.types import Receive, Scope, Send
@@ -34,21 +35,17 @@ Application = Any
 """uvicorn and Starlette have each a type of their own for an ASGI application."""
 
 _OK = b"HTTP/1.1 200 OK\r\n"
+_MOST_ANSWERS = 16
+"""So many answers wait for each other; with more there is nothing to be gained."""
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's connection; see the module."""
+    """uvicorn's connection; see the module. `connections` makes its class."""
 
+    turn: Turn
     _unparsed = 0
     _reading = False
-    _headers: list[tuple[bytes, bytes]] | None = None
-    _lines = b""
     _begun: tuple[RequestResponseCycle, Application] | None = None
-
-    def connection_made(self, transport: BaseTransport) -> None:
-        """Get ready for requests."""
-        super().connection_made(transport)  # type: ignore[arg-type]  # as uvicorn has it
-        self._at_once: frozenset[str] = getattr(self.app, "at_once", frozenset())
 
     def data_received(self, data: bytes) -> None:
         """Parse `data`; the connection is refused when its headers come to no end."""
@@ -56,8 +53,11 @@ class Connection(HttpToolsProtocol):
         super().data_received(data)
         self._reading = False
         if self._begun is not None:
-            begun, self._begun = self._begun, None
-            self._answer(*begun)
+            (cycle, app), self._begun = self._begun, None
+            if cycle.more_body or self.transport.is_closing():
+                super()._start_asgi_task(cycle, app)
+            else:
+                self.turn.add(self, cycle, app)
         elif self.scope is not None and "path" not in self.scope:  # headers begun, not complete
             self._unparsed += len(data)
             if self._unparsed > HEADER_LIMIT:
@@ -67,27 +67,15 @@ class Connection(HttpToolsProtocol):
         else:
             self._unparsed = 0
 
-    def first_lines(self) -> bytes:
-        """The status line 200 and uvicorn's own headers; nothing while these close connections."""
-        headers = self.server_state.default_headers
-        if headers is not self._headers:  # uvicorn makes a new list once a second, for the date
-            lines = (b"%b: %b\r\n" % header for header in headers)
-            closes = any(name == b"connection" for name, _ in headers)
-            self._headers, self._lines = headers, b"" if closes else b"".join((_OK, *lines))
-        return self._lines
-
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Application) -> None:
         """Called by uvicorn when the headers are complete. The body mostly follows in the same data."""
-        if self._reading and cycle.scope["path"] in self._at_once:
+        if self._reading and cycle.scope["path"] in self.turn.paths:
             self._begun = (cycle, app)
         else:
             super()._start_asgi_task(cycle, app)
 
-    def _answer(self, cycle: RequestResponseCycle, app: Application) -> None:
+    def answer(self, cycle: RequestResponseCycle, app: Application) -> None:
         """Run the application as far as it goes without waiting; a task does what is left."""
-        if cycle.more_body or self.transport.is_closing():
-            super()._start_asgi_task(cycle, app)
-            return
         whole = cycle.scope["at_once"] = Whole(self, cycle)  # type: ignore[typeddict-unknown-key]
         rest = _begin(app(cycle.scope, cycle.receive, whole.send))
         if rest is None and cycle.response_complete:
@@ -95,6 +83,64 @@ class Connection(HttpToolsProtocol):
         else:
             left: Application = rest or _end
             super()._start_asgi_task(cycle, left)
+
+
+def connections(paths: frozenset[str]) -> type[Connection]:
+    """The class of the connections of one server; `paths` as in Turn."""
+    return type("Connection", (Connection,), {"turn": Turn(paths)})
+
+
+class Turn:
+    """The requests that came in this turn of the event loop and are answered at once.
+
+    paths : of the requests that are.
+    """
+
+    def __init__(self, paths: frozenset[str]) -> None:
+        self.paths = paths
+        self._requests: list[tuple[Connection, RequestResponseCycle, Application]] = []
+        self._answers: list[tuple[Transport, bytes]] = []
+        self._answering = False
+        self._headers: list[tuple[bytes, bytes]] | None = None
+        self._lines = b""
+
+    def add(self, connection: Connection, cycle: RequestResponseCycle, app: Application) -> None:
+        """Answer a request when all that there is to be read is read."""
+        if not self._requests:
+            connection.loop.call_soon(self._answer)
+        self._requests.append((connection, cycle, app))
+
+    def _answer(self) -> None:
+        requests, self._requests = self._requests, []
+        self._answering = True
+        try:
+            for connection, cycle, app in requests:
+                connection.answer(cycle, app)
+                if len(self._answers) >= _MOST_ANSWERS:
+                    self._send()
+        finally:
+            self._answering = False
+            self._send()
+
+    def _send(self) -> None:
+        for transport, answer in self._answers:
+            transport.write(answer)
+        self._answers.clear()
+
+    def send(self, transport: Transport, answer: bytes) -> None:
+        """Send a whole answer, together with the others of this turn."""
+        if self._answering:
+            self._answers.append((transport, answer))
+        else:
+            transport.write(answer)
+
+    def first_lines(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """The status line 200 and uvicorn's own headers; nothing while these close connections."""
+        if headers is not self._headers:  # uvicorn makes a new list once a second, for the date
+            lines = (b"%b: %b\r\n" % header for header in headers)
+            closes = any(name == b"connection" for name, _ in headers)
+            self._headers, self._lines = headers, b"" if closes else b"".join((_OK, *lines))
+        return self._lines
 
 
 class Whole:
@@ -116,7 +162,7 @@ class Whole:
         headers : as they go over the wire, with the empty line after them.
         """
         connection, cycle = self._connection, self._cycle
-        first = connection.first_lines()
+        first = connection.turn.first_lines(cycle.default_headers)
         if (
             not first
             or cycle.response_started
@@ -127,7 +173,7 @@ class Whole:
             return False
         cycle.response_started = cycle.response_complete = True
         cycle.message_event.set()
-        connection.transport.write(b"".join((first, headers, body)))
+        connection.turn.send(connection.transport, b"".join((first, headers, body)))
         cycle.on_response()
         return True
 

@@ -28,7 +28,7 @@ from weakref import WeakKeyDictionary
 
 import uvicorn
 
-from service.connection import Connection, refuse
+from service.connection import connections, refuse
 from service.errors import TIMEOUT
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def make_server(
         app,
         host=settings.host,
         port=settings.port,
-        http=Connection,
+        http=connections(getattr(app, "at_once", frozenset())),
         ws="none",
         lifespan="on",
         log_config=None,

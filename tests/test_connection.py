@@ -1,0 +1,272 @@
+"""What is answered at once says what a task would say, in one piece, and whatever waits becomes a task."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from models.tasks import TASKS
+from service.app import create_app
+from service.connection import connections
+from service.limits import LimitsLayer, limits_of
+from service.registry import Registry
+from service.settings import Settings
+from tests.serving import example, tiny_served
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+pytestmark = pytest.mark.anyio
+
+PATHS = frozenset(f"/predict/{name}" for name in TASKS)
+DATE = (b"date", b"Tue, 24 Nov 2026 18:00:00 GMT")
+ROW = json.dumps(example(TASKS["bikes"])).encode()
+WARM = json.dumps(example(TASKS["bikes"], temperature=49.0)).encode()
+
+
+class Wire:
+    """A transport that keeps what is written to it."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.closed = False
+        self.write = self.written.append
+
+    def get_extra_info(self, name: str) -> Any:
+        """Where it leads from and to."""
+        return ("127.0.0.1", 1) if name in {"peername", "sockname"} else None
+
+    def is_closing(self) -> bool:
+        """Whether it was closed."""
+        return self.closed
+
+    def close(self) -> None:
+        """Close it."""
+        self.closed = True
+
+    def pause_reading(self) -> None:
+        """It reads nothing by itself."""
+
+    resume_reading = pause_reading
+
+
+class Server:
+    """One server's connections, made as uvicorn makes them; at_once: with the short way, or without."""
+
+    def __init__(self, app: ASGIApp, *, at_once: bool = True, **headers: bytes) -> None:
+        protocol = connections(PATHS if at_once else frozenset())
+        self.config = uvicorn.Config(app, http=protocol, lifespan="off", log_config=None)
+        self.config.access_log = False
+        self.config.load()
+        self.protocol = protocol
+        self.state = ServerState()
+        more = [(name.encode(), value) for name, value in headers.items()]
+        self.state.default_headers = [DATE, *more]
+
+    def connect(self) -> tuple[Any, Wire]:
+        """A new connection, and its wire."""
+        connection, wire = self.protocol(self.config, self.state, {}), Wire()
+        connection.access_log = False
+        connection.connection_made(wire)  # type: ignore[arg-type]  # all of a transport that is used
+        return connection, wire
+
+    async def ask(self, *parts: bytes) -> Wire:
+        """What comes on the wire of a new connection on which these parts arrive."""
+        connection, wire = self.connect()
+        for part in parts:
+            connection.data_received(part)
+        await settled(connection)
+        return wire
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until a condition holds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - the turns are what is tested
+            await asyncio.sleep(0)
+
+
+async def settled(connection: Any) -> None:
+    """Wait until a connection has answered."""
+    await until(lambda: connection.cycle.response_complete or connection.transport.is_closing())
+
+
+def service(**settings: Any) -> ASGIApp:
+    """The service with tiny models behind its limits."""
+    made = Settings(**settings)
+    limits = limits_of(made, PATHS)
+    registry = Registry({name: tiny_served(name) for name in TASKS})
+    return create_app(registry, made, layers=[lambda app: LimitsLayer(app, limits)])
+
+
+def request(
+    body: bytes = ROW, target: str = "/predict/bikes", first: str = "POST", **headers: str
+) -> bytes:
+    """A request as it comes over the wire."""
+    lines = [f"{first} {target} HTTP/1.1", "Host: service", "X-Request-ID: mine"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        pytest.param(request(), 200, id="a row"),
+        pytest.param(request(WARM, "/predict/bikes?level=0.8"), 200, id="warnings and a level"),
+        pytest.param(request(target="/predict/bikes?explain=true"), 200, id="explained"),
+        pytest.param(request(b"{}"), 422, id="a fault"),
+        pytest.param(request(b"{"), 400, id="no JSON"),
+        pytest.param(request(content_type="text/plain"), 415, id="another type"),
+        pytest.param(request(b" " * 70_000), 413, id="too large"),
+        pytest.param(request(first="PUT"), 405, id="another method"),
+        pytest.param(request(first="HEAD"), 405, id="no body wanted"),
+        pytest.param(request(connection="close"), 200, id="the last of its connection"),
+    ],
+)
+async def test_answer_is_that_of_a_task(asked: bytes, status: int) -> None:
+    """Byte for byte, and the connection is closed or kept as there."""
+    app = service()
+    quick = await Server(app).ask(asked)
+    slow = await Server(app, at_once=False).ask(asked)
+    assert quick.written[0].startswith(b"HTTP/1.1 %d " % status)
+    assert b"".join(quick.written) == b"".join(slow.written)
+    assert quick.closed == slow.closed
+
+
+async def test_answer_is_written_in_one_piece_when_all_is_read() -> None:
+    """No write comes between the requests of a turn: all are read, then answered, then sent."""
+    server = Server(service())
+    both = [server.connect() for _ in range(2)]
+    for connection, _ in both:
+        connection.data_received(request())
+    assert [wire.written for _, wire in both] == [[], []]
+    await settled(both[1][0])
+    assert [len(wire.written) for _, wire in both] == [1, 1]
+
+
+async def test_request_that_comes_in_parts_is_answered_by_a_task() -> None:
+    """The body of a slow sender is waited for in a task, while others are answered."""
+    asked = request()
+    parted = await Server(service()).ask(asked[:-20], asked[-20:])
+    whole = await Server(service()).ask(asked)
+    assert b"".join(parted.written) == b"".join(whole.written)
+
+
+async def test_requests_that_follow_each_other_unasked_are_answered_in_order() -> None:
+    """A client may send the next request before it has the first answer (pipelining)."""
+    server = Server(service())
+    connection, wire = server.connect()
+    connection.data_received(
+        request() + request(b"{}") + request(target="/health/live", first="GET")
+    )
+    await until(lambda: b"".join(wire.written).count(b"HTTP/1.1 ") == 3)
+    statuses = [part[:3] for part in b"".join(wire.written).split(b"HTTP/1.1 ")[1:]]
+    assert statuses == [b"200", b"422", b"200"]
+
+
+async def test_of_a_burst_no_more_are_taken_on_than_there_are_places() -> None:
+    """The first are answered, the others of the same turn refused; the next turn has every place."""
+    server = Server(service(row_places=3))
+    for _ in range(2):
+        many = [server.connect() for _ in range(8)]
+        for connection, _ in many:
+            connection.data_received(request())
+        for connection, _ in many:
+            await settled(connection)
+        statuses = [wire.written[0][9:12] for _, wire in many]
+        assert statuses == [b"200"] * 3 + [b"503"] * 5
+        await asyncio.sleep(0)
+
+
+async def test_more_answers_than_are_sent_together() -> None:
+    """A turn of many requests sends its answers in several goes, each once."""
+    server = Server(service(row_places=100))
+    many = [server.connect() for _ in range(40)]
+    for connection, _ in many:
+        connection.data_received(request())
+    for connection, _ in many:
+        await settled(connection)
+    assert {(len(wire.written), wire.written[0][9:12]) for _, wire in many} == {(1, b"200")}
+
+
+async def test_pages_of_other_origins_may_read_what_is_answered_at_once() -> None:
+    """A layer that adds headers to what is sent is not gone round."""
+    wire = await Server(service(cors_origins="https://example.org")).ask(
+        request(origin="https://example.org")
+    )
+    assert b"access-control-allow-origin: https://example.org" in b"".join(wire.written)
+
+
+async def test_connection_is_closed_while_the_server_drains() -> None:
+    """uvicorn's own headers decide, too: with `connection: close` among them the answer is the last."""
+    wire = await Server(service(), connection=b"close").ask(request())
+    assert b"HTTP/1.1 200 OK" in wire.written[0]
+    assert wire.closed
+
+
+async def test_client_that_left_is_not_answered() -> None:
+    """A connection that is lost before its turn costs no prediction and leaves no task."""
+    server = Server(service())
+    connection, wire = server.connect()
+    connection.data_received(request())
+    connection.connection_lost(None)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert wire.written == []
+    assert not server.state.tasks
+
+
+class Fails:
+    """An application that waits for `go`, fails in a way of its own, or does not answer at all."""
+
+    def __init__(self, how: str) -> None:
+        self.how, self.go = how, asyncio.Event()
+
+    async def __call__(self, _: Scope, __: Receive, send: Send) -> None:
+        """Answer, or not."""
+        if self.how == "raises":
+            raise ZeroDivisionError
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.how = "cancelled"
+            raise
+        if self.how == "waits":
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body"})
+
+
+async def test_what_waits_goes_on_as_a_task() -> None:
+    """The rest of an application that waits is one of uvicorn's tasks: it may be cancelled, and it ends."""
+    for cancelled in (False, True):
+        app = Fails("waits")
+        server = Server(app)
+        connection, wire = server.connect()
+        connection.data_received(request())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        (task,) = server.state.tasks
+        assert wire.written == []
+        if cancelled:
+            task.cancel()
+        app.go.set()
+        await settled(connection)
+        assert wire.written[0][9:12] == (b"500" if cancelled else b"204")
+        assert app.how == ("cancelled" if cancelled else "waits")
+
+
+@pytest.mark.parametrize("how", ["raises", "says nothing"])
+async def test_application_that_fails_is_answered_by_uvicorn(how: str) -> None:
+    """What an application leaves undone ends as everywhere: 500, and a line in the log."""
+    app = Fails(how)
+    app.go.set()
+    wire = await Server(app).ask(request())
+    assert wire.written[0].startswith(b"HTTP/1.1 500 ")
