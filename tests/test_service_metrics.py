@@ -157,6 +157,27 @@ async def test_events_and_lost_load_are_counted() -> None:
 
 
 @pytest.mark.anyio
+async def test_places_in_use_are_shown_while_they_are() -> None:
+    """The gauge follows the places; what is answered at once holds its place to the end of the turn."""
+    worker = Worker()
+    rows = worker.limits.rows
+
+    async def shown() -> float:
+        return total(await worker.scrape(), "http_requests_in_progress", kind="single rows")
+
+    rows.enter()
+    assert await shown() == 1
+    rows.leave(at_once=False)
+    assert await shown() == 0
+    for _ in range(3):
+        rows.enter()
+        rows.leave(at_once=True)
+    assert rows.gauge[0] == 3
+    await asyncio.sleep(0)
+    assert await shown() == 0
+
+
+@pytest.mark.anyio
 async def test_unknown_paths_and_methods_make_no_series_of_their_own() -> None:
     """A caller cannot fill the memory of the metrics by asking for ever new paths."""
     worker = Worker()

@@ -66,20 +66,21 @@ def test_split_is_by_the_names_that_the_task_gives() -> None:
 
 @pytest.mark.parametrize("deep", [True, False], ids=["hidden", "linear"])
 @pytest.mark.parametrize("skip", [True, False], ids=["skip", "plain"])
+@pytest.mark.parametrize("members", [1, 2])
 @pytest.mark.parametrize("activation", ["tanh", "silu"])
-def test_networks_of_every_form(activation: str, *, deep: bool, skip: bool) -> None:
-    """A head and a spread of different depth and activation, with and without a skip."""
+def test_networks_of_every_form(activation: str, members: int, *, deep: bool, skip: bool) -> None:
+    """A head of one or more members and a spread of other depth and activation, with and without a skip."""
     whole, rng = MODELS["bikes"], np.random.default_rng(1)
     n_inputs = whole.encoder.n_inputs
-    network = tiny.network((n_inputs, *((9, 7) if deep else ()), 1), 2, skip=skip, rng=rng)
+    network = tiny.network((n_inputs, *((9, 7, 5) if deep else ()), 1), members, skip=skip, rng=rng)
     layers = (*network.layers[:-1], Layer(*_arrays(network.layers[-1]), "sigmoid"))
-    ones = np.ones((2, 1, 1))
+    ones = np.ones((members, 1, 1))
     spread = tiny.network((n_inputs, *((5,) if deep else ()), 1), 1, skip=not skip, rng=rng)
     hidden = tuple(Layer(*_arrays(layer), activation) for layer in spread.layers[:-1])
     model = Model(
         whole.task,
         whole.encoder,
-        Head(Network(layers, network.skip), ("identity", "sqrt"), 0.1 * ones, ones),
+        Head(Network(layers, network.skip), ("sqrt", "identity")[:members], 0.1 * ones, ones),
         Head(
             Network((*hidden, spread.layers[-1]), spread.skip),
             ("exp",),
