@@ -15,6 +15,11 @@ BATCH: tuple[str, dict[str, Any]] = (
     "/predict/bikes/batch",
     {"instances": [REQUESTS["bikes"]] * 1_000},
 )
+LARGE: tuple[str, str] = (
+    "/predict/bikes/batch?explain=true",
+    json.dumps({"instances": [REQUESTS["bikes"]] * 100}, indent=240),
+)
+"""As many bytes as the proxy can keep, nearly, on which a process works long for a short answer."""
 PAUSE = 0.005
 """Seconds between an answer and the next request of a client."""
 
@@ -22,18 +27,19 @@ PAUSE = 0.005
 class Load:
     """Several clients, each of which asks again and again on one connection while in the `with` block.
 
-    requests : the path and body of each client.
+    requests : the path and body of each client, as an object or as text.
     answers : how many answers each process gave; failures : what a client got in place of an answer.
     """
 
-    def __init__(self, port: int, *requests: tuple[str, dict[str, Any]]) -> None:
+    def __init__(self, port: int, *requests: tuple[str, dict[str, Any] | str]) -> None:
         self.answers: Counter[str] = Counter()
         self.failures: list[str] = []
         self._port = port
         self._ending = threading.Event()
         self._clients = [
-            threading.Thread(target=self._ask, args=(path, json.dumps(body)), daemon=True)
+            threading.Thread(target=self._ask, args=(path, text), daemon=True)
             for path, body in requests
+            for text in [body if isinstance(body, str) else json.dumps(body)]
         ]
 
     def __enter__(self) -> Self:

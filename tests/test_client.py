@@ -1,6 +1,8 @@
 """The client: the service's answers as Python objects, asked for again where there was none."""
 
+import json
 import math
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -165,6 +167,33 @@ def test_broken_connection_is_tried_again_after_growing_pauses(pauses: list[floa
     assert client.predict("admission", {}).admitted
     assert 0.2 <= pauses[0] <= 0.25
     assert 0.4 <= pauses[1] <= 0.5
+
+
+def test_batch_whose_connection_is_cut_is_asked_again(pauses: list[float]) -> None:
+    """A batch is safe to repeat: nothing, half an answer, a proxy's word that a replica broke off."""
+    row: dict[str, Any] = {"probability": 0.5, "admitted": True, "threshold": 0.5, "warnings": []}
+    row["interval"] = {"level": 0.9, "low": 0.4, "high": 0.6}
+    body = json.dumps({"predictions": [row] * 3, "model": {"name": "admission", "version": "v"}})
+    whole = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    answers = ["", whole[: len(whole) // 2], "HTTP/1.1 502 Bad Gateway\r\n\r\n", whole]
+
+    def serve() -> None:
+        for answer in answers:
+            with server.accept()[0] as connection, connection.makefile("rb") as file:
+                head = b"".join(iter(file.readline, b"\r\n")).decode().lower()
+                sent = file.read(int(head.partition("content-length: ")[2].split()[0]))
+                bodies.append(len(json.loads(sent)["instances"]))
+                connection.sendall(answer.encode())
+
+    bodies: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with Client(f"http://127.0.0.1:{server.getsockname()[1]}") as client:
+            found = client.predict_many("admission", [example(ADMISSION)] * 3)
+        thread.join()
+    assert [type(answer) for answer in found] == [AdmissionRow] * 3
+    assert (bodies, len(pauses)) == ([3] * 4, 3)
 
 
 def test_last_attempt_says_what_happened(pauses: list[float]) -> None:

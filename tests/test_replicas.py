@@ -15,7 +15,7 @@ from tests.engine import (
     run,
     wait_until,
 )
-from tests.load import BATCH, ROW, Load
+from tests.load import BATCH, LARGE, ROW, Load
 
 REPLICAS = 3
 SWAP_SECONDS = 5
@@ -62,9 +62,9 @@ def test_load_is_spread_over_all_replicas(replicas: Stack) -> None:
 
 
 def test_killed_replica_loses_no_request(replicas: Stack) -> None:
-    """What a killed process had taken on, single rows and batches, another answers."""
+    """What a killed process had taken on, rows and batches that the proxy can keep, another answers."""
     wait_until(lambda: len(_answering(replicas.port)) == REPLICAS, 60, "all replicas answer")
-    with Load(replicas.port, *3 * [ROW], BATCH) as load:
+    with Load(replicas.port, *3 * [ROW], BATCH, *3 * [LARGE]) as load:
         wait_until(lambda: len(load.answers) == REPLICAS, 60, "all replicas answer")
         for index in range(1, REPLICAS):
             number = load.answers.total() + 50

@@ -26,6 +26,8 @@ pytestmark = pytest.mark.slow
 LONG = os.environ.get("LONG") == "1"
 RESTARTS = 20 if LONG else 3
 WORKERS = 2
+# A start takes 1.5 s of processor time: ten seconds at a load of ten on two cores, forty times over.
+LONGEST = 1800 if LONG else 300
 SLOW_BATCH = {"gre": [700] * 10_000, "gpa": [3.7] * 10_000, "rank": [2] * 10_000}
 
 row = partial(request, "/predict/admission", {"gre": 700, "gpa": 3.7, "rank": 2})
@@ -120,9 +122,14 @@ def nginx(folder: Path, url: str) -> Iterator[str]:
         f" location / {{ proxy_pass {url}; }} }} }}",
         encoding="utf-8",
     )
-    proxy = subprocess.Popen(["nginx", "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"])
+    log = folder / "error.log"
+    proxy = subprocess.Popen(["nginx", "-e", log, "-c", folder / "nginx.conf"])
     try:
-        asyncio.run(wait_for(partial(_ready, f"http://127.0.0.1:{port}", 200)))
+        while not log.exists() or not asyncio.run(_ready(f"http://127.0.0.1:{port}", 200)):
+            assert proxy.poll() is None, log.read_text(
+                encoding="utf-8"
+            )  # such as a port just taken
+            time.sleep(0.05)
         yield f"http://127.0.0.1:{port}"
     finally:
         proxy.terminate()
@@ -135,6 +142,7 @@ def no_proxy(_: Path, url: str) -> Iterator[str]:
     yield url
 
 
+@pytest.mark.timeout(LONGEST)
 @pytest.mark.parametrize("proxy", [no_proxy, nginx] if LONG else [no_proxy])
 def test_rolling_restarts_lose_no_request(tmp_path: Path, proxy: Any) -> None:
     """SIGHUP replaces each worker under load; neither kept nor fresh connections notice."""
