@@ -16,11 +16,12 @@ In float32 as there; a test holds both equal up to its rounding.
 import math
 from collections.abc import Callable, Sequence
 from itertools import groupby, pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from models.activations import ACTIVATIONS
-from models.arrays import FloatArray
+from models.arrays import FloatArray, IntArray
 from models.features import Category, Encoder
 from models.network import Layer, Network
 
@@ -30,6 +31,17 @@ MOST_CODES = 2048
 """Of a cross of several categories; its table has a row of units for each."""
 
 Activation = Callable[[FloatArray, FloatArray | None], FloatArray]
+
+
+class Encoded(NamedTuple):
+    """Rows as the first layers read them.
+
+    numbers : (n_numbers, n_rows), clipped and not standardised; below them ones, if the biases are weights.
+    codes : (n_rows, n_tables), of each table the row that is picked.
+    """
+
+    numbers: FloatArray
+    codes: IntArray
 
 
 class Bulk:
@@ -58,48 +70,8 @@ class Bulk:
             self._numbers = np.concatenate([self._numbers, biases[np.newaxis]])
         self._rows = max(BLOCK_BYTES // (weights.itemsize * len(biases)), 1)
 
-    def __call__(self, variables: FloatArray) -> list[FloatArray]:
-        """The outputs of each network, (n_members, n_outputs, n_rows), for `variables`.
-
-        variables : (n_rows, n_variables), as the encoder takes them.
-        """
-        n_rows = len(variables)
-        outputs = [np.empty((*way.shape, n_rows), self._numbers.dtype) for way in self._ways]
-        n_blocks = math.ceil(n_rows / self._rows)
-        ends = [n_rows * i // n_blocks for i in range(n_blocks + 1)] if n_blocks else []
-        for start, stop in pairwise(ends):
-            first, last = self._entrance(variables[start:stop])
-            for way, output in zip(self._ways, outputs, strict=True):
-                output[:, :, start:stop] = way(first, last)
-        return outputs
-
-    def _entrance(self, variables: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """All first layers, activated, and what is added to all last ones: (n_units, n_rows) each."""
-        numbers = self._clipped(variables)
-        if not self._tables:
-            z = np.matmul(self._numbers.T, numbers)
-            first, last = z[: self._n_first], z[self._n_first :]
-            for units, function in self._activations:
-                function(first[units], first[units])
-            return first, last
-        codes = (variables @ self._strides).astype(np.intp)
-        z = self._tables[0].take(codes[:, 0], axis=0)
-        for i, table in enumerate(self._tables[1:], 1):
-            z += table.take(codes[:, i], axis=0)
-        z += np.matmul(numbers.T, self._numbers)
-        last = z[:, self._n_first :].T.copy()
-        if (
-            len(self._activations) == 1
-        ):  # of all there is, for a part of each row takes three times as long
-            ((_, function),) = self._activations
-            function(z, z)
-        else:
-            for units, function in self._activations:
-                function(z[:, units], z[:, units])
-        return z.T[: self._n_first], last
-
-    def _clipped(self, variables: FloatArray) -> FloatArray:
-        """The numbers, not standardised, and a 1 for the biases if they stand there: (.., n_rows)."""
+    def encode(self, variables: FloatArray) -> Encoded:
+        """What the first layers read of `variables` (n_rows, n_variables)."""
         n_numbers = len(self._source)
         numbers = np.empty((len(self._numbers), len(variables)), self._numbers.dtype)
         inside = numbers[:n_numbers]
@@ -107,7 +79,43 @@ class Bulk:
         np.minimum(inside, self._high, out=inside)
         np.maximum(inside, self._low, out=inside)
         numbers[n_numbers:] = 1.0
-        return numbers
+        return Encoded(numbers, (variables @ self._strides).astype(np.intp))
+
+    def outputs(self, encoded: Encoded) -> list[FloatArray]:
+        """The outputs of each network: (n_members, n_outputs, n_rows)."""
+        numbers, codes = encoded
+        n_rows = len(codes)
+        outputs = [np.empty((*way.shape, n_rows), numbers.dtype) for way in self._ways]
+        n_blocks = math.ceil(n_rows / self._rows)
+        ends = [n_rows * i // n_blocks for i in range(n_blocks + 1)] if n_blocks else []
+        for start, stop in pairwise(ends):
+            first, last = self._entrance(numbers[:, start:stop], codes[start:stop])
+            for way, output in zip(self._ways, outputs, strict=True):
+                output[:, :, start:stop] = way(first, last)
+        return outputs
+
+    def _entrance(self, numbers: FloatArray, codes: IntArray) -> tuple[FloatArray, FloatArray]:
+        """All first layers, activated, and what is added to all last ones: (n_units, n_rows) each."""
+        if not self._tables:
+            z = np.matmul(self._numbers.T, numbers)
+            first, last = z[: self._n_first], z[self._n_first :]
+            for units, function in self._activations:
+                function(first[units], first[units])
+            return first, last
+        z = self._tables[0].take(codes[:, 0], axis=0)
+        for i, table in enumerate(self._tables[1:], 1):
+            z += table.take(codes[:, i], axis=0)
+        z += np.matmul(numbers.T, self._numbers)
+        last = z[:, self._n_first :].T.copy()
+        if (
+            len(self._activations) == 1
+        ):  # of all there is: a part of each row takes three times as long
+            ((_, function),) = self._activations
+            function(z, z)
+        else:
+            for units, function in self._activations:
+                function(z[:, units], z[:, units])
+        return z.T[: self._n_first], last
 
 
 class _Way:

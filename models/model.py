@@ -203,7 +203,8 @@ class Model:
 
     def _outputs(self, columns: Columns) -> list[FloatArray]:
         """The outputs of the networks of head and spread: (n_members, n_rows, n_outputs) each."""
-        return [o.transpose(0, 2, 1) for o in self._bulk(self.task.derive(columns))]
+        encoded = self._bulk.encode(self.task.derive(columns))
+        return [outputs.transpose(0, 2, 1) for outputs in self._bulk.outputs(encoded)]
 
     @cached_property
     def _bulk(self) -> Bulk:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays import IntArray
+from models.arrays import FloatArray
 from models.calendar import FIRST_YEAR, LAST_YEAR
 
 ZONE = ZoneInfo("America/New_York")
@@ -94,25 +94,36 @@ _HIGHEST = np.where(ord("0") == _LAYOUT, 9, 0).astype(np.uint8)
 _BLANK = np.uint8(ord(" ") - ord("T") & 0xFF)
 """A blank in the place of the T, as its difference from the layout."""
 
-_PLACES = np.zeros((len(_LAYOUT), 6), dtype=np.float32)
-"""What each letter counts in year, month, day, hour, minute and second."""
-for _column, (_start, _width) in enumerate(((0, 4), (5, 2), (8, 2), (11, 2), (14, 2), (17, 2))):
-    _PLACES[_start : _start + _width, _column] = 10.0 ** np.arange(_width)[::-1]
-
 _MONTHS = np.arange(f"{FIRST_YEAR}-01", f"{LAST_YEAR + 1}-02", dtype="datetime64[M]")
 _MONTH_STARTS = _MONTHS.astype("datetime64[D]").astype(np.int64)
-_MONTH_DAYS = np.diff(_MONTH_STARTS)
+_MONTH_DAYS = np.diff(_MONTH_STARTS).astype(np.float32)
+_MONTH_HOURS = _MONTH_STARTS * 24
+
+_PARTS = ((0, 4), (5, 2), (8, 2), (11, 2), (14, 2), (17, 2))
+_PLACES = np.zeros((len(_PARTS) + 1, len(_LAYOUT)), dtype=np.float32)
+"""What each digit counts in year, month, day, hour, minute and second, and in 12 * year + month."""
+for _row, (_start, _width) in enumerate(_PARTS):
+    _PLACES[_row, _start : _start + _width] = 10.0 ** np.arange(_width)[::-1]
+_PLACES[-1] = 12.0 * _PLACES[0] + _PLACES[1]
+
+_LOWEST_PARTS = np.array([[FIRST_YEAR], [1], [1], [0], [0], [0]], dtype=np.float32)
+_HIGHEST_PARTS = np.array([[LAST_YEAR], [12], [31], [23], [59], [59]], dtype=np.float32)
+_FIRST_MONTH = 12 * FIRST_YEAR + 1
 
 
 def _parse_fixed(texts: list[Any]) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]] | None:
     """`parse_many` for local times of one layout; None if any text has another one."""
-    if set(map(type, texts)) != {str}:
+    try:
+        letters = "\n".join(texts).encode("ascii")
+    except (TypeError, UnicodeEncodeError):
         return None
-    lengths = set(map(len, texts))
-    joined = "".join(texts)
-    if len(lengths) != 1 or not joined.isascii():
+    width, left = divmod(len(letters) + 1, len(texts)) if texts else (0, 1)
+    if left or width - 1 not in _FIXED_LENGTHS:
         return None
-    return parse_letters(np.frombuffer(joined.encode(), dtype=np.uint8).reshape(len(texts), -1))
+    lines = np.frombuffer(letters + b"\n", dtype=np.uint8).reshape(len(texts), width)
+    if (lines[:, -1] != ord("\n")).any():  # the lengths differ
+        return None
+    return parse_letters(lines[:, :-1])
 
 
 def parse_letters(
@@ -130,22 +141,23 @@ def parse_letters(
     separator[separator == _BLANK] = 0
     if (digits > _HIGHEST[:length]).any():
         return None
-    return _hours(*(digits.astype(np.float32) @ _PLACES[:length]).astype(np.int64).T)
+    return _hours(_PLACES[:, :length] @ digits.astype(np.float32).T)
 
 
-def _hours(  # noqa: PLR0913 - the six numbers of a time
-    year: IntArray,
-    month: IntArray,
-    day: IntArray,
-    hour: IntArray,
-    minute: IntArray,
-    second: IntArray,
-) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]]:
-    """Hours since 1970 of each time, and whether it exists in the years that are taken."""
-    good = (year >= FIRST_YEAR) & (year <= LAST_YEAR) & (month >= 1) & (month <= 12)  # noqa: PLR2004
-    index = np.where(good, (year - FIRST_YEAR) * 12 + month - 1, 0)
-    good &= (day >= 1) & (day <= _MONTH_DAYS[index])
-    good &= (hour < 24) & (minute < 60) & (second < 60)  # noqa: PLR2004
-    hours = (_MONTH_STARTS[index] + day - 1) * 24 + hour
-    hours[~good] = 0
+def _hours(parts: FloatArray) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]]:
+    """Hours since 1970 of each time, and whether it exists in the years that are taken: (n,) both.
+
+    parts : (7, n), whole numbers, see _PLACES.
+    """
+    inside = (parts[:6] >= _LOWEST_PARTS) & (parts[:6] <= _HIGHEST_PARTS)
+    good = np.logical_and.reduce(inside, axis=0)
+    months = parts[6].astype(np.int64)
+    months -= _FIRST_MONTH
+    if not good.all():
+        months *= good
+    good &= parts[2] <= _MONTH_DAYS.take(months)
+    hours = _MONTH_HOURS.take(months)
+    hours += (24.0 * parts[2] + parts[3] - 24.0).astype(np.int64)
+    if not good.all():
+        hours *= good
     return hours.view("datetime64[h]"), good

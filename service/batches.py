@@ -27,7 +27,7 @@ from service.served import Served
 from service.tables import Table
 from service.words import escape, instead_of, type_words
 
-SLICE_ROWS = 800
+SLICE_ROWS = 1000
 _MOST_FAULTS = 100
 
 

@@ -5,7 +5,7 @@ times faster than building an object a row and serialising it. A test holds them
 classes of `service.schemas`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,48 +73,63 @@ def _value(served: Served, value: float) -> dict[str, Any]:
 
 def rows_json(served: Served, answered: Answered, level: float) -> bytes:
     """The rows of a batch as JSON objects with commas between them."""
-    n_rows = len(answered.prediction.value)
-    task = served.model.task
-    columns: list[Any] = [b',{"' + task.target.encode() + b'":', texts(answered.prediction.value)]
-    if served.model.threshold is not None:
-        yes, no = (
-            orjson.dumps({task.decision: said, "threshold": served.model.threshold})[1:-1]
-            for said in (True, False)
-        )
-        reached = (answered.prediction.value >= served.model.threshold).tolist()
-        columns += [b",", [yes if is_so else no for is_so in reached]]
-    columns += [
-        b',"interval":{"level":' + orjson.dumps(level) + b',"low":',
-        texts(answered.prediction.low),
-        b',"high":',
-        texts(answered.prediction.high),
-        b'},"warnings":',
-        _warnings_json(served, answered),
-    ]
-    if answered.explanations is not None:
-        columns += [b',"explanation":', [orjson.dumps(e) for e in answered.explanations]]
-    columns.append(b"}")
     failed = {i: b',{"error":' + orjson.dumps(e) + b"}" for i, e in answered.failed.items()}
-    return _interleave(columns, n_rows, failed)[1:]
+    target, at = served.model.task.target.encode(), orjson.dumps(level)
+
+    def template(bits: int, reached: bool, explanation: Explanation | None) -> bytes:  # noqa: FBT001  # from a table
+        words = orjson.dumps(served.warnings(bits))
+        if explanation is not None:
+            words += b',"explanation":' + orjson.dumps(explanation)
+        return b"".join(
+            [
+                b',{"' + target + b'":%b',
+                _decision_json(served, reached=reached),
+                b',"interval":{"level":' + at + b',"low":%b,"high":%b},"warnings":',
+                _escaped(words) + b"}",
+            ]
+        )
+
+    return _written(served, answered, template, failed)[1:]
 
 
-def _warnings_json(served: Served, answered: Answered) -> list[bytes]:
-    bits = answered.bits.tolist()
-    words = {kind: orjson.dumps(served.warnings(kind)) for kind in set(bits)}
-    return [words[kind] for kind in bits]
+def _decision_json(served: Served, *, reached: bool) -> bytes:
+    threshold = served.model.threshold
+    if threshold is None:
+        return b""
+    return b"," + orjson.dumps({served.model.task.decision: reached, "threshold": threshold})[1:-1]
 
 
-def _interleave(columns: list[Any], n_rows: int, failed: Mapping[int, bytes]) -> bytes:
-    """Constants and columns of texts, row by row; a failed row is replaced whole."""
-    width = len(columns)
-    constants = [column if isinstance(column, bytes) else b"" for column in columns]
-    pieces = constants * n_rows
-    for j, column in enumerate(columns):
-        if not isinstance(column, bytes):
-            pieces[j::width] = column
+_Template = Callable[[int, bool, Explanation | None], bytes]
+"""What a row is but for its three numbers, each of them a %b, by its bits of `Served.outside`, whether the
+threshold is reached (never for a quantity), and its explanation."""
+
+
+def _written(
+    served: Served, answered: Answered, template: _Template, failed: Mapping[int, bytes]
+) -> bytes:
+    """Every row by its template; a failed row is replaced whole."""
+    prediction, threshold = answered.prediction, served.model.threshold
+    numbers = np.stack((prediction.value, prediction.low, prediction.high), axis=1)
+    kinds = 2 * answered.bits
+    if threshold is not None:
+        kinds += prediction.value >= threshold
+    if answered.explanations is not None:
+        of_rows = zip(kinds.tolist(), answered.explanations, strict=True)
+        templates = [template(kind >> 1, bool(kind & 1), e) for kind, e in of_rows]
+    else:
+        of_kinds = {k: template(k >> 1, bool(k & 1), None) for k in set(kinds.tolist())}
+        templates = (
+            list(of_kinds.values()) * len(kinds)
+            if len(of_kinds) == 1
+            else [of_kinds[kind] for kind in kinds.tolist()]
+        )
     for i, text in failed.items():
-        pieces[i * width : (i + 1) * width] = [text, *[b""] * (width - 1)]
-    return b"".join(pieces)
+        templates[i] = _escaped(text) + b"%.0b" * 3  # of its numbers nothing
+    return b"".join(templates) % tuple(texts(numbers.ravel()))
+
+
+def _escaped(text: bytes) -> bytes:
+    return text.replace(b"%", b"%%")
 
 
 def batch_json(served: Served, parts: Sequence[bytes]) -> bytes:
@@ -135,24 +150,23 @@ def csv_header(served: Served, *, explained: bool = False) -> bytes:
 
 def rows_csv(served: Served, answered: Answered) -> bytes:
     """The rows of a batch as lines of CSV (RFC 4180)."""
-    n_rows = len(answered.prediction.value)
-    columns: list[Any] = [texts(answered.prediction.value)]
-    if served.model.threshold is not None:
-        reached = (answered.prediction.value >= served.model.threshold).tolist()
-        columns += [b",", [b"true" if is_so else b"false" for is_so in reached]]
-    bits = answered.bits.tolist()
-    words = {kind: quoted("; ".join(served.warnings(kind))) for kind in set(bits)}
-    columns += [b",", texts(answered.prediction.low), b",", texts(answered.prediction.high), b","]
     explained = answered.explanations is not None
-    if answered.explanations is not None:
-        columns += [[_numbers_csv(e) for e in answered.explanations], b","]
-    columns += [[words[kind] for kind in bits], b",\r\n"]
     commas = csv_header(served, explained=explained).count(b",") * b","
     failed = {
         i: commas + quoted("; ".join(entry["detail"] for entry in e["errors"])) + b"\r\n"
         for i, e in answered.failed.items()
     }
-    return _interleave(columns, n_rows, failed)
+
+    def template(bits: int, reached: bool, explanation: Explanation | None) -> bytes:  # noqa: FBT001  # from a table
+        cells = [b"%b", b"%b", b"%b"]
+        if served.model.threshold is not None:
+            cells.insert(1, b"true" if reached else b"false")
+        if explanation is not None:
+            cells.append(_numbers_csv(explanation))
+        cells.append(_escaped(quoted("; ".join(served.warnings(bits)))))
+        return b",".join(cells) + b",\r\n"
+
+    return _written(served, answered, template, failed)
 
 
 def _numbers_csv(explanation: Explanation) -> bytes:

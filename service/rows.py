@@ -5,8 +5,11 @@ it does not pass go one by one to the request's pydantic class, which has the la
 words of the fault, so a row is judged as it is alone.
 """
 
+import struct
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -28,6 +31,7 @@ Values = dict[str, list[Any]]
 """The values of some rows as JSON has them: field name -> one a row."""
 
 NUMBERS = {int, float}
+ABSENT = {type(None), type(MISSING)}
 Checked = tuple[NDArray[Any], NDArray[np.bool_]]
 """A column as the model takes it, and which rows of it are surely right: (n_rows,) both."""
 
@@ -46,22 +50,26 @@ class Rows:
 
 def _numbers(values: list[Any], field: Field) -> Checked:
     kinds = set(map(type, values))
-    absent = (
-        np.fromiter((v is None or v is MISSING for v in values), bool, len(values))
-        if kinds & {type(None), type(MISSING)}
-        else None
-    )
-    if not kinds <= NUMBERS:
-        values = [v if type(v) in NUMBERS else np.nan for v in values]
-    try:
-        array = np.array(values, dtype=np.float64)
-    except OverflowError:  # a whole number beyond the largest float
-        array = np.array([_as_float(v) for v in values])
+    if kinds <= ABSENT:
+        return np.full(len(values), np.nan), np.full(len(values), not field.required)
+    array = _packed(values) if kinds <= NUMBERS else None
+    if array is None:
+        array = np.array([_as_float(v) if type(v) in NUMBERS else np.nan for v in values])
     low, high = -np.inf if field.low is None else field.low, field.high
     good = (array >= low) & (array <= (np.inf if high is None else high))
-    if absent is not None and not field.required:
-        good |= absent
+    if not field.required and kinds & ABSENT:
+        good |= np.fromiter((v is None or v is MISSING for v in values), bool, len(values))
     return array, good
+
+
+def _packed(values: list[Any]) -> NDArray[np.float64] | None:
+    """Numbers as an array, in less than half the time that NumPy takes; None if one is too large."""
+    array = np.empty(len(values))
+    try:
+        struct.pack_into(f"{len(values)}d", array.data, 0, *values)
+    except struct.error:  # a whole number beyond the largest float
+        return None
+    return array
 
 
 def _as_float(value: Any) -> float:
@@ -69,6 +77,13 @@ def _as_float(value: Any) -> float:
         return float(value)
     except OverflowError:
         return float("inf")
+
+
+def _finite_or_infinite(value: Any) -> Any:
+    """A whole number beyond all floats is infinite, as it is to the reader of a single row."""
+    if type(value) is int and abs(value) > sys.float_info.max:
+        return float("inf")
+    return value
 
 
 def _integers(values: list[Any], field: Field) -> Checked:
@@ -88,16 +103,25 @@ def _look_up(values: list[Any], table: dict[Any, int], kinds: set[type]) -> Chec
 
 
 def _categories(values: list[Any], field: Field) -> Checked:
-    return _look_up(values, {choice: i for i, choice in enumerate(field.choices)}, {str})
+    table = {choice: i for i, choice in enumerate(field.choices)}
+    try:
+        array = np.frombuffer(bytearray(map(table.__getitem__, values)), np.int8)
+    except (KeyError, TypeError):
+        return _look_up(values, table, {str})
+    return array, np.ones(len(values), dtype=bool)
 
 
 def _booleans(values: list[Any], field: Field) -> Checked:
+    kinds = set(map(type, values))
+    if kinds == {bool}:
+        array = np.frombuffer(bytearray(values), np.int8)
+        return array, np.ones(len(values), dtype=bool)
+    if kinds <= ABSENT:
+        return np.full(len(values), -1, np.int8), np.full(len(values), not field.required)
     table: dict[Any, int] = {True: 1, False: 0}
-    kinds: set[type] = {bool}
-    if not field.required:
-        table |= {None: -1, MISSING: -1}
-        kinds |= {type(None), type(MISSING)}
-    return _look_up(values, table, kinds)
+    if field.required:
+        return _look_up(values, table, {bool})
+    return _look_up(values, table | {None: -1, MISSING: -1}, {bool} | ABSENT)
 
 
 def _timestamps(values: list[Any], _: Field) -> Checked:
@@ -116,18 +140,25 @@ CHECKS = {
 def transpose(rows: Sequence[Any], task: Task) -> tuple[Values, list[int]]:
     """Rows as columns, and which rows are no objects or have fields that the task does not know."""
     names = task.field_names
-    if set(map(type, rows)) == {dict}:
-        layouts = set(map(tuple, rows))
-        if len(layouts) == 1:
-            (layout,) = layouts
-            columns = dict(zip(layout, zip(*map(dict.values, rows), strict=True), strict=True))
-            strange = [] if set(layout) <= set(names) else list(range(len(rows)))
-            absent = [MISSING] * len(rows)
-            return {name: list(columns.get(name, absent)) for name in names}, strange
+    columns = _of_one_layout(rows)
+    if columns is not None:
+        strange = [] if columns.keys() <= set(names) else list(range(len(rows)))
+        absent = [MISSING] * len(rows)
+        return {name: columns.get(name, absent) for name in names}, strange
     known = set(names)
     strange = [i for i, row in enumerate(rows) if not (type(row) is dict and known.issuperset(row))]
     objects = [row if type(row) is dict else {} for row in rows]
     return {name: [row.get(name, MISSING) for row in objects] for name in names}, strange
+
+
+def _of_one_layout(rows: Sequence[Any]) -> Values | None:
+    """Rows as columns if all are objects with the same members, in any order; else None."""
+    if set(map(type, rows)) != {dict} or set(map(len, rows)) != {len(rows[0])}:
+        return None
+    try:
+        return {name: list(map(itemgetter(name), rows)) for name in rows[0]}
+    except KeyError:
+        return None
 
 
 def check(
@@ -157,6 +188,8 @@ def check(
 
 def judge(row: Any, task: Task, columns: dict[str, NDArray[Any]], i: int) -> list[Fault]:
     """What is wrong with one row, which then takes the values of an example; or nothing."""
+    if type(row) is dict:
+        row = {name: _finite_or_infinite(value) for name, value in row.items()}
     try:
         request = REQUESTS[task.name].model_validate(row)
     except ValidationError as error:

@@ -88,8 +88,9 @@ class Served:
             values = columns[edge.name]
             if values.dtype.kind == "M":
                 values = values.astype(np.int64)
-            bits |= (values < edge.low).astype(np.int64) << 2 * i
-            bits |= (values > edge.high).astype(np.int64) << 2 * i + 1
+            for place, beyond in ((2 * i, values < edge.low), (2 * i + 1, values > edge.high)):
+                if np.count_nonzero(beyond):  # of most edges no row is outside
+                    bits |= beyond.astype(np.int64) << place
         return bits
 
     def outside_of_one(self, row: Row) -> int:

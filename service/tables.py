@@ -16,6 +16,7 @@ from service.rows import MISSING, Values
 from service.words import instead_of
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+[.]?[0-9]*|[.][0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
+_NUMBERS = re.compile(r"[0-9.+\-eE]*").fullmatch
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -59,13 +60,7 @@ def read_csv(body: bytes, task: Task) -> Table:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise Problem(MALFORMED, f"The CSV is not UTF-8: byte {error.start}.") from None
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        lines = [line for line in reader if line]
-    except csv.Error as error:
-        raise Problem(
-            MALFORMED, f"The CSV cannot be read: line {reader.line_num}: {error}."
-        ) from None
+    lines = _plain_lines(text) or _lines(text)
     if not lines:
         words = (
             f"The CSV is empty; its first line must name the fields {', '.join(task.field_names)}."
@@ -74,6 +69,27 @@ def read_csv(body: bytes, task: Task) -> Table:
     names = [name.strip() for name in lines[0]]
     _check_header(names, task)
     return Table(names, lines[1:], task)
+
+
+def _plain_lines(text: str) -> list[list[str]] | None:
+    """The cells of each line where no cell is quoted, in half the time; else None."""
+    end = "\r\n" if "\r" in text else "\n"
+    lines = text.split(end)
+    if '"' in text or any(text.count(c) != len(lines) - 1 for c in end):
+        return None
+    if max(map(len, lines), default=0) > csv.field_size_limit():
+        return None
+    return [line.split(",") for line in lines if line]
+
+
+def _lines(text: str) -> list[list[str]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        return [line for line in reader if line]
+    except csv.Error as error:
+        raise Problem(
+            MALFORMED, f"The CSV cannot be read: line {reader.line_num}: {error}."
+        ) from None
 
 
 def _check_header(names: list[str], task: Task) -> None:
@@ -98,12 +114,22 @@ def _check_header(names: list[str], task: Task) -> None:
 def _values(field: Field, cells: tuple[str, ...] | None, n_rows: int) -> list[Any]:
     if cells is None:
         return [MISSING] * n_rows
-    stripped = [cell.strip() for cell in cells]
     if field.kind in ("number", "integer"):
-        return [_number(cell) for cell in stripped]
+        return _plain_numbers(cells) or [_number(cell) for cell in map(str.strip, cells)]
     if field.kind == "boolean":
-        return [_BOOLEANS.get(cell.lower(), cell or MISSING) for cell in stripped]
-    return [cell or MISSING for cell in stripped]
+        return [_BOOLEANS.get(cell.lower(), cell or MISSING) for cell in map(str.strip, cells)]
+    stripped = list(map(str.strip, cells))
+    return [cell or MISSING for cell in stripped] if "" in stripped else stripped
+
+
+def _plain_numbers(cells: tuple[str, ...]) -> list[Any] | None:
+    """The cells as numbers if all are, or empty: of these letters `float` takes nothing else."""
+    if not _NUMBERS("".join(cells)):
+        return None
+    try:
+        return [float(cell) if cell else MISSING for cell in cells]
+    except ValueError:
+        return None
 
 
 def _number(cell: str) -> Any:

@@ -86,6 +86,32 @@ async def test_bad_cell_of_a_column_points_at_itself() -> None:
     assert fault["detail"].endswith("did you mean clear?")
 
 
+async def test_number_beyond_all_floats_is_refused_as_in_a_single_row() -> None:
+    """A whole number of 400 digits is infinite to both, and the others of its column are answered."""
+    rows = [example(ADMISSION), example(ADMISSION, gre=10**400), example(ADMISSION, gpa=-(10**400))]
+    found = (await post("admission", {"instances": rows})).json()["predictions"]
+    assert "probability" in found[0]
+    words = [row["error"]["errors"][0]["detail"] for row in found[1:]]
+    assert words == [
+        f"{name} must be a finite number, not NaN or Infinity" for name in ("gre", "gpa")
+    ]
+
+
+async def test_rows_of_one_layout_in_any_order() -> None:
+    """Rows whose members stand in another order, or are other ones, are each read by name."""
+    row = example(BIKES)
+    turned = dict(reversed(row.items()))
+    other = {("wind" if name == "wind_speed" else name): value for name, value in row.items()}
+    twice = (await post("bikes", {"instances": [row, row]})).json()["predictions"]
+    assert (await post("bikes", {"instances": [row, turned]})).json()["predictions"] == twice
+    found = (await post("bikes", {"instances": [row, other]})).json()["predictions"]
+    assert found[0]["rentals"] == pytest.approx(twice[0]["rentals"])
+    assert {fault["pointer"] for fault in found[1]["error"]["errors"]} == {
+        "/instances/1/wind",
+        "/instances/1/wind_speed",
+    }
+
+
 async def test_strict_refuses_the_whole_batch() -> None:
     """With ?strict=true one bad row refuses the batch, and every fault is listed."""
     rows = [example(BIKES), example(BIKES, humidity=101), example(BIKES, wind_speed=-1)]

@@ -46,7 +46,8 @@ def encoder_of(columns: tuple[Column, ...]) -> Encoder:
 def check(encoder: Encoder, networks: Sequence[Network], rows: FloatArray) -> None:
     """Assert that the outputs are those of the forward pass."""
     inputs = encoder.encode(rows)
-    found = Bulk(encoder, networks)(rows)
+    passes = Bulk(encoder, networks)
+    found = passes.outputs(passes.encode(rows))
     for network, outputs in zip(networks, found, strict=True):
         wanted = forward(network, inputs).transpose(0, 2, 1)
         assert outputs.dtype == np.float32

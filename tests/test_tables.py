@@ -136,6 +136,26 @@ async def test_forms_of_a_csv_that_spreadsheets_write() -> None:
     assert (await post(b"\xef\xbb\xbf" + text.encode())).json()["predictions"] == plain
 
 
+@given(
+    lines=st.lists(st.text(st.sampled_from("a1.-, \t\x0b\u2028"), max_size=6), max_size=6),
+    end=st.sampled_from(["\n", "\r\n", "\r", "\n\r", "\n\n"]),
+)
+def test_plain_lines_are_what_the_csv_reader_reads(lines: list[str], end: str) -> None:
+    """The short way to the cells gives what the csv module gives, or leaves the text to it."""
+    text = end.join(lines)
+    found = tables._plain_lines(text)
+    assert found is None or found == tables._lines(text)
+    assert tables._plain_lines('a,"b"') is None
+    assert tables._plain_lines("a" * (csv.field_size_limit() + 1)) is None
+
+
+@given(cells=st.lists(st.text(st.sampled_from("0123456789.+-eE_ nN٣"), max_size=5), max_size=3))
+def test_plain_numbers_are_those_of_single_cells(cells: list[str]) -> None:
+    """The short way to a column of numbers gives what each cell gives, or leaves the column to it."""
+    found = tables._plain_numbers(tuple(cells))
+    assert found is None or found == [tables._number(cell.strip()) for cell in cells]
+
+
 async def test_optional_columns_may_be_left_out() -> None:
     """A file without the optional columns is that with empty cells."""
     row = example(BIKES)
