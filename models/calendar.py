@@ -6,12 +6,14 @@ District of Columbia, observed days included, and that falls on Monday to Friday
 Monday to Friday and no holiday.
 """
 
+import sys
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from functools import cache, lru_cache
+from importlib import import_module, util
+from typing import Any
 from zoneinfo import ZoneInfo
 
-import holidays
 import numpy as np
 
 from models.arrays import FloatArray, IntArray
@@ -70,10 +72,31 @@ def season_of(day: date) -> int:
     return sum((day.month, day.day) >= start for start in _SEASON_STARTS) % 4
 
 
+def _calendar_of_the_united_states() -> Any:
+    """The class of the calendar, without the 250 other countries that its package imports.
+
+    They would be a tenth of a serving process: 9 MB. So while it is imported its package is one that has
+    not been run; who asks for another country later gets the whole of it.
+    """
+    package = "holidays.countries"
+    found = util.find_spec(package)
+    bare = found is not None and package not in sys.modules
+    if found is not None and bare:
+        sys.modules[package] = util.module_from_spec(found)
+    try:
+        return import_module(f"{package}.united_states").US
+    finally:
+        if bare:
+            del sys.modules[package]
+
+
+_UnitedStates = _calendar_of_the_united_states()
+
+
 @cache
 def holidays_of(year: int) -> dict[date, str]:
     """The holidays of a year that fall on Monday to Friday, with their names."""
-    listed = holidays.country_holidays("US", subdiv="DC", years=year, observed=True)
+    listed = _UnitedStates(subdiv="DC", years=year, observed=True)
     return {
         day: name for day, name in listed.items() if day.year == year and day.weekday() < SATURDAY
     }

@@ -1,6 +1,8 @@
 """The calendar rules against the data: they hold on every one of the 731 days."""
 
 import csv
+import subprocess
+import sys
 from datetime import date, timedelta
 from typing import Any
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 from models import calendar
+from tests.process import ROOT
 from training.data import DATASETS
 
 Row = dict[str, str]
@@ -147,3 +150,23 @@ def test_a_day_is_the_same_among_others(years: int) -> None:
     np.testing.assert_array_equal(calendar.day_rows(days), alone)
     np.testing.assert_array_equal(calendar.sun_heights(days, hours), suns)
     assert (calendar.day_rows(days)[:, 0] == (days - np.datetime64("2011-01-01")).astype(int)).all()
+
+
+ONE_COUNTRY = """
+import sys
+from models import calendar
+assert [name for name in sys.modules if name.startswith("holidays.countries")] == [
+    "holidays.countries.united_states"
+]
+import holidays
+for year in range(calendar.FIRST_YEAR, calendar.LAST_YEAR + 1):
+    listed = holidays.country_holidays("US", subdiv="DC", years=year)
+    wanted = {day: name for day, name in listed.items() if day.year == year and day.weekday() < 5}
+    assert calendar.holidays_of(year) == wanted
+assert holidays.country_holidays("DE", years=2020)
+"""
+
+
+def test_one_country_is_imported_and_says_what_the_package_says() -> None:
+    """A serving process does without 250 countries; their package is whole for whoever asks for it."""
+    subprocess.run([sys.executable, "-c", ONE_COUNTRY], check=True, cwd=ROOT)
