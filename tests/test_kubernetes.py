@@ -10,6 +10,7 @@ import yaml
 
 from service.settings import describe
 from tests.serving import connect, tiny_app
+from tests.test_service_metrics import Worker
 
 KUBERNETES = Path(__file__).parent.parent / "deploy" / "kubernetes"
 OVERLAYS = sorted(folder.name for folder in (KUBERNETES / "overlays").iterdir())
@@ -72,6 +73,22 @@ def test_every_overlay_has_what_keeps_the_service_available(manifests: list[Mani
         "HorizontalPodAutoscaler",
         "NetworkPolicy",
     }
+
+
+@pytest.mark.anyio
+async def test_autoscaler_goes_by_what_is_there(manifests: list[Manifest]) -> None:
+    """By processor, and by requests in flight: a gauge that the service shows."""
+    (scaler,) = _of_kind(manifests, "HorizontalPodAutoscaler")
+    resource, pods = scaler["spec"]["metrics"]
+    assert resource["resource"]["name"] == "cpu"
+    assert pods["pods"]["metric"]["name"] in {name for name, _ in await Worker().scrape()}
+
+
+def test_training_is_scheduled_where_replicas_share_a_volume() -> None:
+    """With a shared volume a CronJob trains, one run at a time; baked models are not trained there."""
+    (job,) = _of_kind(_rendered("shared"), "CronJob")
+    assert job["spec"]["concurrencyPolicy"] == "Forbid"
+    assert not _of_kind(_rendered("baked"), "CronJob")
 
 
 def test_selectors_find_their_pods(manifests: list[Manifest]) -> None:
