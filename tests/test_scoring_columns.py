@@ -157,6 +157,24 @@ def test_every_form_of_a_time_in_parquet_is_the_same_hour(column: pa.Array) -> N
     assert len(checked.reasons) == len(column) - 1
 
 
+@pytest.mark.parametrize("name", ["weather", "holiday", "humidity"])
+def test_column_with_a_dictionary_is_read_as_one_without(name: str) -> None:
+    """Each row has what its own text means, and a null, also among the values, means none."""
+    texts = {
+        "weather": ["mist", None, "rain", " clear ", "mist"],
+        "holiday": ["true", None, "maybe", "0", "true"],
+        "humidity": ["81.5", None, "101", " 40", "wet"],
+    }[name]
+    plain = pa.array(texts, pa.string())
+    places = pa.array([0, 1, 2, 3, 4, None], pa.int8())
+    coded = pa.DictionaryArray.from_arrays(places, plain)
+    found = columns.check(_only(name), pa.record_batch({name: coded}), {})
+    wanted = columns.check(_only(name), pa.record_batch({name: pa.array([*texts, None])}), {})
+    np.testing.assert_array_equal(found.columns[name], wanted.columns[name], strict=True)
+    assert found.reasons == wanted.reasons
+    assert len(found.reasons) == {"weather": 3, "holiday": 1, "humidity": 4}[name]
+
+
 def test_nan_of_an_optional_field_is_a_missing_one() -> None:
     """Data frames write a missing number as NaN."""
     table = pa.record_batch({"feels_like": pa.array([np.nan, None, 20.0, 99.0])})

@@ -1,6 +1,6 @@
 """How fast `train score` is on one core, beside what the network's matrix products alone would take.
 
-    python bench/scoring/rate.py [--rows 4000000]
+    python bench/scoring/rate.py [--rows 500000]
 
 Per row and in microseconds of processor time, so that a busy machine changes little; the best of several
 repeats, taken in turns:
@@ -8,6 +8,7 @@ repeats, taken in turns:
 - products, as declared: a row of the network's input (one-hot columns too) through every weight matrix;
 - products, as computed: the same without those of the one-hot columns, of which the code picks a row;
 - predict: `Model.predict` on rows that are in memory;
+- files: the rows read from Parquet and as many answers written to Parquet, and nothing else;
 - score: everything, from the Parquet file to the Parquet file.
 """
 
@@ -28,45 +29,73 @@ import models
 from models import bundle
 from models.bikes import WEATHERS
 from models.model import Model
+from training.scoring import parts, write
 from training.scoring.run import Request, run
 from training.scoring.write import SLICE_ROWS
 
 REPEATS = 5
+STEPS = ("declared", "computed", "predict", "files", "score")
+PRODUCT_ROWS = 512
+"""Rows of one product: what all of them need stays in the processor's cache."""
 
 
 def main() -> None:
     """Measure both models and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=4_000_000)
+    parser.add_argument("--rows", type=int, default=500_000)
     n_rows = parser.parse_args().rows
-    print(f"{'model':10} {'declared':>9} {'computed':>9} {'predict':>9} {'score':>9}   of declared")
+    print(f"{'':10}" + "".join(f"{step:>10}" for step in STEPS) + "   of declared, of computed")
     for name, make in (("bikes", bikes), ("admission", admission)):
         model = bundle.load(Path(models.__file__).with_name("artifacts") / name).model
         table = make(n_rows, np.random.default_rng(0))
         times = measure(name, model, table)
-        shown = " ".join(f"{1e6 * t:8.3f} " for t in times.values())
-        share = times["declared"] / times["score"]
-        print(f"{name:10} {shown}  {share:.0%}, {1 / times['score']:,.0f} rows/s of one core")
+        shares = [f"{times[of] / times['score']:.0%}" for of in ("declared", "computed")]
+        print(f"{name:10}" + "".join(f"{1e6 * times[step]:10.3f}" for step in STEPS), end="   ")
+        print(f"{', '.join(shares)}; {1 / times['score']:,.0f} rows/s of one core")
 
 
 def measure(name: str, model: Model, table: pa.Table) -> dict[str, float]:
     """Seconds of processor time a row, of each step."""
     columns = as_columns(table.slice(0, SLICE_ROWS))
-    products = {"declared": declared(model), "computed": computed(model)}
-    best = dict.fromkeys((*products, "predict", "score"), float("inf"))
+    loops = {
+        "declared": (products(model, model.encoder.n_inputs), PRODUCT_ROWS),
+        "computed": (products(model, len(model.encoder.numbers)), PRODUCT_ROWS),
+        "predict": (lambda: model.predict(columns), SLICE_ROWS),
+    }
+    best = dict.fromkeys(STEPS, float("inf"))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, f"{name}.parquet")
         pq.write_table(table, file, row_group_size=250_000)
         for repeat in range(REPEATS):
-            for step, product in products.items():
-                best[step] = min(best[step], timed(product, 200) / SLICE_ROWS)
-            answer = timed(lambda: model.predict(columns), 200)
-            best["predict"] = min(best["predict"], answer / SLICE_ROWS)
-            out = Path(folder, str(repeat))
-            request = Request(name, (file,), out, Path(folder), None, 0.9, ".parquet")
+            for step, (work, n_rows) in loops.items():
+                best[step] = min(best[step], timed(work, 200) / n_rows)
+            request = Request(
+                name, (file,), Path(folder, str(repeat)), Path(folder), None, 0.9, ".parquet"
+            )
             whole = timed(lambda r=request: run(r), 1)
             best["score"] = min(best["score"], whole / table.num_rows)
+            best["files"] = min(best["files"], files_alone(model, file) / table.num_rows)
     return best
+
+
+def files_alone(model: Model, file: Path) -> float:
+    """Seconds of processor time for reading a file and writing as many answers."""
+    task = model.task
+    batch = pa.record_batch(
+        [pa.array(np.random.default_rng(0).uniform(size=parts.BATCH_ROWS))] * 5,
+        names=["row", "value", "low", "high", "decision"],
+    )
+    schema = write.schema_of(task)
+    answers = pa.record_batch(
+        [batch.column(i).cast(field.type, safe=False) for i, field in enumerate(schema)],
+        schema=schema,
+    )
+    (part,) = parts.plan(task, "", file)
+    started = time.process_time()
+    with write.writing(file.with_name("answers"), schema, ".parquet") as writer:
+        for rows, _ in parts.read(task, part):
+            writer.write_batch(answers.slice(0, rows.num_rows))
+    return time.process_time() - started
 
 
 def timed(work: Callable[[], object], times: int) -> float:
@@ -100,8 +129,8 @@ def products(model: Model, n_inputs: int) -> Callable[[], object]:
         shared = [n < len(firsts) for n in range(len(weights))]
         for w, is_first in zip(weights, shared, strict=True):
             members = () if is_first else (w.shape[0],)
-            x = np.ones((*members, SLICE_ROWS, w.shape[1]), np.float32)
-            work.append((x, w, np.empty((w.shape[0], SLICE_ROWS, w.shape[2]), np.float32)))
+            x = np.ones((*members, PRODUCT_ROWS, w.shape[1]), np.float32)
+            work.append((x, w, np.empty((w.shape[0], PRODUCT_ROWS, w.shape[2]), np.float32)))
     return lambda: [np.matmul(x, w, out=out) for x, w, out in work]
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from models import timestamps
 from models.arrays import BoolArray, FloatArray
+from models.calendar import FIRST_YEAR, LAST_YEAR
 from models.errors import DataError
 from models.rows import DTYPES
 from models.task import Field, Task
@@ -47,7 +48,7 @@ def check(task: Task, batch: pa.RecordBatch, unreadable: dict[int, str]) -> Chec
         if field.name not in batch.schema.names:
             columns[field.name] = np.full(batch.num_rows, _absent(field), DTYPES[field.kind])
             continue
-        found, right = READERS[field.kind](field, _plain(batch[field.name]))
+        found, right = _read(field, batch[field.name])
         columns[field.name] = found
         good &= right
     if good.all():
@@ -108,10 +109,21 @@ def _value_type(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
+def _read(field: Field, column: pa.Array) -> Found:
+    """The column as the model takes it; of one with a dictionary each value is looked at once."""
+    if not pa.types.is_dictionary(column.type):
+        return READERS[field.kind](field, _plain(column))
+    values, places = _plain(column.dictionary), column.indices
+    if column.null_count:
+        places = places.fill_null(len(values))
+        values = pa.concat_arrays([values, pa.nulls(1, values.type)])
+    found, right = READERS[field.kind](field, values)
+    rows = places.to_numpy(zero_copy_only=False)
+    return found.take(rows), right.take(rows)
+
+
 def _plain(column: pa.Array) -> pa.Array:
-    """The column without dictionary; text in the one type that the readers know."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+    """Text in the one type that the readers know."""
     return column.cast(pa.string()) if pa.types.is_large_string(column.type) else column
 
 
@@ -129,8 +141,14 @@ def _timestamps(field: Field, column: pa.Array) -> Found:
     missing = _missing(column)
     moments = column.fill_null(0).to_numpy(zero_copy_only=False)
     hours = moments.astype("datetime64[h]")
-    years = hours.astype("datetime64[Y]").astype(np.int64) + 1970
-    return hours, (years >= _low(field)) & (years <= _high(field)) & ~missing
+    first, end = (np.datetime64(f"{year}-01-01T00", "h") for year in _years(field))
+    return hours, (hours >= first) & (hours < end) & ~missing
+
+
+def _years(field: Field) -> tuple[int, int]:
+    """The first year of a timestamp, and the one after the last."""
+    first = FIRST_YEAR if field.low is None else int(field.low)
+    return first, 1 + (LAST_YEAR if field.high is None else int(field.high))
 
 
 def _letters(column: pa.Array) -> NDArray[np.uint8] | None:
@@ -226,7 +244,7 @@ def _reasons(task: Task, batch: pa.RecordBatch, row: int) -> str:
     for field in task.fields:
         if field.name in batch.schema.names:
             column = batch[field.name].slice(row, 1)
-            if not READERS[field.kind](field, _plain(column))[1][0]:
+            if not _read(field, column)[1][0]:
                 faults.append(f"{field.name} {_reason(field, column[0].as_py())}")
     return "; ".join(faults)
 

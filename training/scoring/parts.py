@@ -97,7 +97,8 @@ def _plan_parquet(task: Task, name: str, path: Path) -> list[Part]:
 
 
 def _read_parquet(task: Task, part: Part) -> Iterator[Rows]:
-    with pq.ParquetFile(part.path, buffer_size=2**20) as file:
+    choices = [field.name for field in task.fields if field.kind == "category"]
+    with pq.ParquetFile(part.path, buffer_size=2**20, read_dictionary=choices) as file:
         wanted = [name for name in task.field_names if name in file.schema_arrow.names]
         groups = range(part.start, part.end)
         for batch in file.iter_batches(BATCH_ROWS, groups, wanted, use_threads=False):

@@ -27,8 +27,8 @@ from models.task import Task
 from training.scoring import columns, parts
 from training.scoring.parts import Part
 
-SLICE_ROWS = 512
-"""Rows of one forward pass: what its matrices need stays in the processor's cache."""
+SLICE_ROWS = 2048
+"""Rows that are answered at once: enough to pay for every call, few enough for the processor's cache."""
 REJECTED_HEADER = ("file", "row", "reason", "values")
 
 
@@ -83,7 +83,7 @@ def score(job: Job, part: Part) -> Done:
         _in_place(rejected_path(job, part)) as side,
         _in_place(target) as temporary,
         side.open("w", newline="", encoding="utf-8") as side_file,
-        _writing(temporary, _schema(model.task), job.suffix) as writer,
+        writing(temporary, schema_of(model.task), job.suffix) as writer,
     ):
         faults = csv.writer(side_file)
         for batch, unreadable in parts.read(model.task, part):
@@ -126,7 +126,8 @@ def _in_place(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _writing(path: Path, schema: pa.Schema, suffix: str) -> Iterator[_Writer]:
+def writing(path: Path, schema: pa.Schema, suffix: str) -> Iterator[_Writer]:
+    """A writer of batches to `path`, closed at the end."""
     writer: Any
     if suffix == ".csv":
         writer = pa_csv.CSVWriter(path, schema)
@@ -137,7 +138,8 @@ def _writing(path: Path, schema: pa.Schema, suffix: str) -> Iterator[_Writer]:
         yield writer
 
 
-def _schema(task: Task) -> pa.Schema:
+def schema_of(task: Task) -> pa.Schema:
+    """The columns of what is written for a row."""
     yes_or_no = [] if task.threshold is None else [(task.decision, pa.bool_())]
     numbers = [(name, pa.float64()) for name in (task.target, "low", "high")]
     return pa.schema([("row", pa.int64()), numbers[0], *yes_or_no, *numbers[1:]])
@@ -153,7 +155,7 @@ def _answers(model: Model, job: Job, checked: columns.Checked, first: int) -> pa
     arrays = [pa.array(np.arange(first, first + n_rows)), value, low, high]
     if model.threshold is not None:
         arrays.insert(2, pa.array(all_rows[:, 0] >= model.threshold, mask=~checked.good))
-    return pa.record_batch(arrays, schema=_schema(model.task))
+    return pa.record_batch(arrays, schema=schema_of(model.task))
 
 
 def _predict(model: Model, rows: Columns, level: float) -> FloatArray:
