@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from models.features import Category, Number
+from training.distil import Student
 from training.fit import FitSettings
 from training.recipes import Recipe
 
@@ -12,7 +13,8 @@ BIKES = Recipe(
     name="bikes",
     task="bikes",
     description="8 networks, half of them on square roots and half on logarithms of casual and "
-    "registered rentals, whose sum is the forecast",
+    "registered rentals, whose sum is the forecast; one network that has learned their answers "
+    "answers in their place",
     columns=(
         Number("day_index"),
         Number("sin_year"),
@@ -43,6 +45,7 @@ BIKES = Recipe(
     skip=True,
     input_gain=0.25,
     fit=FitSettings(rate=5e-3, batch_size=256, epochs=15, schedule="cosine", average_epochs=5),
+    student=Student(),
 )
 """A forecast: what it knows of a day holds on days that it has not seen."""
 
@@ -58,6 +61,7 @@ BIKES_DAYS = replace(
     ),
     links=("power",) * 4 + ("log",) * 4,
     fills_gaps=True,
+    student=None,
     fit=replace(BIKES.fit, epochs=20),
 )
 """An interpolation: a day's level is learned from its other hours. Days outside count as the nearest."""

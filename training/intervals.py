@@ -12,23 +12,28 @@ held out. And these weeks still lie between weeks that were seen, while a foreca
 whose growth and weather habits nobody saw. By how much that is worse is measured: networks that
 learned from the days up to 60 before forecast three windows at the end of the rows, and the intervals
 are widened by the ratio of their errors to the held-out ones of the same hours.
+
+Where a student answers for an ensemble (`training.distil`), the residuals are still those of ensembles: it
+is about 1 rental from its own on rows like these, and these are some 20 from the truth.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import Future
 
 import numpy as np
 
 from models.arrays import FloatArray, IntArray
 from models.errors import TrainingError
-from models.features import Encoder
+from models.features import Encoder, fit_encoder
 from models.interval import DEFAULT_LEVEL, Interval
 from models.links import LINKS
 from models.model import Head
 from training import calibrate
+from training.crew import Crew
 from training.data import Dataset
 from training.fit import FitSettings, Rows, fit
 from training.parameters import Architecture, initial
-from training.pipeline import Regressor, answers, fit_rows
+from training.pipeline import answers, fit_rows
 from training.progress import Watch
 from training.protocols import TEST_DAYS, VALIDATION_DAYS
 from training.recipes import Recipe
@@ -53,28 +58,27 @@ SMALLEST_RESIDUAL = 0.05
 """On the scale of LINK: keeps the logarithm of a forecast that was right finite."""
 
 
-def of_quantity(  # noqa: PLR0913  # recipe, data, what was fitted, to which rows, randomness, who watches
-    recipe: Recipe,
-    dataset: Dataset,
-    regressor: Regressor,
-    rows: IntArray,
-    rng: np.random.Generator,
-    watch: Watch,
+def of_quantity(
+    recipe: Recipe, dataset: Dataset, rows: IntArray, rng: np.random.Generator, crew: Crew
 ) -> tuple[Head, Interval]:
-    """The spread head and the interval of a regressor that has learned from `rows`, (n_rows,).
+    """The spread head and the interval of networks that learn from `rows`, (n_rows,).
 
     Raises TrainingError for too few rows.
     """
     days = _days(dataset, rows)
     fold = rng.integers(FOLDS, size=len(rows)) if recipe.fills_gaps else days // BLOCK_DAYS % FOLDS
     require(len(np.unique(fold)) == FOLDS, dataset, f"rows of at least {FOLDS} weeks")
-    value = cross_fit(recipe, dataset, rows, fold, rng, watch)
+    windows = [] if recipe.fills_gaps else _later(recipe, dataset, rows, days, rng, crew)
+    value = cross_fit(recipe, dataset, rows, fold, rng, crew)
+    later = [(judged, forecast.result()) for judged, forecast in windows]
     truth = _truth(recipe, dataset)
-    inputs = regressor.encoder.encode(dataset.task.derive(dataset.take(rows)))
+    variables = dataset.task.derive(dataset.take(rows))
+    encoder = fit_encoder(dataset.task.variables, recipe.columns, variables)
+    inputs = encoder.encode(variables)
     residual = _distance(truth[rows], value)
-    spread_head = fit_spread(regressor.encoder, Rows(inputs, residual[:, np.newaxis]), rng, watch)
+    learned = Rows(inputs, residual[:, np.newaxis])
+    spread_head = fit_spread(encoder, learned, rng, crew.watch)
     spread = spread_head.value_of(spread_head.member_values(inputs))
-    later = [] if recipe.fills_gaps else list(_later(recipe, dataset, rows, days, rng, watch))
     factor = widening(residual / spread, later, truth[rows], spread)
     return spread_head, calibrate.conformal(LINK, value, truth[rows], spread, factor)
 
@@ -105,19 +109,24 @@ def _later(  # noqa: PLR0913  # as `of_quantity`
     rows: IntArray,
     days: IntArray,
     rng: np.random.Generator,
-    watch: Watch,
-) -> Iterator[tuple[IntArray, FloatArray]]:
-    """Windows of later days: which of the rows, and what was forecast for them."""
-    for number, end in enumerate(WINDOW_ENDS, 1):
+    crew: Crew,
+) -> list[tuple[IntArray, Future[FloatArray]]]:
+    """Windows of later days: which of the rows, and what will have been forecast for them."""
+    windows: list[tuple[IntArray, Future[FloatArray]]] = []
+    for number, (end, own) in enumerate(
+        zip(WINDOW_ENDS, rng.spawn(len(WINDOW_ENDS)), strict=True), 1
+    ):
         start = days.max() - end - TEST_DAYS + 1
         learned = np.flatnonzero(days < start - VALIDATION_DAYS)
         judged = np.flatnonzero((days >= start) & (days < start + TEST_DAYS))
         if len(np.unique(days[learned])) < LEAST_DAYS or not len(judged):
             continue
         title = f"forecasts of later days {number} of {len(WINDOW_ENDS)}"
-        with watch.stage(title, recipe.fit.epochs) as on_check:
-            regressor = fit_rows(recipe, dataset, rows[learned], None, rng, on_check)
-        yield judged, answers(regressor, dataset, rows[judged])
+        parts = rows[learned], rows[judged]
+        windows.append(
+            (judged, crew.start(_forecast, recipe, dataset, *parts, own, title, crew.watch))
+        )
+    return windows
 
 
 def cross_fit(  # noqa: PLR0913  # as `train`
@@ -126,21 +135,37 @@ def cross_fit(  # noqa: PLR0913  # as `train`
     rows: IntArray,
     fold: IntArray,
     rng: np.random.Generator,
-    watch: Watch,
+    crew: Crew,
 ) -> FloatArray:
     """The value of each row, (n_rows,), by networks that learned from the rows of other folds.
 
     fold : (n_rows,), the fold of each of `rows`.
     """
-    value = np.empty(len(rows))
     folds = np.unique(fold).tolist()
-    for number, held_out in enumerate(folds, 1):
-        learned, judged = rows[fold != held_out], rows[fold == held_out]
+    started = []
+    for number, (held_out, own) in enumerate(zip(folds, rng.spawn(len(folds)), strict=True), 1):
+        parts = rows[fold != held_out], rows[fold == held_out]
         title = f"held-out residuals {number} of {len(folds)}"
-        with watch.stage(title, recipe.fit.epochs) as on_check:
-            regressor = fit_rows(recipe, dataset, learned, None, rng, on_check)
-        value[fold == held_out] = answers(regressor, dataset, judged)
+        started.append(crew.start(_forecast, recipe, dataset, *parts, own, title, crew.watch))
+    value = np.empty(len(rows))
+    for held_out, forecast in zip(folds, started, strict=True):
+        value[fold == held_out] = forecast.result()
     return value
+
+
+def _forecast(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who watches
+    recipe: Recipe,
+    dataset: Dataset,
+    learned: IntArray,
+    judged: IntArray,
+    rng: np.random.Generator,
+    title: str,
+    watch: Watch,
+) -> FloatArray:
+    """What networks that have learned from the rows `learned` answer for the rows `judged`."""
+    with watch.stage(title, recipe.fit.epochs) as on_check:
+        regressor = fit_rows(recipe, dataset, learned, None, rng, on_check)
+    return answers(regressor, dataset, judged)
 
 
 def fit_spread(encoder: Encoder, rows: Rows, rng: np.random.Generator, watch: Watch) -> Head:

@@ -9,19 +9,23 @@ from typing import Any, get_args, get_origin, get_type_hints
 from models.activations import ACTIVATIONS
 from models.errors import SettingsError
 from models.links import LINKS
+from models.tasks import TASKS
 from training.catalogue import unknown
+from training.distil import Student
 from training.fit import FitSettings
 from training.losses import LOSSES
 from training.recipes import Recipe
 
-_FIXED = {"name", "task", "description", "columns", "targets", "prior", "fit"}
+_FIXED = {"name", "task", "description", "columns", "targets", "prior", "fit", "student"}
 """What is a recipe's own, and no number to turn."""
+STUDENT = "student"
+"""The setting that says whether there is one; those of its own begin with it."""
 
 _BOOLEANS = {"true": True, "false": False}
 
 
 def override(recipe: Recipe, changes: Sequence[str]) -> Recipe:
-    """The recipe with `changes`, each "key=value": a field of `Recipe` or of its `FitSettings`.
+    """The recipe with `changes`, each "key=value": a field of `Recipe`, or of its settings or student.
 
     Lists are written with commas: hidden=64,32. Raises SettingsError for anything else.
     """
@@ -33,12 +37,21 @@ def override(recipe: Recipe, changes: Sequence[str]) -> Recipe:
         if key not in known:
             raise SettingsError(f"--set {change}: {unknown('setting', key, sorted(known))}")
         owner, kind = known[key]
-        value = _read(change, kind, text.strip())
-        if owner is Recipe:
-            recipe = replace(recipe, **{key: value})
-        else:
-            recipe = replace(recipe, fit=replace(recipe.fit, **{key: value}))
+        recipe = _changed(recipe, change, key, owner, _read(change, kind, text.strip()))
     return check(recipe)
+
+
+def _changed(recipe: Recipe, change: str, key: str, owner: type, value: Any) -> Recipe:
+    if owner is FitSettings:
+        return replace(recipe, fit=replace(recipe.fit, **{key: value}))
+    if owner is Recipe and key != STUDENT:
+        return replace(recipe, **{key: value})
+    if key == STUDENT:
+        return replace(recipe, student=(recipe.student or Student()) if value else None)
+    if recipe.student is None:
+        raise SettingsError(f"--set {change}: {recipe.name} has no student; set student=true first")
+    name = key.removeprefix(f"{STUDENT}_")
+    return replace(recipe, student=replace(recipe.student, **{name: value}))
 
 
 def _settable() -> dict[str, tuple[type, Any]]:
@@ -48,7 +61,9 @@ def _settable() -> dict[str, tuple[type, Any]]:
         kinds = get_type_hints(owner)
         names = [field.name for field in dataclasses.fields(owner) if field.name not in _FIXED]
         known |= {name: (owner, kinds[name]) for name in names}
-    return known
+    known[STUDENT] = (Recipe, bool)
+    kinds = get_type_hints(Student)
+    return known | {f"{STUDENT}_{name}": (Student, kind) for name, kind in kinds.items()}
 
 
 def _read(change: str, kind: Any, text: str) -> Any:
@@ -76,6 +91,7 @@ def check(recipe: Recipe) -> Recipe:
         "output_activation": (recipe.output_activation, ACTIVATIONS),
         "loss": (fit.loss, LOSSES),
         **{f"links ({link})": (link, LINKS) for link in recipe.links},
+        **({"student_link": (recipe.student.link, LINKS)} if recipe.student else {}),
     }
     for key, (name, table) in known.items():
         if name not in set(table):
@@ -93,8 +109,25 @@ def check(recipe: Recipe) -> Recipe:
         "check_every must be at least 1": fit.check_every >= 1,
         "crossover must not be below 0": 0.0 <= recipe.crossover < math.inf,
         "input_gain must be above 0": 0.0 < recipe.input_gain < math.inf,
+        **_demands_of_student(recipe),
     }
     for demand, holds in demands.items():
         if not holds:
             raise SettingsError(f"{recipe.name}: {demand}")
     return recipe
+
+
+def _demands_of_student(recipe: Recipe) -> dict[str, bool]:
+    """What a student must be, in words, and whether it is."""
+    student = recipe.student
+    if student is None:
+        return {}
+    quantity = TASKS[recipe.task].threshold is None
+    return {
+        "student must be false: the interval of a probability needs every network": quantity,
+        "student_hidden must have widths of at least 1": all(n >= 1 for n in student.hidden),
+        "student_rows must be at least 1": student.rows >= 1,
+        "student_rate must be above 0": 0.0 < student.rate < math.inf,
+        "student_batch_size must be 0 (all rows) or more": student.batch_size >= 0,
+        "student_epochs must be at least 1": student.epochs >= 1,
+    }

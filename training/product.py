@@ -65,6 +65,7 @@ def make(recipe: Recipe, dataset: Dataset, seed: int, watch: Watch) -> Product:
         "data": {"file": dataset.source, "sha256": dataset.digest, "rows": len(dataset)},
         "history": history_json((evaluation.scores[0] if evaluation else trained.fitted).history),
         "evaluation": None if evaluation is None else summary(evaluation, dataset),
+        "distillation": trained.distilled and trained.distilled.as_json(),
         "reference": drift.reference(dataset.task, dataset.columns),
     }
     return Product(trained.model, details, evaluation, tuple(remarks))

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from threading import Lock
 from typing import Protocol
 
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -21,7 +23,7 @@ OnCheck = Callable[[Check], None]
 
 
 class Watch(Protocol):
-    """Is told of every fit."""
+    """Is told of every fit, by several threads where fits run side by side."""
 
     def stage(self, title: str, epochs: int) -> AbstractContextManager[OnCheck]:
         """A fit of at most `epochs`; what it gives is called after every check of the losses."""
@@ -41,7 +43,7 @@ class Lines:
     """A line at the end of every fit, for a log."""
 
     def __init__(self, say: Callable[[str], object] | None = None) -> None:
-        self.say = say or (lambda text: print(text, file=sys.stderr, flush=True))  # noqa: T201
+        self.say = say or (lambda text: sys.stderr.write(f"{text}\n"))  # a line is never torn
 
     @contextmanager
     def stage(self, title: str, epochs: int) -> Iterator[OnCheck]:
@@ -53,31 +55,60 @@ class Lines:
 
 
 class Bars:
-    """A bar a fit, with its losses and the time left."""
+    """A bar a fit, with its losses and the time left; fits that run side by side stand together."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        self._lock = Lock()
+        self._shown: Progress | None = None
+        self._running = 0
 
     @contextmanager
     def stage(self, title: str, epochs: int) -> Iterator[OnCheck]:
         """See `Watch`."""
-        columns = (
-            TextColumn("{task.description:<32}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[losses]:<34}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=self.console) as progress:
+        progress = self._begin()
+        try:
             bar = progress.add_task(title, total=epochs, losses="")
+            done = 0
 
             def on_check(check: Check) -> None:
-                progress.update(bar, completed=check.epoch, losses=losses(check))
+                nonlocal done
+                done = check.epoch
+                progress.update(bar, completed=done, losses=losses(check))
 
             yield on_check
-            progress.update(bar, total=progress.tasks[bar].completed or epochs)
+            progress.update(bar, total=done or epochs)
+            progress.stop_task(bar)
+        finally:
+            self._end(progress)
+
+    def _begin(self) -> Progress:
+        """The bars on the screen: a console shows one set of them at a time."""
+        with self._lock:
+            self._running += 1
+            if self._shown is None:
+                self._shown = Progress(*_columns(), console=self.console)
+                self._shown.start()
+            return self._shown
+
+    def _end(self, progress: Progress) -> None:
+        with self._lock:
+            self._running -= 1
+            if not self._running:
+                self._shown = None
+                progress.stop()
+
+
+def _columns() -> tuple[ProgressColumn, ...]:
+    return (
+        TextColumn("{task.description:<32}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[losses]:<34}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
 
 
 def losses(check: Check) -> str:

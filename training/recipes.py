@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from models.features import Column
+from training.distil import Student
 from training.fit import FitSettings
 from training.prior import Prior
 
@@ -25,6 +26,8 @@ class Recipe:
         decides on which rows the intervals are calibrated, see `training.intervals`.
     bootstrap : whether each member sees the rows with random weights of its own, exponential with
         mean 1 (Bayesian bootstrap, Rubin 1981).
+    student : the one network that learns the answers of all of them and answers in their place, see
+        `training.distil`; None: they answer themselves.
     """
 
     name: str
@@ -43,4 +46,5 @@ class Recipe:
     prior: Prior | None = None
     fills_gaps: bool = False
     bootstrap: bool = False
+    student: Student | None = None
     fit: FitSettings = field(default_factory=FitSettings)

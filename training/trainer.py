@@ -1,7 +1,9 @@
 """From a recipe and rows to a whole model: networks, calibrated intervals, ranges, background.
 
-    fit (training rows) -> cross-fit (each row by networks that did not see it) -> spread -> interval
+    fit (training rows) -> student
+    cross-fit (each row by networks that did not see it) -> spread -> interval
 
+The fits of both lines run side by side, see `training.crew`.
 The intervals are calibrated on residuals of rows that the networks in question did not learn from, see
 `training.intervals`.
 """
@@ -18,7 +20,9 @@ from models.links import LINKS
 from models.model import Head, Model
 from models.network import Layer, Network
 from training import calibrate
+from training.crew import Crew
 from training.data import Dataset
+from training.distil import Distilled, distil
 from training.fit import Check, Fitted
 from training.intervals import FOLDS, cross_fit, of_quantity, require
 from training.pipeline import Regressor, answers, fit_rows
@@ -32,10 +36,11 @@ BACKGROUND_ROWS = 64
 
 @dataclass(frozen=True)
 class Trained:
-    """A model and how its networks were fitted."""
+    """A model and how its networks were fitted; and the student that answers in their place, if any."""
 
     model: Model
     fitted: Fitted
+    distilled: Distilled | None
 
 
 def train(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who watches
@@ -50,22 +55,49 @@ def train(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who wat
 
     Raises TrainingError for too few rows, DivergedError if the losses do not stay finite.
     """
-    with watch.stage("networks", recipe.fit.epochs) as on_check:
-        regressor = fit_rows(recipe, dataset, train_rows, validation, rng, on_check)
-    fixed = fixed_epochs(recipe, regressor.fitted.history)
-    calibrated = of_quantity if dataset.task.threshold is None else _of_probability
-    spread, interval = calibrated(fixed, dataset, regressor, train_rows, rng, watch)
+    for_student, for_interval = rng.spawn(2)
+    with Crew(watch) as crew:
+        parts = train_rows, validation
+        fitting = crew.start(_networks, recipe, dataset, *parts, rng, for_student, crew.watch)
+        # only where this fit is stopped early do the others depend on it
+        history = fitting.result()[0].fitted.history if recipe.fit.patience else ()
+        fixed = fixed_epochs(recipe, history)
+        spread: Head | None
+        if dataset.task.threshold is None:
+            spread, interval = of_quantity(fixed, dataset, train_rows, for_interval, crew)
+        else:
+            networks, _ = fitting.result()
+            spread, interval = _of_probability(fixed, dataset, networks, train_rows, rng, crew)
+    regressor, distilled = fitting.result()
     model = Model(
         task=dataset.task,
         encoder=regressor.encoder,
-        head=regressor.head,
+        head=distilled.head if distilled else regressor.head,
         spread=spread,
         interval=interval,
         ranges=ranges(dataset, train_rows),
         threshold=dataset.task.threshold,
         background=background(dataset, train_rows, answers(regressor, dataset, train_rows), rng),
     )
-    return Trained(model, regressor.fitted)
+    return Trained(model, regressor.fitted, distilled)
+
+
+def _networks(  # noqa: PLR0913  # as `train`, with randomness for the student
+    recipe: Recipe,
+    dataset: Dataset,
+    rows: IntArray,
+    validation: IntArray | None,
+    rng: np.random.Generator,
+    for_student: np.random.Generator,
+    watch: Watch,
+) -> tuple[Regressor, Distilled | None]:
+    """The recipe's networks, and the one that learns their answers if the recipe wants it."""
+    with watch.stage("networks", recipe.fit.epochs) as on_check:
+        regressor = fit_rows(recipe, dataset, rows, validation, rng, on_check)
+    if recipe.student is None:
+        return regressor, None
+    encoder, head = regressor.encoder, regressor.head
+    return regressor, distil(recipe.student, encoder, head, dataset, rows, for_student, watch)
 
 
 def fixed_epochs(recipe: Recipe, history: Sequence[Check]) -> Recipe:
@@ -106,7 +138,7 @@ def _of_probability(  # noqa: PLR0913  # as `train`
     regressor: Regressor,
     rows: IntArray,
     rng: np.random.Generator,
-    watch: Watch,
+    crew: Crew,
 ) -> tuple[Head | None, Interval]:
     """The spread over a bootstrapped ensemble's members, or that of a network's delete-a-fold fits.
 
@@ -116,10 +148,10 @@ def _of_probability(  # noqa: PLR0913  # as `train`
     of_each = min(int((target[rows] == outcome).sum()) for outcome in (0.0, 1.0))
     require(of_each >= FOLDS, dataset, f"at least {FOLDS} rows of each outcome")
     if recipe.bootstrap:
-        factor = inflation(recipe, dataset, rows, rng, watch)
+        factor = inflation(recipe, dataset, rows, rng, crew.watch)
         return None, calibrate.ensemble_spread("logit", factor)
     fold = stratified_folds(target[rows], rng, FOLDS)
-    value = cross_fit(recipe, dataset, rows, fold, rng, watch)
+    value = cross_fit(recipe, dataset, rows, fold, rng, crew)
     whole = answers(regressor, dataset, rows)
     to_link = LINKS["logit"].to_link
     # Each row is in one fold: its answer with and without that fold differ by one term of the

@@ -1,0 +1,235 @@
+"""Distillation: one small network that answers what an ensemble would (Hinton, Vinyals and Dean 2015).
+
+An ensemble forecasts better than each of its networks, and costs as much as all of them at every answer.
+What it has learned is a smooth function, though, and a single network can learn that from as many examples
+as one likes: rows are made up, and the ensemble says what is right (Bucila, Caruana and Niculescu-Mizil
+2006). There is no noise in such answers, so nothing is overfitted, and a few seconds of training suffice.
+
+Made-up rows go wherever a request can: on days before, in and after the training rows, of every kind; with
+the weather of some hour near in the season, with fields of other hours, and with numbers that are moved.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import calendar
+from models.arrays import Columns, FloatArray, IntArray
+from models.features import Encoder, Inputs
+from models.links import LINKS
+from models.model import Head
+from models.task import Field
+from training.data import Dataset
+from training.fit import FitSettings, Rows, fit
+from training.parameters import Architecture, initial
+from training.progress import Watch
+
+YEARS = 28
+"""The calendar repeats itself after so many years: so many on either side of the training rows show all."""
+SHARES = (0.1, 0.5, 0.4)
+"""Of the made-up days: before, among and after those of the training rows."""
+SPECIAL = ("holiday", "day_off", "federal_only", "away")
+SPECIAL_WEIGHT = 5.0
+"""Days that are special are few, and each kind has its own hours: how much more often they are drawn."""
+NEAR_DAYS = 20.0
+"""Standard deviation of the days of the year between a made-up day and where its weather is from."""
+LONGEST_YEAR = 366
+MIXED = 0.25
+"""How often a field's value is taken from an hour of any season instead."""
+ODD = 0.1
+"""How often it is any value at all: from the lowest to the highest seen, or any choice."""
+MOVED = 0.25
+"""How far numbers are moved, in standard deviations."""
+NOT_GIVEN = 0.1
+"""How often a number that may be left out is."""
+GIVEN = 0.2
+"""How often a yes or no that may be left out is given."""
+
+GAIN = 0.25
+AVERAGED = 0.125
+"""Share of the epochs whose weights are averaged."""
+JUDGED = 10_000
+"""Made-up rows that the student has not learned from, to say how well it agrees."""
+CHUNK = 4096
+"""Rows that the ensemble is asked about at once: its activations take memory."""
+
+
+@dataclass(frozen=True)
+class Student:
+    """The one network that is to answer for an ensemble, and how it learns.
+
+    hidden : units of each hidden layer. link : of its one output, a name in `models.links.LINKS`.
+    rows : how many rows are made up; the training rows are learned from beside them.
+    rate, batch_size, epochs : as in `training.fit.FitSettings`; the rate falls along a half cosine.
+    """
+
+    hidden: tuple[int, ...] = (64, 32)
+    link: str = "sqrt"
+    rows: int = 60_000
+    rate: float = 7e-3
+    batch_size: int = 256
+    epochs: int = 40
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """A student's head, and how far it is from its ensemble.
+
+    networks : of the ensemble. rows : made-up rows, of other draws, on which both were asked.
+    difference : the root of the mean squared difference between their answers, in the target's unit.
+    answer : the mean of the ensemble's answers.
+    """
+
+    head: Head
+    networks: int
+    rows: int
+    difference: float
+    answer: float
+
+    def as_json(self) -> dict[str, float]:
+        """For the manifest."""
+        return {
+            "networks": self.networks,
+            "rows": self.rows,
+            "difference": self.difference,
+            "answer": self.answer,
+        }
+
+
+def distil(  # noqa: PLR0913  # student, ensemble (encoder and head), rows, randomness, who watches
+    student: Student,
+    encoder: Encoder,
+    head: Head,
+    dataset: Dataset,
+    rows: IntArray,
+    rng: np.random.Generator,
+    watch: Watch,
+) -> Distilled:
+    """A student of the ensemble `head`, which has learned from `rows` of the data set.
+
+    Raises DivergedError if its losses do not stay finite.
+    """
+    seen = dataset.take(rows)
+    task = dataset.task
+
+    def asked(columns: Columns) -> tuple[Inputs, FloatArray]:
+        inputs = encoder.encode(task.derive(columns))
+        return inputs, np.clip(_answers(head, inputs), *task.bounds)
+
+    made = made_up(dataset, rows, student.rows, rng)
+    inputs, answer = asked({name: np.concatenate([made[name], seen[name]]) for name in made})
+    with watch.stage("one network for all", student.epochs) as on_check:
+        target, mean, scale = _standardised(LINKS[student.link].to_link(answer))
+        sizes = (encoder.n_inputs, *student.hidden, 1)
+        fan_in = len(encoder.numbers) + len(encoder.categories)
+        start = initial(Architecture(sizes, skip=True), rng, fan_in=fan_in, input_gain=GAIN)
+        learned = Rows(inputs.with_dense(encoder.n_inputs), target)
+        network = fit(start, learned, None, _settings(student), rng, on_check).network
+    shape = (1, 1, 1)
+    one = Head(network, (student.link,), np.full(shape, mean), np.full(shape, scale))
+    inputs, answer = asked(made_up(dataset, rows, JUDGED, rng))
+    off = _answers(one, inputs) - answer
+    difference = float(np.sqrt(np.square(off).mean()))
+    return Distilled(one, len(head.links), JUDGED, difference, float(answer.mean()))
+
+
+def _settings(student: Student) -> FitSettings:
+    return FitSettings(
+        rate=student.rate,
+        batch_size=student.batch_size,
+        epochs=student.epochs,
+        schedule="cosine",
+        average_epochs=round(AVERAGED * student.epochs),
+    )
+
+
+def _standardised(linked: FloatArray) -> tuple[FloatArray, float, float]:
+    """(n_rows,) as a target (n_rows, 1), with the mean and the scale that were taken off."""
+    mean, scale = float(linked.mean()), float(linked.std()) or 1.0
+    return ((linked - mean) / scale).astype(np.float32)[:, np.newaxis], mean, scale
+
+
+def _answers(head: Head, inputs: Inputs) -> FloatArray:
+    """The head's value of each row, (n_rows,)."""
+    starts = range(0, len(inputs), CHUNK)
+    parts = [inputs.take(np.arange(s, min(s + CHUNK, len(inputs)))) for s in starts]
+    return np.concatenate([head.value_of(head.member_values(part)) for part in parts])
+
+
+def made_up(
+    dataset: Dataset, rows: IntArray, n_rows: int, rng: np.random.Generator
+) -> dict[str, NDArray[Any]]:
+    """`n_rows` rows (by column) that might be asked about, made from `rows` of a data set."""
+    seen, task = dataset.take(rows), dataset.task
+    (when,) = (field for field in task.fields if field.kind == "timestamp")
+    days = _days(seen[when.name].astype("datetime64[D]"), when, n_rows, rng)
+    source = _near(seen[when.name], days, rng)
+    made = {name: values[source] for name, values in seen.items()}
+    hour = rng.integers(24, size=n_rows).astype("timedelta64[h]")
+    made[when.name] = days.astype("datetime64[h]") + hour
+    for field in task.fields:
+        if field is not when:
+            _disturb(field, made[field.name], seen[field.name], rng)
+    return made
+
+
+def _days(
+    seen: NDArray[np.datetime64], field: Field, n_rows: int, rng: np.random.Generator
+) -> NDArray[np.datetime64]:
+    """Days before, among and after those `seen`, special ones more often; all that a request may name."""
+    around = np.timedelta64(round(365.25 * YEARS), "D")
+    earliest, latest = (np.datetime64(str(year)) for year in (field.low, field.high))
+    start = max(seen.min() - around, earliest.astype("datetime64[D]"))
+    stop = min(seen.max() + around, (latest + 1).astype("datetime64[D]"))
+    pool = np.arange(start, stop)
+    variables = calendar.day_rows(pool)
+    named = [calendar.DAY_VARIABLES.index(name) for name in SPECIAL]
+    weights = np.where((variables[:, named] > 0).any(axis=1), SPECIAL_WEIGHT, 1.0)
+    part = (pool >= seen.min()).astype(np.int64) + (pool > seen.max())
+    weights *= np.array(SHARES)[part] / np.bincount(part, weights, len(SHARES))[part]
+    return rng.choice(pool, n_rows, p=weights / weights.sum())
+
+
+def _near(
+    seen: NDArray[np.datetime64], days: NDArray[np.datetime64], rng: np.random.Generator
+) -> IntArray:
+    """For each of `days` the number of an hour of `seen` that is near in the season, of any year."""
+    of_seen = _day_of_year(seen) + rng.random(
+        len(seen)
+    )  # so the hours of a day are in random order
+    wanted = (_day_of_year(days) + rng.normal(0.0, NEAR_DAYS, len(days))) % LONGEST_YEAR
+    order = np.argsort(of_seen)
+    return order[np.searchsorted(of_seen, wanted, sorter=order) % len(order)]
+
+
+def _day_of_year(moments: NDArray[np.datetime64]) -> IntArray:
+    """0 to 365."""
+    days: IntArray = moments.astype("datetime64[D]") - moments.astype("datetime64[Y]")
+    return days.astype(np.int64)
+
+
+def _disturb(
+    field: Field, values: NDArray[Any], seen: NDArray[Any], rng: np.random.Generator
+) -> None:
+    """Change some of `values`, (n_rows,), of a field in place, as the constants above say."""
+
+    def some(share: float) -> IntArray:
+        return np.flatnonzero(rng.random(len(values)) < share)
+
+    mixed = some(MIXED)
+    values[mixed] = rng.choice(seen, len(mixed))
+    odd = some(ODD)
+    if field.kind == "number":
+        values += rng.normal(0.0, MOVED * np.nanstd(seen), len(values))
+        values[odd] = rng.uniform(np.nanmin(seen), np.nanmax(seen), len(odd))
+        np.clip(values, field.low, field.high, out=values)
+        if not field.required:
+            values[some(NOT_GIVEN)] = np.nan
+    elif field.kind == "category":
+        values[odd] = rng.integers(len(field.choices), size=len(odd))
+    elif field.kind == "boolean":
+        given = some(GIVEN)
+        values[:] = -1
+        values[given] = rng.integers(2, size=len(given))
