@@ -17,7 +17,7 @@ def quick(name: str) -> Recipe:
     """A recipe that is fitted in a moment."""
     recipe = catalogue.RECIPES[name]
     fit = replace(recipe.fit, epochs=3, average_epochs=0, patience=0)
-    return replace(recipe, links=recipe.links[:1], hidden=(6,), fit=fit)
+    return replace(recipe, links=recipe.links[:1], hidden=(6,), fit=fit, student=None)
 
 
 def first_hours(n_rows: int) -> Dataset:

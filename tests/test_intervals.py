@@ -8,11 +8,11 @@ import pytest
 from models.arrays import IntArray
 from models.features import fit_encoder
 from training import calibrate, catalogue, data
+from training.crew import Crew
 from training.data import Dataset
 from training.evaluate import interval_scores
 from training.fit import Rows
 from training.intervals import LINK, SPREAD_REACH, fit_spread, of_quantity, widening
-from training.pipeline import fit_rows
 from training.progress import Lines, Nobody
 from training.recipes import Recipe
 from training.tables import _group_range
@@ -26,7 +26,8 @@ def quick(*, fills_gaps: bool) -> Recipe:
     """A recipe that is fitted in a moment: intervals have to hold for a poor forecast too."""
     recipe = catalogue.RECIPES["bikes"]
     fit = replace(recipe.fit, epochs=12, average_epochs=0)
-    return replace(recipe, links=("sqrt",), hidden=(8,), fit=fit, fills_gaps=fills_gaps)
+    one = replace(recipe, links=("sqrt",), hidden=(8,), student=None)
+    return replace(one, fit=fit, fills_gaps=fills_gaps)
 
 
 def noisy(n_rows: int, rng: np.random.Generator) -> Dataset:
@@ -123,8 +124,8 @@ def test_a_forecast_is_measured_on_later_days(n_rows: int, windows: int) -> None
     said: list[str] = []
     recipe, rows, rng = quick(fills_gaps=False), np.arange(n_rows), np.random.default_rng(0)
     recipe = replace(recipe, fit=replace(recipe.fit, epochs=2))
-    regressor = fit_rows(recipe, made, rows, None, rng)
-    _, interval = of_quantity(recipe, made, regressor, rows, rng, Lines(said.append))
+    with Crew(Lines(said.append)) as crew:
+        _, interval = of_quantity(recipe, made, rows, rng, crew)
     assert sum("later days" in line for line in said) == windows
     assert (interval.below > 0).all()
 

@@ -1,10 +1,13 @@
 """`--set`: hyper-parameters by name, read by their type, and refused when they make no sense."""
 
+from dataclasses import replace
+
 import pytest
 
 from models.errors import SettingsError
 from training.admission import ADMISSION
-from training.bikes import BIKES
+from training.bikes import BIKES, BIKES_DAYS
+from training.distil import Student
 from training.overrides import override
 
 
@@ -16,6 +19,18 @@ def test_each_kind_of_value() -> None:
     assert (changed.skip, changed.hidden, changed.links) == (False, (7, 5), ("sqrt", "log"))
     assert (changed.fit.schedule, changed.fit.loss) == ("constant", "poisson")
     assert changed.columns == BIKES.columns
+
+
+def test_the_student_has_settings_of_its_own() -> None:
+    """A student may be left out, or be larger; its settings begin with its name."""
+    assert BIKES.student is not None
+    assert override(BIKES, ["student=false"]).student is None
+    changed = override(BIKES, ["student_hidden=9", "student_epochs=3", "epochs=5"])
+    assert changed.student == replace(BIKES.student, hidden=(9,), epochs=3)
+    assert changed.fit.epochs == 5
+    assert changed.hidden == BIKES.hidden
+    again = override(BIKES, ["student=false", "student=true", "student_link=log"])
+    assert again.student == Student(link="log")
 
 
 def test_no_hidden_layer_at_all() -> None:
@@ -43,6 +58,12 @@ def test_the_last_change_counts() -> None:
         ("hidden=0", "widths of at least 1"),
         ("average_epochs=99", "average_epochs must be from 0 to epochs"),
         ("name=mine", "there is no setting 'name'"),
+        ("student=maybe", "must be true or false"),
+        ("student_link=sqr", "Did you mean 'sqrt'?"),
+        ("student_hidden=0", "student_hidden must have widths of at least 1"),
+        ("student_rows=0", "student_rows must be at least 1"),
+        ("student_epochs=0", "student_epochs must be at least 1"),
+        ("student_rate=-1", "student_rate must be above 0"),
     ],
 )
 def test_what_makes_no_sense_is_refused(change: str, words: str) -> None:
@@ -50,3 +71,11 @@ def test_what_makes_no_sense_is_refused(change: str, words: str) -> None:
     with pytest.raises(SettingsError) as caught:
         override(BIKES, [change])
     assert words in str(caught.value)
+
+
+def test_a_student_needs_networks_that_it_can_stand_for() -> None:
+    """Settings of a student that is not there, or of one that cannot be, are refused."""
+    with pytest.raises(SettingsError, match="bikes-days has no student; set student=true first"):
+        override(BIKES_DAYS, ["student_rows=5"])
+    with pytest.raises(SettingsError, match="interval of a probability needs every network"):
+        override(ADMISSION, ["student=true"])

@@ -40,3 +40,16 @@ def test_the_console_decides() -> None:
 def test_nobody_watches() -> None:
     """A fit may go on unseen."""
     fit_for(Nobody())
+
+
+def test_fits_side_by_side_stand_together() -> None:
+    """A console shows one set of bars at a time: fits that overlap share it, and it ends with the last."""
+    screen = io.StringIO()
+    bars = Bars(Console(file=screen, force_terminal=True, width=140))
+    with bars.stage("first", 1) as of_first:
+        with bars.stage("second", 1) as of_second:
+            of_second(Check(1, 0.25, None))
+        of_first(Check(1, 0.5, None))
+    fit_for(bars)
+    for words in ("first", "second", "loss 0.2500 ", "loss 0.5000", "networks"):
+        assert words in screen.getvalue()

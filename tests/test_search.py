@@ -154,3 +154,10 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     result = _command("--vary", "rate=0.1..1", "--out", str(tmp_path / "out"))
     assert result.exit_code == 130
     assert "the same command goes on from here" in result.output
+
+
+def test_a_student_is_not_searched(asked: Search, tmp_path: Path) -> None:
+    """A trial judges networks that learn from the rows, so a student's settings would change nothing."""
+    other = replace(asked, settings=(parse("student_rows=10..20"),))
+    with pytest.raises(SettingsError, match="and not the student"):
+        search.run(other, 1, tmp_path / "out.jsonl", 1, None)

@@ -122,9 +122,12 @@ def _demands_of_student(recipe: Recipe) -> dict[str, bool]:
     student = recipe.student
     if student is None:
         return {}
-    quantity = TASKS[recipe.task].threshold is None
+    task = TASKS[recipe.task]
+    dated = any(field.kind == "timestamp" for field in task.fields)
     return {
-        "student must be false: the interval of a probability needs every network": quantity,
+        "student must be false: the interval of a probability needs every network": task.threshold
+        is None,
+        "student must be false: its rows are made up around a timestamp": dated,
         "student_hidden must have widths of at least 1": all(n >= 1 for n in student.hidden),
         "student_rows must be at least 1": student.rows >= 1,
         "student_rate must be above 0": 0.0 < student.rate < math.inf,

@@ -22,7 +22,7 @@ from models.errors import DataError, DivergedError, SettingsError
 from training import cluster, metrics
 from training.counter import counting
 from training.data import Dataset
-from training.overrides import override
+from training.overrides import STUDENT, override
 from training.pipeline import answers, fit_rows
 from training.protocols import splits, stratified_folds
 from training.recipes import Recipe
@@ -124,6 +124,9 @@ class Trial:
 def check(search: Search) -> None:
     """Raises SettingsError for a setting or a value that no recipe takes, before anything is tried."""
     for setting in search.settings:
+        if setting.key.startswith(STUDENT):
+            what = "a trial judges the networks that a student learns from, and not the student"
+            raise SettingsError(f"--vary {setting.key}: {what}")
         values = setting.choices or (setting.draw(np.random.default_rng(0)),)
         for value in values:
             override(search.recipe, [f"{setting.key}={value}"])
