@@ -11,7 +11,16 @@ from models.model import Head, Model
 from models.task import Field, Task
 from service.served import Served
 
-_TRAINING = ("recipe", "seed", "data", "history", "weights", "libraries", "git_commit")
+_TRAINING = (
+    "recipe",
+    "seed",
+    "data",
+    "history",
+    "distillation",
+    "weights",
+    "libraries",
+    "git_commit",
+)
 """The members of a manifest that say how the model came to be."""
 
 

@@ -130,6 +130,17 @@ class TrainingData(BaseModel):
     rows: int = Field(description="Its rows", examples=[17_379])
 
 
+class Distillation(BaseModel):
+    """How near one network comes to those that it answers for."""
+
+    networks: int = Field(description="How many it answers for", examples=[8])
+    rows: int = Field(description="Made-up rows on which all were asked", examples=[10_000])
+    difference: float = Field(
+        description="The root of the mean squared difference of the answers", examples=[1.9]
+    )
+    answer: float = Field(description="The mean of their answers", examples=[182.7])
+
+
 class CardTraining(BaseModel):
     """How the model came to be."""
 
@@ -146,6 +157,9 @@ class CardTraining(BaseModel):
         default=None,
         description="The losses while it learned",
         examples=[[{"epoch": 1, "training": 0.4, "validation": 0.5}]],
+    )
+    distillation: Distillation | None = Field(
+        default=None, description="Where one network has learned what several answer"
     )
     weights: dict[str, Any] | None = Field(
         default=None,

@@ -27,6 +27,7 @@ MANIFEST = {
     "seed": 3,
     "data": {"file": "hour.csv", "sha256": "ab" * 32, "rows": 17379},
     "history": [{"epoch": 1, "training": 0.5, "validation": 0.6}],
+    "distillation": {"networks": 8, "rows": 10000, "difference": 1.9, "answer": 182.7},
     "evaluation": {
         "protocol": "p3",
         "description": "days 20 to the end of every month",
@@ -86,6 +87,7 @@ async def test_card_says_what_a_reviewer_asks() -> None:
     assert told["evaluation"] == MANIFEST["evaluation"]
     assert told["training"]["data"] == MANIFEST["data"]
     assert told["training"]["recipe"] == MANIFEST["recipe"]
+    assert told["training"]["distillation"] == MANIFEST["distillation"]
     assert told["training"]["weights"] == MANIFEST["weights"]
     assert not {"reference", "canary", "model"} & told["training"].keys()
     network = tiny.model("bikes").head.network

@@ -193,13 +193,14 @@ function showCoverage(levels, words) {
 // ---- the rest of the card -------------------------------------------------------------------
 
 function showMaking({ version, created, network, training }) {
-  const { recipe, data, seed, git_commit: commit, libraries } = training;
+  const { recipe, data, seed, git_commit: commit, libraries, distillation: taught } = training;
   const layers = [network.inputs, ...network.hidden, network.outputs].join(" – ");
   const facts = {
     Version: version,
     Trained: created && new Date(created).toUTCString().replace("GMT", "UTC"),
     Recipe: recipe?.description ? `${recipe.name}: ${recipe.description}` : recipe?.name,
     Networks: `${network.members} of ${layers} units, ${[...new Set(network.activations)].join(" and ")}`,
+    Taught: taught && `by ${taught.networks} networks, whose answers it gives to within ${taught.difference.toFixed(1)} of ${taught.answer.toFixed(0)} (root mean square, on made-up rows)`,
     Parameters: count(network.parameters),
     Data: data && `${data.file}, ${count(data.rows)} rows, SHA-256 ${data.sha256.slice(0, 12)}…`,
     Seed: seed?.toString(),
