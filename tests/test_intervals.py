@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from models.arrays import IntArray
+from models.bundle import pack, unpack
 from models.features import fit_encoder
 from training import calibrate, catalogue, data
 from training.crew import Crew
 from training.data import Dataset
 from training.evaluate import interval_scores
 from training.fit import Rows
-from training.intervals import LINK, SPREAD_REACH, fit_spread, of_quantity, widening
+from training.intervals import SPREAD_REACH, fit_spread, of_quantity, widening
 from training.progress import Lines, Nobody
 from training.recipes import Recipe
 from training.tables import _group_range
@@ -103,16 +104,16 @@ def test_widening_is_the_ratio_of_the_errors() -> None:
     scores = np.full(100, 1.0)
     window = np.arange(50)
     later = [(window, np.full(50, 49.0)), (window + 50, np.full(50, 169.0))]
-    assert widening(scores, later, truth, spread) == pytest.approx(3.0)
-    assert widening(10.0 * scores, later, truth, spread) == 1.0
-    assert widening(scores, [], truth, spread) == 1.0
+    assert widening("sqrt", scores, later, truth, spread) == pytest.approx(3.0)
+    assert widening("sqrt", 10.0 * scores, later, truth, spread) == 1.0
+    assert widening("sqrt", scores, [], truth, spread) == 1.0
 
 
 def test_widened_factors() -> None:
     """A widening multiplies the factors of every level."""
     rng = np.random.default_rng(0)
     arrays = (rng.uniform(50, 60, 200), rng.uniform(50, 60, 200), np.ones(200))
-    plain, wide = (calibrate.conformal(LINK, *arrays, factor) for factor in (1.0, 1.5))
+    plain, wide = (calibrate.conformal("sqrt", *arrays, factor) for factor in (1.0, 1.5))
     np.testing.assert_allclose(wide.below, 1.5 * plain.below)
     np.testing.assert_allclose(wide.above, 1.5 * plain.above)
 
@@ -151,3 +152,23 @@ def test_a_kind_of_day_that_was_never_seen_has_an_interval_with_an_end() -> None
     strange[:, rows.task.variables.index("away")] = 1.0
     spread = head.value_of(head.member_values(encoder.encode(strange)))
     assert spread.max() < 2.0 * np.exp(SPREAD_REACH)
+
+
+def test_a_recipe_with_kriging_has_narrower_intervals_that_hold() -> None:
+    """What hours share with their neighbours is used, from a bundle too, and nine in ten stay inside."""
+    made = noisy(4000, np.random.default_rng(4))
+    shared = np.repeat(np.random.default_rng(6).normal(0.0, 1.5, 1000), 4)
+    total = np.square(np.sqrt(made.targets["rentals"]) + shared)
+    made = replace(made, targets={"casual": total / 2, "registered": total / 2, "rentals": total})
+    order = np.random.default_rng(5).permutation(4000)
+    learned, judged = np.sort(order[:3200]), np.sort(order[3200:])
+    found = {}
+    for kriging in (catalogue.RECIPES["bikes-days"].kriging, None):
+        recipe = replace(quick(fills_gaps=True), kriging=kriging)
+        rng = np.random.default_rng(0)
+        model = unpack(pack(train(recipe, made, learned, None, rng, Nobody()).model, {})).model
+        said = model.predict(made.take(judged))
+        found[kriging] = interval_scores(made, judged, made.targets["rentals"][judged], said)
+        assert found[kriging]["coverage"] == pytest.approx(0.9, abs=0.04)
+    kriged, plain = found.values()
+    assert kriged["width"] < 0.95 * plain["width"]

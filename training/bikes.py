@@ -5,6 +5,7 @@ from dataclasses import replace
 from models.features import Category, Number
 from training.distil import Student
 from training.fit import FitSettings
+from training.kriging import Kriging
 from training.recipes import Recipe
 
 _N_DAYS = 731
@@ -52,16 +53,21 @@ BIKES = Recipe(
 BIKES_DAYS = replace(
     BIKES,
     name="bikes-days",
-    description="8 networks that know each day of 2011 and 2012 by its own level: fills gaps between "
-    "hours that were seen, and is no forecast",
+    description="8 networks that know each day of 2011 and 2012 by its own level, and what they leave "
+    "over in the hours around: fills gaps between hours that were seen, and is no forecast",
     columns=(
         *BIKES.columns,
         Category(("day",), (_N_DAYS,)),
         Category(("week",), (_N_DAYS // 7 + 1,)),
     ),
     links=("power",) * 4 + ("log",) * 4,
+    hidden=(16, 32),
+    kriging=Kriging(Category(("day", "hour"), (_N_DAYS, 24)), shared=0.7, fades=2.5),
     fills_gaps=True,
+    interval_link="power",
     student=None,
-    fit=replace(BIKES.fit, epochs=20),
+    fit=replace(BIKES.fit, epochs=25, average_epochs=8, weight_decay=3e-5),
 )
-"""An interpolation: a day's level is learned from its other hours. Days outside count as the nearest."""
+"""An interpolation: a day's level is learned from its other hours. Days outside count as the nearest.
+
+Few units in the first layer, since the bundle keeps a weight of each for every hour."""

@@ -11,7 +11,9 @@ hours that it saw: random rows. A forecast is asked about days that it saw nothi
 held out. And these weeks still lie between weeks that were seen, while a forecast is about later ones,
 whose growth and weather habits nobody saw. By how much that is worse is measured: networks that
 learned from the days up to 60 before forecast three windows at the end of the rows, and the intervals
-are widened by the ratio of their errors to the held-out ones of the same hours.
+are widened by the ratio of their errors to the held-out ones of the same hours. A recipe with kriging
+leans on the hours around, of which an answer has more than a held-out row had: by how much that is better
+is known, and its intervals are narrowed by it.
 
 Where a student answers for an ensemble (`training.distil`), the residuals are still those of ensembles: it
 is about 1 rental from its own on rows like these, and these are some 20 from the truth.
@@ -19,6 +21,7 @@ is about 1 rental from its own on rows like these, and these are some 20 from th
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 
 import numpy as np
 
@@ -32,6 +35,7 @@ from training import calibrate
 from training.crew import Crew
 from training.data import Dataset
 from training.fit import FitSettings, Rows, fit
+from training.kriging import widened
 from training.parameters import Architecture, initial
 from training.pipeline import answers, fit_rows
 from training.progress import Watch
@@ -39,6 +43,8 @@ from training.protocols import TEST_DAYS, VALIDATION_DAYS
 from training.recipes import Recipe
 
 FOLDS = 4
+GAP_FOLDS = 10
+"""Of a recipe that fills gaps: what it misses depends on how many of the hours around were seen."""
 BLOCK_DAYS = 7
 """The hours of a week are held out together: they are wrong together."""
 
@@ -47,15 +53,13 @@ WINDOW_ENDS = (0, 40, 80)
 LEAST_DAYS = 90
 """As few days are too few to learn a forecast from: such a window is left out."""
 
-LINK = "sqrt"
-"""The scale of the residuals. On it those of large counts and of small ones differ least."""
-SPREAD_FIT = FitSettings(rate=3e-3, batch_size=256, epochs=12, schedule="cosine", weight_decay=3e-3)
+SPREAD_FIT = FitSettings(rate=3e-3, batch_size=256, epochs=24, schedule="cosine", weight_decay=3e-3)
 SPREAD_HIDDEN, SPREAD_GAIN = (16,), 0.25
 SPREAD_REACH = 1.5
 """How far the logarithm of a spread may lie from its mean, in standard deviations of the logarithms: on a
 kind of day that no training row shows, the exponential of a line would have no end."""
 SMALLEST_RESIDUAL = 0.05
-"""On the scale of LINK: keeps the logarithm of a forecast that was right finite."""
+"""On the scale of the interval: keeps the logarithm of a forecast that was right finite."""
 
 
 def of_quantity(
@@ -66,24 +70,30 @@ def of_quantity(
     Raises TrainingError for too few rows.
     """
     days = _days(dataset, rows)
-    fold = rng.integers(FOLDS, size=len(rows)) if recipe.fills_gaps else days // BLOCK_DAYS % FOLDS
-    require(len(np.unique(fold)) == FOLDS, dataset, f"rows of at least {FOLDS} weeks")
+    of_gaps, of_weeks = rng.permutation(len(rows)) % GAP_FOLDS, days // BLOCK_DAYS % FOLDS
+    fold = of_gaps if recipe.fills_gaps else of_weeks
+    require(len(np.unique(fold)) >= FOLDS, dataset, f"rows of at least {FOLDS} weeks")
     windows = [] if recipe.fills_gaps else _later(recipe, dataset, rows, days, rng, crew)
     value = cross_fit(recipe, dataset, rows, fold, rng, crew)
     later = [(judged, forecast.result()) for judged, forecast in windows]
-    truth = _truth(recipe, dataset)
+    truth, link = _truth(recipe, dataset)[rows], recipe.interval_link
     variables = dataset.task.derive(dataset.take(rows))
     encoder = fit_encoder(dataset.task.variables, recipe.columns, variables)
     inputs = encoder.encode(variables)
-    residual = _distance(truth[rows], value)
-    learned = Rows(inputs, residual[:, np.newaxis])
-    spread_head = fit_spread(encoder, learned, rng, crew.watch)
+    residual = _distance(link, truth, value)
+    spread_head = fit_spread(encoder, Rows(inputs, residual[:, np.newaxis]), rng, crew.watch)
     spread = spread_head.value_of(spread_head.member_values(inputs))
-    factor = widening(residual / spread, later, truth[rows], spread)
-    return spread_head, calibrate.conformal(LINK, value, truth[rows], spread, factor)
+    factor = widening(link, residual / spread, later, truth, spread)
+    if recipe.kriging is not None:
+        whole = recipe.kriging.extended(encoder)
+        factor *= recipe.kriging.gain(recipe.kriging.codes(whole, variables), fold)
+        network = widened(spread_head.network, whole.n_inputs)
+        spread_head = replace(spread_head, network=network)
+    return spread_head, calibrate.conformal(link, value, truth, spread, factor)
 
 
 def widening(
+    link: str,
     scores: FloatArray,
     later: Sequence[tuple[IntArray, FloatArray]],
     truth: FloatArray,
@@ -91,6 +101,7 @@ def widening(
 ) -> float:
     """By what factor, 1 or more, forecasts of later days miss more than held-out ones of those days.
 
+    link : the scale of the errors.
     scores, truth, spread : (n_rows,), the held-out residual over the spread, the truth and the spread.
     later : windows of later days: positions in those arrays, and the forecasts, all (n_window,).
     """
@@ -98,7 +109,7 @@ def widening(
         return 1.0
     at = np.concatenate([where for where, _ in later])
     forecast = np.concatenate([value for _, value in later])
-    as_forecast = _distance(truth[at], forecast) / spread[at]
+    as_forecast = _distance(link, truth[at], forecast) / spread[at]
     ratio = np.quantile(as_forecast, DEFAULT_LEVEL) / np.quantile(scores[at], DEFAULT_LEVEL)
     return max(float(ratio), 1.0)
 
@@ -171,7 +182,7 @@ def _forecast(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who
 def fit_spread(encoder: Encoder, rows: Rows, rng: np.random.Generator, watch: Watch) -> Head:
     """A small network of the residual's size: the exponential of its mean logarithm.
 
-    rows : encoded rows with the absolute residuals on the scale of LINK, (n_rows, 1).
+    rows : encoded rows with the absolute residuals on the interval's scale, (n_rows, 1).
     """
     logs = np.log(rows.target + SMALLEST_RESIDUAL)
     mean, scale = float(logs.mean()), SPREAD_REACH * (float(logs.std()) or 1.0)
@@ -197,9 +208,9 @@ def _truth(recipe: Recipe, dataset: Dataset) -> FloatArray:
     return total
 
 
-def _distance(truth: FloatArray, value: FloatArray) -> FloatArray:
-    """How far apart they are on the scale of LINK."""
-    to_link = LINKS[LINK].to_link
+def _distance(link: str, truth: FloatArray, value: FloatArray) -> FloatArray:
+    """How far apart they are on the scale of a link."""
+    to_link = LINKS[link].to_link
     return np.abs(to_link(truth) - to_link(value))
 
 

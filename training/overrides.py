@@ -16,7 +16,7 @@ from training.fit import FitSettings
 from training.losses import LOSSES
 from training.recipes import Recipe
 
-_FIXED = {"name", "task", "description", "columns", "targets", "prior", "fit", "student"}
+_FIXED = {"name", "task", "description", "columns", "targets", "prior", "kriging", "fit", "student"}
 """What is a recipe's own, and no number to turn."""
 STUDENT = "student"
 """The setting that says whether there is one; those of its own begin with it."""
@@ -89,6 +89,7 @@ def check(recipe: Recipe) -> Recipe:
     known: dict[str, tuple[str, Iterable[str]]] = {
         "activation": (recipe.activation, ACTIVATIONS),
         "output_activation": (recipe.output_activation, ACTIVATIONS),
+        "interval_link": (recipe.interval_link, LINKS),
         "loss": (fit.loss, LOSSES),
         **{f"links ({link})": (link, LINKS) for link in recipe.links},
         **({"student_link": (recipe.student.link, LINKS)} if recipe.student else {}),

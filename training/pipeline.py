@@ -1,6 +1,6 @@
 """From a recipe and a data set to a model: encode, fit, calibrate.
 
-dataset -> task.derive -> fit_encoder (training rows) -> encode -> fit -> Head -> calibrate -> Model
+dataset -> task.derive -> fit_encoder (training rows) -> encode -> fit -> (kriging ->) Head -> calibrate
 """
 
 from collections.abc import Callable
@@ -12,8 +12,10 @@ from models.arrays import FloatArray, IntArray
 from models.features import Encoder, Inputs, fit_encoder
 from models.links import LINKS
 from models.model import Head
+from models.network import forward
 from training.data import Dataset
 from training.fit import Check, Fitted, Rows, fit
+from training.kriging import with_left_over
 from training.parameters import Architecture, Parameters, initial
 from training.prior import Penalty, anchored
 from training.recipes import Recipe
@@ -23,6 +25,7 @@ from training.recipes import Recipe
 class Regressor:
     """Networks fitted to some rows, before their intervals are calibrated.
 
+    encoder : of the answers: with kriging it has one category more than the recipe's columns, the hours.
     fitted : the network with the history of its losses.
     """
 
@@ -76,8 +79,14 @@ def fit_rows(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who 
     parameters, penalty = _start(recipe, encoder, learned, rng)
     judged = None if validation is None else _rows(inputs, targets, validation)
     fitted = fit(parameters, learned, judged, recipe.fit, rng, on_check, penalty)
-    head = Head(fitted.network, recipe.links, targets.mean, targets.scale, recipe.crossover)
-    return Regressor(encoder, head, fitted)
+    whole, network = encoder, fitted.network
+    if recipe.kriging is not None:
+        residual = learned.target - forward(network, learned.inputs)
+        whole, network = with_left_over(
+            recipe.kriging, encoder, network, variables[train], residual
+        )
+    head = Head(network, recipe.links, targets.mean, targets.scale, recipe.crossover)
+    return Regressor(whole, head, fitted)
 
 
 def bootstrap_weights(n_members: int, n_rows: int, rng: np.random.Generator) -> FloatArray:

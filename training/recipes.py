@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from models.features import Column
 from training.distil import Student
 from training.fit import FitSettings
+from training.kriging import Kriging
 from training.prior import Prior
 
 
@@ -22,8 +23,12 @@ class Recipe:
         standardised. False where the loss or the output's activation holds the link itself.
     input_gain : factor of the first layer's initial weights: below 1 a network starts smoother.
     prior : of the weights, for an anchored ensemble; None for random weights without one.
+    kriging : how what the networks leave over is carried to the hours between those that were seen, see
+        `training.kriging` (it needs a skip); None for a recipe that is asked about other days.
     fills_gaps : whether it is asked about hours between hours that it saw, and not about later days;
         decides on which rows the intervals are calibrated, see `training.intervals`.
+    interval_link : the scale on which the intervals of a quantity reach as far up as down, a name in
+        `models.links.LINKS`.
     bootstrap : whether each member sees the rows with random weights of its own, exponential with
         mean 1 (Bayesian bootstrap, Rubin 1981).
     student : the one network that learns the answers of all of them and answers in their place, see
@@ -44,7 +49,9 @@ class Recipe:
     standardise_target: bool = True
     input_gain: float = 1.0
     prior: Prior | None = None
+    kriging: Kriging | None = None
     fills_gaps: bool = False
+    interval_link: str = "sqrt"
     bootstrap: bool = False
     student: Student | None = None
     fit: FitSettings = field(default_factory=FitSettings)

@@ -1,0 +1,87 @@
+"""What the networks leave over is carried to the hours around."""
+
+import numpy as np
+
+from models.features import Category, Number, fit_encoder
+from models.network import forward
+from training.kriging import NEAR, Kriging, widened, with_left_over
+from training.parameters import Architecture, initial
+
+KRIGING = Kriging(Category(("day", "hour"), (10, 24)), shared=0.7, fades=2.5)
+VARIABLES = ("temperature", "day", "hour")
+
+
+def likeness(hours: float) -> float:
+    """The correlation of two hours, written out."""
+    return 0.7 * float(np.exp(-hours / 2.5))
+
+
+def test_weights_of_two_neighbours_are_those_of_the_formula() -> None:
+    """Between two known hours: w = c / (1 + their correlation), where c is that of each with the middle."""
+    known = np.zeros(240, dtype=bool)
+    known[[99, 101]] = True
+    (found,) = KRIGING.weights(known, np.array([100]))
+    expected = likeness(1) / (1.0 + likeness(2))
+    np.testing.assert_allclose(found[[NEAR - 1, NEAR + 1]], expected, rtol=1e-12)
+    assert np.count_nonzero(found) == 2  # an hour that nobody saw counts nothing
+
+
+def test_levels_fall_to_nothing_away_from_what_was_seen() -> None:
+    """One residual is shrunk at its own hour, fades around it, and counts nothing beyond NEAR hours."""
+    (level,) = KRIGING.levels(np.array([100]), np.full((1, 1, 1), 2.0))[..., 0]
+    np.testing.assert_allclose(level[100:104], [2.0 * likeness(k) for k in range(4)], rtol=1e-12)
+    assert not level[: 100 - NEAR].any()
+    assert not level[101 + NEAR :].any()
+
+
+def test_kriging_forecasts_what_has_such_correlations() -> None:
+    """Hidden values of a process with these correlations are met with the error that theory says."""
+    rng = np.random.default_rng(0)
+    off = np.arange(KRIGING.over.size)
+    between = np.array(
+        [[likeness(abs(a - b)) for b in range(240)] for a in range(240)]
+    ) + 0.3 * np.eye(len(off))
+    drawn = rng.multivariate_normal(np.zeros(len(off)), between, size=200)
+    hidden = off % 3 == 1
+    expected = KRIGING.levels(np.flatnonzero(~hidden), drawn[:, ~hidden, np.newaxis])[..., 0]
+    theory = np.square(KRIGING.deviation(KRIGING.weights(~hidden, np.flatnonzero(hidden))))
+    found = np.square(expected - drawn)[:, hidden].mean()
+    np.testing.assert_allclose(found, theory.mean(), rtol=0.05)
+    assert found < 0.9
+
+
+def test_gain_is_that_of_the_neighbours_that_a_fold_takes_away() -> None:
+    """Where days are folds little is left of the hours around; where single hours are, all."""
+    hours = np.arange(240)
+    by_day, by_hour = (KRIGING.gain(hours, fold) for fold in (hours // 24, hours))
+    np.testing.assert_allclose(by_hour, 1.0, rtol=1e-12)
+    whole = KRIGING.deviation(KRIGING.weights(np.ones(240, dtype=bool), hours, own=False)).mean()
+    assert whole < by_day < by_hour
+
+
+def test_network_with_levels_answers_the_old_answer_and_the_level() -> None:
+    """The hours are one more category, which only the skip reads."""
+    rng = np.random.default_rng(1)
+    hours = np.arange(50)
+    variables = np.column_stack([rng.normal(size=50), hours // 24, hours % 24]).astype(np.float64)
+    encoder = fit_encoder(VARIABLES, (Number("temperature"), Category(("hour",), (24,))), variables)
+    shape = Architecture((encoder.n_inputs, 4, 2), members=3, skip=True)
+    network = initial(shape, rng).network
+    before = forward(network, encoder.encode(variables))
+    residual = rng.normal(size=(3, 50, 2))
+    whole, wide = with_left_over(KRIGING, encoder, network, variables, residual)
+    assert whole.n_inputs == wide.n_inputs == encoder.n_inputs + 240
+    after = forward(wide, whole.encode(variables))
+    level = KRIGING.levels(hours, residual)[:, :50]
+    np.testing.assert_allclose(after, before + level, rtol=1e-4, atol=1e-5)
+
+
+def test_widened_network_is_the_same_function() -> None:
+    """Inputs that are new count nothing, with a skip and without one."""
+    rng = np.random.default_rng(2)
+    for skip in (False, True):
+        network = initial(Architecture((5, 3, 1), skip=skip), rng).network
+        wide = widened(network, 9)
+        np.testing.assert_array_equal(wide.layers[0].weights[:, :5], network.layers[0].weights)
+        assert not wide.layers[0].weights[:, 5:].any()
+        assert (wide.skip is None) == (not skip)

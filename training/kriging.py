@@ -1,0 +1,145 @@
+"""What the networks leave over, carried from hours that were seen to the hours between them.
+
+Something that no input says (a shower, a match) makes an hour busier than the networks think, and the hours
+beside it too. So the expected residual of each hour, given those of the training rows around it, is a
+weighted mean of them, whose weights follow from how fast the likeness of two residuals falls with the hours
+between them. It is called kriging (Krige 1951; Matheron 1963), or regression by a Gaussian process
+(Rasmussen and Williams 2006, section 2.2).
+
+The result is one number an hour, a member and an output, and is kept where a linear model would have it:
+as the weight of the hour's one-hot column in the skip. The hidden layers do not read these columns: there
+their weights are 0.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from models.arrays import BoolArray, FloatArray, IntArray
+from models.features import Category, Encoder
+from models.network import Network
+from training.parameters import frozen
+
+NEAR = 6
+"""Hours on either side that are looked at: what lies further off counts for less than a hundredth."""
+AT_ONCE = 2048
+"""Hours whose equations are solved at once: bounds the memory."""
+
+
+@dataclass(frozen=True)
+class Kriging:
+    """How alike the residuals of two hours are: correlation = shared * exp(-hours between / fades).
+
+    over : numbers the hours one after the other.
+    shared : the part of a residual's variance that is not the hour's own noise.
+    fades : hours over which the likeness falls to 1/e.
+    """
+
+    over: Category
+    shared: float
+    fades: float
+
+    def extended(self, encoder: Encoder) -> Encoder:
+        """The encoder with the hours as one more category, the last."""
+        return replace(encoder, categories=(*encoder.categories, self.over))
+
+    def codes(self, encoder: Encoder, variables: FloatArray) -> IntArray:
+        """The number of each row's hour, (n_rows,), by an encoder whose last category is `over`.
+
+        variables : (n_rows, n_variables).
+        """
+        return encoder.encode(variables).codes[:, -1] - (encoder.n_inputs - self.over.size)
+
+    def correlation(self, hours: IntArray) -> FloatArray:
+        """Of the shared parts of two residuals so many hours apart."""
+        likeness: FloatArray = self.shared * np.exp(-np.abs(hours) / self.fades)
+        return likeness
+
+    def weights(self, known: BoolArray, hours: IntArray, *, own: bool = True) -> FloatArray:
+        """What the residual of each hour NEAR before to NEAR after counts for each of `hours`.
+
+        known : (n_hours,), whose residual is known; own : whether an hour's own counts, too.
+        Returns (len(hours), 2 NEAR + 1), the solutions w of (C + noise I) w = c over the known ones: C
+        are their correlations with each other and c those with the hour in the middle.
+        """
+        off = np.arange(-NEAR, NEAR + 1)
+        around = np.lib.stride_tricks.sliding_window_view(np.pad(known, NEAR), len(off))[hours]
+        around[:, NEAR] &= own
+        between = self.correlation(off[:, np.newaxis] - off)
+        noise = np.eye(len(off)) * (1.0 - self.shared)
+        found = np.empty(around.shape)
+        for start in range(0, len(hours), AT_ONCE):
+            seen = around[start : start + AT_ONCE, :, np.newaxis].astype(np.float64)
+            # an unknown hour's equation is w = 0
+            equations = (between * seen + noise) * seen.swapaxes(1, 2) + np.eye(len(off)) * (
+                1 - seen
+            )
+            right = self.correlation(off)[:, np.newaxis] * seen
+            found[start : start + AT_ONCE] = np.linalg.solve(equations, right)[..., 0]
+        return found
+
+    def deviation(self, weights: FloatArray) -> FloatArray:
+        """The standard deviation that is left to the residual of each hour: (n,) of weights (n, ...)."""
+        known: FloatArray = np.matmul(weights, self.correlation(np.arange(-NEAR, NEAR + 1)))
+        left: FloatArray = np.sqrt(1.0 - known)
+        return left
+
+    def levels(self, codes: IntArray, residual: FloatArray) -> FloatArray:
+        """The expected residual of every hour, (n_members, n_hours, n_outputs).
+
+        codes : (n_rows,), the number of each training row's hour.
+        residual : (n_members, n_rows, n_outputs), of the networks on these rows.
+        """
+        n_members, _, n_outputs = residual.shape
+        known = np.zeros(self.over.size, dtype=bool)
+        known[codes] = True
+        padded = np.zeros((n_members, self.over.size + 2 * NEAR, n_outputs))
+        padded[:, codes + NEAR] = residual
+        around = np.lib.stride_tricks.sliding_window_view(padded, 2 * NEAR + 1, axis=1)
+        weights = self.weights(known, np.arange(self.over.size))
+        expected: FloatArray = np.einsum("hw,mhow->mho", weights, around)
+        return expected
+
+    def gain(self, codes: IntArray, fold: IntArray) -> float:
+        """How much smaller the errors of hours between all rows are than between those of other folds.
+
+        codes, fold : (n_rows,), the hour and the fold of each training row. The ratio of the mean
+        standard deviations that the correlations leave to the residual of an hour that was held out:
+        alone, and with the others of its fold.
+        """
+        alone, folded = np.zeros(self.over.size, dtype=bool), np.empty(len(codes))
+        alone[codes] = True
+        for held_out in np.unique(fold):
+            known, judged = alone.copy(), fold == held_out
+            known[codes[judged]] = False
+            folded[judged] = self.deviation(self.weights(known, codes[judged]))
+        left = self.deviation(self.weights(alone, codes, own=False))
+        return float(left.mean() / folded.mean())
+
+
+def with_left_over(
+    kriging: Kriging,
+    encoder: Encoder,
+    network: Network,
+    variables: FloatArray,
+    residual: FloatArray,
+) -> tuple[Encoder, Network]:
+    """The encoder with the hours as one more category, and the network with their levels in its skip.
+
+    variables : (n_rows, n_variables), and residual : (n_members, n_rows, n_outputs), of the training
+        rows.
+    """
+    whole = kriging.extended(encoder)
+    codes = kriging.codes(whole, variables)
+    wide = widened(network, whole.n_inputs)
+    assert wide.skip is not None, "levels need a skip"  # noqa: S101
+    wide.skip[:, encoder.n_inputs :] = kriging.levels(codes, residual)
+    return whole, frozen(wide)
+
+
+def widened(network: Network, n_inputs: int) -> Network:
+    """The network with so many inputs, those that are new counting nothing."""
+    more = ((0, 0), (0, n_inputs - network.n_inputs), (0, 0))
+    first = replace(network.layers[0], weights=np.pad(network.layers[0].weights, more))
+    skip = None if network.skip is None else np.pad(network.skip, more)
+    return Network((first, *network.layers[1:]), skip)
