@@ -29,6 +29,7 @@ from weakref import WeakKeyDictionary
 import uvicorn
 
 from service.connection import connections, refuse
+from service.door import Door
 from service.errors import TIMEOUT
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+    from service.door import Shares
     from service.settings import Settings
 
 _SWITCH_SECONDS = 0.0005
@@ -117,7 +119,10 @@ class Server(uvicorn.Server):
     on_drain : called once when the worker begins to leave.
     on_beat : called once a second while the event loop turns, with False until the worker is up; a
         false answer means that nobody supervises the worker any more, and it leaves.
+    shares : of a worker with siblings, how it shares connections with them.
     """
+
+    shares: Shares | None = None
 
     def __init__(
         self,
@@ -128,12 +133,30 @@ class Server(uvicorn.Server):
         on_beat: Callable[[], bool] = lambda: True,
     ) -> None:
         super().__init__(config)
+        self._doors: list[Door] = []
         self.watch = watch
         self._drain_seconds = drain_seconds
         self._on_drain = on_drain
         self._on_beat = on_beat
         self._close_at: float | None = None
         self._leave_at: float | None = None
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Open the port; a worker with siblings has doors instead of servers."""
+        if self.shares is None or sockets is None:
+            await super().startup(sockets)
+            return
+        await super().startup([])
+        self._doors = [Door(s, self.shares, self._connect, self._held) for s in sockets]
+        self.servers = self._doors  # type: ignore[assignment]  # all of a server that is used
+
+    def _connect(self) -> Any:
+        """The protocol of a new connection, made as uvicorn does."""
+        make: Any = self.config.http_protocol_class
+        return make(self.config, self.server_state, self.lifespan.state)
+
+    def _held(self) -> int:
+        return len(self.server_state.connections)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to leave; the second signal, or Ctrl-C, leaves at once."""
@@ -154,6 +177,8 @@ class Server(uvicorn.Server):
         """What happens ten times a second; True ends the server."""
         ends = await super().on_tick(counter)
         now = time.monotonic()
+        for door in self._doors:
+            door.count()
         if counter % _TICKS_A_SECOND == 0:
             self.watch.look(self.server_state.connections, now)
             if not self._on_beat():
@@ -175,6 +200,7 @@ def make_server(
     settings: Settings,
     on_drain: Callable[[], None],
     on_beat: Callable[[], bool] = lambda: True,
+    shares: Shares | None = None,
 ) -> Server:
     """A server for `app` that is not started yet."""
     config = uvicorn.Config(
@@ -198,7 +224,9 @@ def make_server(
             "reader": settings.body_seconds,
         }
     )
-    return Server(config, watch, settings.drain_seconds, on_drain, on_beat)
+    server = Server(config, watch, settings.drain_seconds, on_drain, on_beat)
+    server.shares = shares
+    return server
 
 
 def serve(server: Server, sockets: list[socket] | None = None) -> int:

@@ -1,11 +1,11 @@
 """A group of workers on one port, and the supervisor that keeps it whole.
 
-Each worker is a process of its own (`python -m service.worker`) and takes connections from one
-socket that the supervisor opened and never closes: while a worker is replaced, its siblings take
-what comes, and nothing that waits to be accepted is lost. A worker writes a byte to a pipe when it
-is up, and another every second from its event loop. So the supervisor knows when it is ready, and
-replaces one that died or hangs; and a worker whose supervisor is gone finds the pipe closed, and
-leaves.
+Each worker is a process of its own (`python -m service.worker`) and takes connections (how many:
+`service.door`) from one socket that the supervisor opened and never closes: while a worker is
+replaced, its siblings take what comes, and nothing that waits to be accepted is lost. A worker writes
+a byte to a pipe when it is up, and another every second from its event loop. So the supervisor knows
+when it is ready, and replaces one that died or hangs; and a worker whose supervisor is gone finds the
+pipe closed, and leaves.
 
 Signals: SIGTERM and SIGINT end the group; SIGHUP replaces the workers one after the other, each new
 one up before the old one retires (new code, new settings files, no request lost).

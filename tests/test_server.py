@@ -159,17 +159,17 @@ def test_what_is_no_http_is_400(address: tuple[str, int]) -> None:
 
 RETIRED_IN_THE_MIDDLE = """
 import os, signal, sys
-from service import server
+from service import connection
 from service.main import run
 from service.settings import Settings
 
-begin = server.Connection.__init__
+begin = connection.Connection.__init__
 
 def interrupted(*arguments, **options):
     begin(*arguments, **options)
     signal.raise_signal(signal.SIGUSR1)
 
-server.Connection.__init__ = interrupted
+connection.Connection.__init__ = interrupted
 sys.exit(run(Settings.from_environment(os.environ)))
 """
 

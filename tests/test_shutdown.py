@@ -185,6 +185,7 @@ async def _kill(supervisor: int, url: str) -> None:
     load = Load(url, row).start(8, 400)
     await wait_for(lambda: _done(load.answers, 100))
     of_victim = client_ports(victim)
+    assert of_victim  # connections are shared out
     os.kill(victim, signal.SIGKILL)
     await wait_for(partial(_whole, url, supervisor, {victim}))
     answers = await load.stop()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +28,15 @@ class Request:
 
 @dataclass(frozen=True)
 class Run:
-    """What came of it: requests a second, processor microseconds a request, milliseconds."""
+    """What came of it: requests a second, processor microseconds a request, milliseconds.
+
+    cpu : of the server; load : of wrk.
+    """
 
     requests: int
     rate: float
     cpu: float
+    load: float
     p50: float
     p99: float
 
@@ -46,7 +51,7 @@ def run(server: Server, request: Request, seconds: int, cpus: str | None = "1") 
         "TYPE": request.content_type,
         "ACCEPT": request.accept,
     }
-    before = server.cpu()
+    before, of_load = server.cpu(), _cpu_of_children()
     answer = subprocess.run(
         [*pin, *command, "-s", str(SCRIPT), url],
         env={**os.environ, **environment},
@@ -54,10 +59,17 @@ def run(server: Server, request: Request, seconds: int, cpus: str | None = "1") 
         check=True,
         text=True,
     )
-    spent = server.cpu() - before
+    spent, of_load = server.cpu() - before, _cpu_of_children() - of_load
     found = json.loads(answer.stdout.splitlines()[-1])
     if found["failed"]:
         raise SystemExit(f"{url}: {found['failed']} of {found['requests']} requests failed")
     requests = found["requests"]
     rate = requests / found["seconds"]
-    return Run(requests, rate, spent / requests * 1e6, found["p50_ms"], found["p99_ms"])
+    times = (1e6 * seconds / requests for seconds in (spent, of_load))
+    return Run(requests, rate, *times, found["p50_ms"], found["p99_ms"])
+
+
+def _cpu_of_children() -> float:
+    """Processor seconds of the processes that were started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

@@ -15,8 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -126,34 +125,47 @@ def starts(folder: Path) -> dict[str, float]:
 
 
 def workers(folder: Path, rounds: int, seconds: int) -> dict[str, Any]:
-    """Requests a second with one and with two workers on two cores, wrk included; and their count."""
-    request = Request("/predict/bikes", folder / "bikes.json", connections=16)
-    rates: dict[int, list[float]] = {1: [], 2: []}
-    counted, sent = 0.0, 0
-    with _group(folder, 1) as one, _group(folder, 2) as two:
-        for number in range(rounds + 1):
-            for size, server in ((1, one), (2, two)):
-                result = run(server, request, seconds if number else 1, cpus=None)
-                if number:
-                    rates[size].append(result.rate)
-                if size == 2:  # noqa: PLR2004
-                    sent += result.requests
-        counted = _count(two)
-    pairs = [b / a for a, b in zip(rates[1], rates[2], strict=True)]
-    return {
-        "one": median(rates[1]),
-        "two": median(rates[2]),
-        "ratio": median(pairs),
-        "best_ratio": max(pairs),
-        "sent": sent,
-        "counted": counted,
+    """One worker and two on two cores, wrk included, ours and bare ASGI's; and what ours count."""
+    commands = {
+        "ours": ([ours(folder / "store", size) for size in (1, 2)], READY),
+        "asgi": ([reference("asgi"), [*reference("asgi"), "--workers", "2"]], "/"),
     }
+    found: dict[str, Any] = {}
+    for name, ((one, two), ready) in commands.items():
+        with running(one, ready, cpus=None) as single, running(two, ready, cpus=None) as pair:
+            found[name] = _scaled(folder, (single, pair), rounds, seconds)
+            if name == "ours":
+                found[name]["counted"] = _count(pair)
+    return found
 
 
-@contextmanager
-def _group(folder: Path, size: int) -> Iterator[Server]:
-    with running(ours(folder / "store", size), READY, cpus=None) as server:
-        yield server
+def _scaled(
+    folder: Path, servers: tuple[Server, Server], rounds: int, seconds: int
+) -> dict[str, float]:
+    """Rates of one and of two workers in turns.
+
+    bound : what two can be at most, the processor time of wrk being taken from the same two cores.
+    """
+    request = Request("/predict/bikes", folder / "bikes.json", connections=16)
+    runs: list[tuple[Run, Run]] = []
+    sent = 0
+    for number in range(rounds + 1):
+        pair = [run(server, request, seconds if number else 1, cpus=None) for server in servers]
+        sent += pair[1].requests
+        if number:
+            runs.append((pair[0], pair[1]))
+    ratios = [two.rate / one.rate for one, two in runs]
+    cpu, load = (median(getattr(one, key) for one, _ in runs) for key in ("cpu", "load"))
+    return {
+        "one": median(one.rate for one, _ in runs),
+        "two": median(two.rate for _, two in runs),
+        "ratio": median(ratios),
+        "best_ratio": max(ratios),
+        "bound": 2.0 * cpu / (cpu + load),
+        "cpu": cpu,
+        "load": load,
+        "sent": float(sent),
+    }
 
 
 def _count(server: Server) -> float:

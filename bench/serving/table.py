@@ -117,13 +117,30 @@ def rest(found: dict[str, Any]) -> str:
         f"One worker: {memory['fresh']:.0f} MB resident when ready, {memory['after']:.0f} MB after the",
         f"load above, {memory['peak']:.0f} MB at its peak. Ready {starts['seconds']:.2f} s after its",
         f"start ({starts['cpu']:.2f} s of processor time).",
-        f"\nTwo workers on two cores, wrk included: {workers['two']:,.0f} requests/s, one worker",
-        f"{workers['one']:,.0f}: {workers['ratio']:.2f} times (median of pairs; the best pair",
-        f"{workers['best_ratio']:.2f}). Of {workers['sent']:,} requests that wrk counted, the metrics of",
-        f"both workers together count {workers['counted']:,.0f} (wrk does not count those in flight when",
-        "it stops).\n",
+        *_workers(workers),
     ]
     return "\n".join(lines)
+
+
+def _workers(workers: dict[str, Any]) -> list[str]:
+    ours = workers["ours"]
+    lines = [
+        "\nTwo workers on two cores, wrk included. With S µs of processor time a request in the server and",
+        "W in wrk, one worker answers 1/S a second and two at most 2/(S + W): 2S/(S + W) times as many.",
+        "The less a request costs, the less a second worker can add.\n",
+        "| server | S | W | one, requests/s | two | median ratio | best | 2S/(S + W) |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for title, of in (("**ours, bikes**", ours), ("bare ASGI, uvicorn's workers", workers["asgi"])):
+        lines.append(
+            f"| {title} | {of['cpu']:.1f} | {of['load']:.1f} | {of['one']:,.0f} | {of['two']:,.0f} "
+            f"| {of['ratio']:.2f} | {of['best_ratio']:.2f} | {of['bound']:.2f} |"
+        )
+    return [
+        *lines,
+        f"\nOf {ours['sent']:,.0f} requests that wrk counted, the metrics of both workers together count",
+        f"{ours['counted']:,.0f} (wrk does not count those in flight when it stops).\n",
+    ]
 
 
 if __name__ == "__main__":
