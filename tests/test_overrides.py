@@ -77,5 +77,7 @@ def test_a_student_needs_networks_that_it_can_stand_for() -> None:
     """Settings of a student that is not there, or of one that cannot be, are refused."""
     with pytest.raises(SettingsError, match="bikes-days has no student; set student=true first"):
         override(BIKES_DAYS, ["student_rows=5"])
+    with pytest.raises(SettingsError, match="what fills gaps knows every hour"):
+        override(BIKES_DAYS, ["student=true"])
     with pytest.raises(SettingsError, match="interval of a probability needs every network"):
         override(ADMISSION, ["student=true"])

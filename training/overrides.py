@@ -129,6 +129,7 @@ def _demands_of_student(recipe: Recipe) -> dict[str, bool]:
         "student must be false: the interval of a probability needs every network": task.threshold
         is None,
         "student must be false: its rows are made up around a timestamp": dated,
+        "student must be false: what fills gaps knows every hour": recipe.kriging is None,
         "student_hidden must have widths of at least 1": all(n >= 1 for n in student.hidden),
         "student_rows must be at least 1": student.rows >= 1,
         "student_rate must be above 0": 0.0 < student.rate < math.inf,

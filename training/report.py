@@ -119,10 +119,12 @@ def peers(task: str, protocol: str) -> dict[str, dict[str, float]]:
 def _pictures(dataset: Dataset, ours: Evaluation) -> Sequence[Picture]:
     score, name = ours.scores[0], ours.recipe.name
     unit = f"loss ({ours.recipe.fit.loss})"
+    taught = "" if ours.recipe.student is None else ", of the networks that the one learns from"
     pictures = [
         Picture(
             plots.losses(score.history, f"{name}: loss by epoch", unit),
-            "Loss on the rows that were learned from, and on the validation rows where there are any.",
+            "Loss on the rows that were learned from, and on the validation rows where there are "
+            f"any{taught}.",
         )
     ]
     if score.prediction is None or score.model is None or score.interval is None:
