@@ -20,7 +20,7 @@ def test_weights_of_two_neighbours_are_those_of_the_formula() -> None:
     """Between two known hours: w = c / (1 + their correlation), where c is that of each with the middle."""
     known = np.zeros(240, dtype=bool)
     known[[99, 101]] = True
-    (found,) = KRIGING.weights(known, np.array([100]))
+    found = KRIGING.weights(known)[100]
     expected = likeness(1) / (1.0 + likeness(2))
     np.testing.assert_allclose(found[[NEAR - 1, NEAR + 1]], expected, rtol=1e-12)
     assert np.count_nonzero(found) == 2  # an hour that nobody saw counts nothing
@@ -44,19 +44,11 @@ def test_kriging_forecasts_what_has_such_correlations() -> None:
     drawn = rng.multivariate_normal(np.zeros(len(off)), between, size=200)
     hidden = off % 3 == 1
     expected = KRIGING.levels(np.flatnonzero(~hidden), drawn[:, ~hidden, np.newaxis])[..., 0]
-    theory = np.square(KRIGING.deviation(KRIGING.weights(~hidden, np.flatnonzero(hidden))))
+    weights = KRIGING.weights(~hidden)[hidden]
+    theory = 1.0 - weights @ KRIGING.correlation(np.arange(-NEAR, NEAR + 1))
     found = np.square(expected - drawn)[:, hidden].mean()
     np.testing.assert_allclose(found, theory.mean(), rtol=0.05)
     assert found < 0.9
-
-
-def test_gain_is_that_of_the_neighbours_that_a_fold_takes_away() -> None:
-    """Where days are folds little is left of the hours around; where single hours are, all."""
-    hours = np.arange(240)
-    by_day, by_hour = (KRIGING.gain(hours, fold) for fold in (hours // 24, hours))
-    np.testing.assert_allclose(by_hour, 1.0, rtol=1e-12)
-    whole = KRIGING.deviation(KRIGING.weights(np.ones(240, dtype=bool), hours, own=False)).mean()
-    assert whole < by_day < by_hour
 
 
 def test_network_with_levels_answers_the_old_answer_and_the_level() -> None:

@@ -11,9 +11,7 @@ hours that it saw: random rows. A forecast is asked about days that it saw nothi
 held out. And these weeks still lie between weeks that were seen, while a forecast is about later ones,
 whose growth and weather habits nobody saw. By how much that is worse is measured: networks that
 learned from the days up to 60 before forecast three windows at the end of the rows, and the intervals
-are widened by the ratio of their errors to the held-out ones of the same hours. A recipe with kriging
-leans on the hours around, of which an answer has more than a held-out row had: by how much that is better
-is known, and its intervals are narrowed by it.
+are widened by the ratio of their errors to the held-out ones of the same hours.
 
 Where a student answers for an ensemble (`training.distil`), the residuals are still those of ensembles: it
 is about 1 rental from its own on rows like these, and these are some 20 from the truth.
@@ -85,8 +83,7 @@ def of_quantity(
     spread = spread_head.value_of(spread_head.member_values(inputs))
     factor = widening(link, residual / spread, later, truth, spread)
     if recipe.kriging is not None:
-        whole = recipe.kriging.extended(encoder)
-        factor *= recipe.kriging.gain(recipe.kriging.codes(whole, variables), fold)
+        whole = recipe.kriging.extended(encoder)  # the spread reads no hours
         network = widened(spread_head.network, whole.n_inputs)
         spread_head = replace(spread_head, network=network)
     return spread_head, calibrate.conformal(link, value, truth, spread, factor)

@@ -21,7 +21,7 @@ from models.network import Network
 from training.parameters import frozen
 
 NEAR = 6
-"""Hours on either side that are looked at: what lies further off counts for less than a hundredth."""
+"""Hours on either side that are looked at: what lies further off adds nothing that validation rows show."""
 AT_ONCE = 2048
 """Hours whose equations are solved at once: bounds the memory."""
 
@@ -55,20 +55,19 @@ class Kriging:
         likeness: FloatArray = self.shared * np.exp(-np.abs(hours) / self.fades)
         return likeness
 
-    def weights(self, known: BoolArray, hours: IntArray, *, own: bool = True) -> FloatArray:
-        """What the residual of each hour NEAR before to NEAR after counts for each of `hours`.
+    def weights(self, known: BoolArray) -> FloatArray:
+        """What the residual of each hour NEAR before to NEAR after counts for each hour.
 
-        known : (n_hours,), whose residual is known; own : whether an hour's own counts, too.
-        Returns (len(hours), 2 NEAR + 1), the solutions w of (C + noise I) w = c over the known ones: C
-        are their correlations with each other and c those with the hour in the middle.
+        known : (n_hours,), whose residual is known. Returns (n_hours, 2 NEAR + 1), the solutions w of
+        (C + noise I) w = c over the known ones: C are their correlations with each other and c those
+        with the hour in the middle.
         """
         off = np.arange(-NEAR, NEAR + 1)
-        around = np.lib.stride_tricks.sliding_window_view(np.pad(known, NEAR), len(off))[hours]
-        around[:, NEAR] &= own
+        around = np.lib.stride_tricks.sliding_window_view(np.pad(known, NEAR), len(off))
         between = self.correlation(off[:, np.newaxis] - off)
         noise = np.eye(len(off)) * (1.0 - self.shared)
         found = np.empty(around.shape)
-        for start in range(0, len(hours), AT_ONCE):
+        for start in range(0, len(known), AT_ONCE):
             seen = around[start : start + AT_ONCE, :, np.newaxis].astype(np.float64)
             # an unknown hour's equation is w = 0
             equations = (between * seen + noise) * seen.swapaxes(1, 2) + np.eye(len(off)) * (
@@ -77,12 +76,6 @@ class Kriging:
             right = self.correlation(off)[:, np.newaxis] * seen
             found[start : start + AT_ONCE] = np.linalg.solve(equations, right)[..., 0]
         return found
-
-    def deviation(self, weights: FloatArray) -> FloatArray:
-        """The standard deviation that is left to the residual of each hour: (n,) of weights (n, ...)."""
-        known: FloatArray = np.matmul(weights, self.correlation(np.arange(-NEAR, NEAR + 1)))
-        left: FloatArray = np.sqrt(1.0 - known)
-        return left
 
     def levels(self, codes: IntArray, residual: FloatArray) -> FloatArray:
         """The expected residual of every hour, (n_members, n_hours, n_outputs).
@@ -96,25 +89,8 @@ class Kriging:
         padded = np.zeros((n_members, self.over.size + 2 * NEAR, n_outputs))
         padded[:, codes + NEAR] = residual
         around = np.lib.stride_tricks.sliding_window_view(padded, 2 * NEAR + 1, axis=1)
-        weights = self.weights(known, np.arange(self.over.size))
-        expected: FloatArray = np.einsum("hw,mhow->mho", weights, around)
+        expected: FloatArray = np.einsum("hw,mhow->mho", self.weights(known), around)
         return expected
-
-    def gain(self, codes: IntArray, fold: IntArray) -> float:
-        """How much smaller the errors of hours between all rows are than between those of other folds.
-
-        codes, fold : (n_rows,), the hour and the fold of each training row. The ratio of the mean
-        standard deviations that the correlations leave to the residual of an hour that was held out:
-        alone, and with the others of its fold.
-        """
-        alone, folded = np.zeros(self.over.size, dtype=bool), np.empty(len(codes))
-        alone[codes] = True
-        for held_out in np.unique(fold):
-            known, judged = alone.copy(), fold == held_out
-            known[codes[judged]] = False
-            folded[judged] = self.deviation(self.weights(known, codes[judged]))
-        left = self.deviation(self.weights(alone, codes, own=False))
-        return float(left.mean() / folded.mean())
 
 
 def with_left_over(
