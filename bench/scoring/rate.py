@@ -1,6 +1,6 @@
 """How fast `train score` is on one core, beside what the network's matrix products alone would take.
 
-    python bench/scoring/rate.py [--rows 500000]
+    python bench/scoring/rate.py [--rows 2000000]
 
 Per row and in microseconds of processor time, so that a busy machine changes little; the best of several
 repeats, taken in turns:
@@ -42,7 +42,7 @@ PRODUCT_ROWS = 512
 def main() -> None:
     """Measure both models and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=500_000)
+    parser.add_argument("--rows", type=int, default=2_000_000)
     n_rows = parser.parse_args().rows
     print(f"{'':10}" + "".join(f"{step:>10}" for step in STEPS) + "   of declared, of computed")
     for name, make in (("bikes", bikes), ("admission", admission)):
@@ -90,11 +90,11 @@ def files_alone(model: Model, file: Path) -> float:
         [batch.column(i).cast(field.type, safe=False) for i, field in enumerate(schema)],
         schema=schema,
     )
-    (part,) = parts.plan(task, "", file)
     started = time.process_time()
     with write.writing(file.with_name("answers"), schema, ".parquet") as writer:
-        for rows, _ in parts.read(task, part):
-            writer.write_batch(answers.slice(0, rows.num_rows))
+        for part in parts.plan(task, "", file):
+            for rows, _ in parts.read(task, part):
+                writer.write_batch(answers.slice(0, rows.num_rows))
     return time.process_time() - started
 
 

@@ -8,11 +8,14 @@ python -m bench.serving.inside
 import asyncio
 import gc
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the server does
 
 import numpy as np
 import uvloop
@@ -189,6 +192,8 @@ async def wholes(folder: Path, store: Store) -> dict[str, float]:
         "inputs": (app, (folder / "inputs.json").read_bytes(), b"application/json", b"*/*"),
         "csv": (app, (folder / "rows.csv").read_bytes(), b"text/csv", b"text/csv"),
     }
+    gc.collect()
+    gc.freeze()
     took: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(ROUNDS):
         for name, case in cases.items():
