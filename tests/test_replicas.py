@@ -159,7 +159,9 @@ def test_rolling_update_and_rollback_lose_no_request(swarm: Swarm) -> None:
     """New replicas take over under load, and so do the old ones when the update is taken back."""
     with Load(swarm.port, *3 * [ROW]) as load:
         wait_until(lambda: len(load.answers) == REPLICAS, 60, "all replicas answer")
-        swarm.service("update", "--env-add=SERVICE_LOG_FORMAT=json")
+        # The time after it in which a failure would still count is for the test of a broken image.
+        watch = ("--update-monitor=1s", "--rollback-monitor=1s")
+        swarm.service("update", "--env-add=SERVICE_LOG_FORMAT=json", *watch)
         assert len(load.answers) == 2 * REPLICAS
         swarm.service("rollback")
         assert len(load.answers) == 3 * REPLICAS
