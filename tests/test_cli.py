@@ -61,7 +61,7 @@ def test_bikes_are_trained_from_a_part_of_the_file(train: Run, tmp_path: Path) -
     store, pictures = tmp_path / "store", tmp_path / "pictures"
     student = ("--set", "student_rows=8000", "--set", "student_epochs=8")
     part = ("--data", tmp_path / "part.csv")
-    some = ("--set", "links=sqrt,log", *student, *part, "--plots", pictures)
+    some = ("--set", "links=sqrt,log", "--set", "epochs=12", *student, *part, "--plots", pictures)
     status, out, err = train("bikes", "--store", store, *QUICK, *some)
     assert status == 0, err
     assert "mean of the hour of the week over the last 365 training days" in out
