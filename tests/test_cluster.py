@@ -2,6 +2,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
@@ -11,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from distributed import LocalCluster
 
+from models import weights
+from models.bundle import WEIGHTS, pack
 from models.errors import SettingsError
 from models.rows import to_json
 from models.store import Store
@@ -18,9 +21,12 @@ from models.tasks import TASKS
 from tests import tiny
 from tests.errands import double, note
 from tests.searches import quick_search
-from training import cluster, search
+from training import catalogue, cluster, data, search
+from training.distil import Student
+from training.progress import Lines
 from training.scoring import parts, run
 from training.scoring.run import Request
+from training.trainer import train
 
 WORKERS = 3
 N_TASKS = 12
@@ -155,3 +161,25 @@ def test_search_on_a_cluster_finds_what_one_machine_finds(
     assert [(t.number, t.changes, t.score) for t in there] == [
         (t.number, t.changes, t.score) for t in here
     ]
+
+
+@pytest.mark.slow
+def test_training_on_a_cluster_gives_the_model_of_one_machine(workers: LocalCluster) -> None:
+    """Networks, student, intervals and background: every number, and each fit is told of."""
+    recipe, dataset = catalogue.RECIPES["bikes"], data.read("bikes")
+    quick = replace(recipe.fit, epochs=2, average_epochs=0)
+    student = Student(hidden=(8,), rows=2000, epochs=2)
+    recipe = replace(recipe, links=("sqrt", "log"), hidden=(8,), student=student, fit=quick)
+    models, said = [], []
+    for address in (None, workers.scheduler_address):
+        told: list[str] = []
+        with cluster.backend(address):
+            rows, rng = np.arange(2500), np.random.default_rng(0)
+            models.append(train(recipe, dataset, rows, None, rng, Lines(told.append)).model)
+        said.append({line.split(":")[0] for line in told})
+    here, there = (weights.parse(pack(model, {})[WEIGHTS]) for model in models)
+    assert here.keys() == there.keys()
+    for name, array in here.items():
+        # here BLAS may have several threads, there it has one: sums differ in their last bit
+        np.testing.assert_allclose(array, there[name], rtol=1e-4, atol=1e-4, err_msg=name)
+    assert {"networks", "held-out residuals 4 of 4"} <= said[0] & said[1]

@@ -1,26 +1,47 @@
 """Fits side by side: the results of one after the other, and an end to all with the first failure."""
 
+import _thread
+import copy
+from collections.abc import Callable
 from threading import Event, Lock
 
-import joblib
 import pytest
 
 from models.errors import DivergedError
 from training.crew import Crew, Stopped
 from training.fit import Check
-from training.progress import Nobody, Watch
+from training.progress import Lines, Nobody, Watch
 
 CHECK = Check(1, 0.5, None)
+CORES = "joblib._parallel_backends.cpu_count"
 PATIENCE = 30.0
 """Seconds after which a test gives up on another thread."""
 
 
-def endless(watch: Watch, begun: Event) -> None:
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the machine has."""
+    monkeypatch.setattr(CORES, lambda: 2)
+
+
+def endless(watch: Watch, begun: Event, ended: Event) -> None:
     """A fit that ends only where it is stopped."""
-    with watch.stage("endless", 1) as on_check:
-        begun.set()
-        while True:
-            on_check(CHECK)
+    try:
+        with watch.stage("endless", 1) as on_check:
+            begun.set()
+            while True:
+                on_check(CHECK)
+    except Stopped:
+        ended.set()
+        raise
+
+
+def beside_endless(function: Callable[[], None], begun: Event, ended: Event) -> None:
+    """Wait for a fit that does not end, and run something beside it."""
+    with Crew(Nobody()) as crew:
+        waited_for = crew.start("endless", endless, crew.watch, begun, ended)
+        crew.start("beside it", function)
+        waited_for.result()
 
 
 def test_what_is_started_runs_side_by_side_and_keeps_its_place() -> None:
@@ -32,13 +53,15 @@ def test_what_is_started_runs_side_by_side_and_keeps_its_place() -> None:
         assert other.wait(PATIENCE)
         return answer
 
-    with Crew(Nobody(), workers=2) as crew:
-        one, two = crew.start(meet, here, there, 1), crew.start(meet, there, here, 2)
+    with Crew(Nobody()) as crew:
+        one = crew.start("one", meet, here, there, 1)
+        two = crew.start("two", meet, there, here, 2)
         assert (one.result(), two.result()) == (1, 2)
 
 
-def test_no_more_run_than_there_are_workers() -> None:
-    """One worker does one task after the other, in the order in which they were started."""
+def test_no_more_run_than_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One core does one task after the other, in the order in which they were started."""
+    monkeypatch.setattr(CORES, lambda: 1)
     lock, order = Lock(), []
 
     def work(number: int) -> None:
@@ -46,20 +69,18 @@ def test_no_more_run_than_there_are_workers() -> None:
         order.append(number)
         lock.release()
 
-    with Crew(Nobody(), workers=1) as crew:
+    with Crew(Nobody()) as crew:
         for number in range(5):
-            crew.start(work, number)
+            crew.start(str(number), work, number)
     assert order == list(range(5))
 
 
-def test_as_many_workers_as_cores_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The share of a container is what counts, as joblib knows it."""
-    monkeypatch.setattr(joblib, "cpu_count", lambda: 1)
-    begun, alone = Event(), Event()
-    with Crew(Nobody()) as crew:
-        crew.start(alone.wait, 0.2)
-        crew.start(begun.set)
-        assert not begun.is_set()
+def test_what_was_not_seen_of_a_fit_is_told_when_it_is_done() -> None:
+    """A fit in another process takes a watch with it that tells nothing: its end is told here."""
+    said: list[str] = []
+    with Crew(Lines(said.append)) as crew:
+        crew.start("far away", copy.copy(crew.watch).stage, "far away", 3)
+    assert said == ["far away: done"]
 
 
 def test_a_failure_ends_the_others_and_is_what_is_raised() -> None:
@@ -70,21 +91,20 @@ def test_a_failure_ends_the_others_and_is_what_is_raised() -> None:
         assert begun.wait(PATIENCE)
         raise DivergedError("the loss is nan")
 
-    crew = Crew(Nobody(), workers=2)
-    waited_for = crew.start(endless, crew.watch, begun)
-    crew.start(fail)
-    with pytest.raises(DivergedError, match="the loss is nan"), crew:
-        waited_for.result()
-    assert isinstance(waited_for.exception(), Stopped)
+    ended = Event()
+    with pytest.raises(DivergedError, match="the loss is nan"):
+        beside_endless(fail, begun, ended)
+    assert ended.wait(PATIENCE)
 
 
 def test_an_interruption_ends_every_fit() -> None:
     """Ctrl-C in the thread that waits stops those that work at their next check."""
-    begun = Event()
-    crew = Crew(Nobody(), workers=1)
-    running, queued = (crew.start(endless, crew.watch, begun) for _ in range(2))
-    assert begun.wait(PATIENCE)
-    with pytest.raises(KeyboardInterrupt), crew:
-        raise KeyboardInterrupt
-    assert isinstance(running.exception(), Stopped)
-    assert queued.cancelled()
+    begun, ended = Event(), Event()
+
+    def interrupt() -> None:
+        assert begun.wait(PATIENCE)
+        _thread.interrupt_main()
+
+    with pytest.raises(KeyboardInterrupt):
+        beside_endless(interrupt, begun, ended)
+    assert ended.wait(PATIENCE)

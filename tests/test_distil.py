@@ -135,7 +135,7 @@ def test_a_training_is_the_same_however_many_fits_run_at_once(
     recipe, rows = replace(quick(), student=SMALL), np.arange(2500)
     made = []
     for cores in (1, 4):
-        monkeypatch.setattr("training.crew.joblib.cpu_count", lambda cores=cores: cores)
+        monkeypatch.setattr("joblib._parallel_backends.cpu_count", lambda cores=cores: cores)
         trained = train(recipe, dataset, rows, None, np.random.default_rng(0), Nobody())
         made.append(trained.model.predict(dataset.take(np.arange(3000))))
     for name in ("value", "low", "high"):

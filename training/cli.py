@@ -17,6 +17,7 @@ from models.store import Store
 from models.tasks import TASKS
 from training import (
     catalogue,
+    cluster,
     data,
     evaluate,
     overrides,
@@ -65,6 +66,9 @@ Seed = Annotated[int, typer.Option(min=0, help="Of every random choice.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a hyper-parameter: rate=0.01."),
+]
+Dask = Annotated[
+    str | None, typer.Option(metavar="tcp://HOST:PORT", help="A Dask cluster's scheduler.")
 ]
 Plots = Annotated[
     Path | None,
@@ -115,9 +119,11 @@ def _add_command(task: str) -> None:
         set_: Set = None,
         plots: Plots = None,
         key: KeyFile = None,
+        dask: Dask = None,
     ) -> None:
         chosen, dataset = _chosen(task, recipe, set_), data.read(task, data_)
-        _train(chosen, dataset, Store(store), seed, key, plots)
+        with cluster.backend(dask):
+            _train(chosen, dataset, Store(store), seed, key, plots)
 
 
 for _name in TASKS:
@@ -135,6 +141,7 @@ def evaluate_(
     set_: Set = None,
     plots: Plots = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    dask: Dask = None,
 ) -> None:
     """Judge a recipe on rows that it did not see, beside a simple baseline."""
     chosen = _chosen(_task(task), recipe, set_)
@@ -142,7 +149,8 @@ def evaluate_(
     protocol = protocol or evaluate.MAIN_PROTOCOL[task]
     protocols.splits(dataset, protocol, seed, partitions)
     watch = Nobody() if as_json else watch_for(_progress)
-    found = evaluate.evaluate(chosen, dataset, protocol, seed, partitions, watch)
+    with cluster.backend(dask):
+        found = evaluate.evaluate(chosen, dataset, protocol, seed, partitions, watch)
     if plots is not None:
         _save_pictures(found, dataset, plots)
     if as_json:

@@ -29,7 +29,7 @@ def map_unordered(
     dask : address of a cluster's scheduler, tcp://host:port, whose workers are all used then.
     Raises SettingsError when there is no such cluster.
     """
-    with _backend(dask):
+    with backend(dask):
         parallel = joblib.Parallel(
             n_jobs=-1 if dask else jobs, batch_size=1, return_as="generator_unordered"
         )
@@ -37,7 +37,8 @@ def map_unordered(
 
 
 @contextmanager
-def _backend(dask: str | None) -> Iterator[None]:
+def backend(dask: str | None) -> Iterator[None]:
+    """What is given to joblib meanwhile is done by the workers of `dask`, as in `map_unordered`."""
     if dask is None:
         yield
         return

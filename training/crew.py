@@ -1,21 +1,22 @@
-"""Fits that do not need one another, side by side on the cores that there are.
+"""Fits that do not need one another, side by side on the cores that there are, or on a cluster's.
 
-Threads: NumPy lets go of the interpreter while it multiplies, so two of them fit 1.9 times as fast as one
-does. They share the rows, need no file, no lock and no copy of anything, and an interruption reaches all of
-them. Each fit has a random generator of its own, so that it gives the same bits however many run beside it.
+joblib's threads: NumPy lets go of the interpreter while it multiplies, so two of them fit 1.9 times as fast
+as one does. They share the rows, need no file, no lock and no copy of anything, and an interruption reaches
+all of them. Within `training.cluster.backend` the same fits go to the workers of a Dask cluster. Each fit
+has a random generator of its own, so that it gives the same bits wherever it runs and however many run
+beside it.
 """
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event
 from types import TracebackType
-from typing import ParamSpec, Self, TypeVar
+from typing import Any, Generic, ParamSpec, Self, TypeVar
 
 import joblib
 
 from training.fit import Check
-from training.progress import OnCheck, Watch
+from training.progress import Nobody, OnCheck, Watch
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,32 +26,57 @@ class Stopped(Exception):  # noqa: N818  # no error: what ends a fit that nobody
     """Another fit failed, or the training was interrupted."""
 
 
-class Crew:
-    """Does what it is given on so many threads; with the first failure all the rest is given up.
+class Job(Generic[T]):
+    """A call that a crew does; `result` waits for it, and for all that its crew has been given."""
 
-    watch : to be handed to every fit: at its next check a fit that nobody waits for any more ends.
-    workers : threads; by default the cores that this process may use.
+    def __init__(self, crew: "Crew", title: str, call: tuple[Any, ...]) -> None:
+        self.title, self.call = title, call
+        self._crew = crew
+        self._results: list[T] = []
+
+    def done(self, result: T) -> None:
+        """Note what the call has returned."""
+        self._results.append(result)
+
+    def result(self) -> T:
+        """What the call returns. Raises what it raises, or what another one raised before."""
+        if not self._results:
+            self._crew.work()
+        return self._results[0]
+
+
+class Crew:
+    """Does what it is given side by side; with the first failure all the rest is given up.
+
+    watch : to be handed to every fit: at its next check a fit that nobody waits for any more ends. Of a fit
+        in another process it is told when that is done.
     """
 
-    def __init__(self, watch: Watch, workers: int | None = None) -> None:
+    def __init__(self, watch: Watch) -> None:
         self._stop = Event()
-        self._first: BaseException | None = None
-        self._threads = ThreadPoolExecutor(workers or joblib.cpu_count())
-        self.watch: Watch = _Stoppable(watch, self._stop)
+        self._waiting: list[Job[Any]] = []
+        self.watch = _Stoppable(watch, self._stop)
 
-    def start(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """`function(*args, **kwargs)` as soon as a thread is free; its `result()` waits for it."""
+    def start(
+        self, title: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> Job[T]:
+        """`function(*args, **kwargs)`, with all that is started until a `result()` is asked for.
 
-        def work() -> T:
-            try:
-                return function(*args, **kwargs)
-            except BaseException as error:
-                if not self._stop.is_set():
-                    self._first = error
-                self._stop.set()
-                raise
+        title : of the first stage of which the function tells the watch.
+        """
+        job: Job[T] = Job(self, title, joblib.delayed(function)(*args, **kwargs))
+        self._waiting.append(job)
+        return job
 
-        return self._threads.submit(work)
+    def work(self) -> None:
+        """Do all that was started and is not done."""
+        jobs, self._waiting = self._waiting, []
+        parallel = joblib.Parallel(
+            n_jobs=-1, prefer="threads", batch_size=1, pre_dispatch="all", return_as="generator"
+        )
+        for job, result in zip(jobs, parallel(job.call for job in jobs), strict=True):
+            job.done(result)
+            self.watch.tell(job.title)
 
     def __enter__(self) -> Self:
         return self
@@ -58,25 +84,29 @@ class Crew:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        """Wait for the threads. Raises what failed first, whichever result was waited for."""
+        """Stop the fits that still run after an error, and do what nobody has asked for without one."""
         if error is not None:
             self._stop.set()
-        self._threads.shutdown(cancel_futures=error is not None)
-        if isinstance(error, Stopped) and self._first is not None:
-            raise self._first from None
+        elif self._waiting:
+            self.work()
 
 
 class _Stoppable:
-    """A watch that ends a fit once `stop` is set."""
+    """A watch that ends a fit once `stop` is set. In another process nobody watches."""
 
     def __init__(self, watch: Watch, stop: Event) -> None:
-        self.watch, self.stop = watch, stop
+        self._watch, self._stop = watch, stop
+        self._told: set[str] = set()
+
+    def __reduce__(self) -> tuple[type[Nobody], tuple[()]]:
+        return Nobody, ()
 
     @contextmanager
     def stage(self, title: str, epochs: int) -> Iterator[OnCheck]:
         """See `Watch`."""
         self._go_on()
-        with self.watch.stage(title, epochs) as told:
+        self._told.add(title)
+        with self._watch.stage(title, epochs) as told:
 
             def on_check(check: Check) -> None:
                 self._go_on()
@@ -84,6 +114,12 @@ class _Stoppable:
 
             yield on_check
 
+    def tell(self, title: str) -> None:
+        """A fit is done: what was not seen of it is told now."""
+        if title not in self._told:
+            with self._watch.stage(title, 1):
+                self._told.add(title)
+
     def _go_on(self) -> None:
-        if self.stop.is_set():
+        if self._stop.is_set():
             raise Stopped

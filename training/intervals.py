@@ -18,7 +18,6 @@ is about 1 rental from its own on rows like these, and these are some 20 from th
 """
 
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import replace
 
 import numpy as np
@@ -30,7 +29,7 @@ from models.interval import DEFAULT_LEVEL, Interval
 from models.links import LINKS
 from models.model import Head
 from training import calibrate
-from training.crew import Crew
+from training.crew import Crew, Job
 from training.data import Dataset
 from training.fit import FitSettings, Rows, fit
 from training.kriging import widened
@@ -118,9 +117,9 @@ def _later(  # noqa: PLR0913  # as `of_quantity`
     days: IntArray,
     rng: np.random.Generator,
     crew: Crew,
-) -> list[tuple[IntArray, Future[FloatArray]]]:
+) -> list[tuple[IntArray, Job[FloatArray]]]:
     """Windows of later days: which of the rows, and what will have been forecast for them."""
-    windows: list[tuple[IntArray, Future[FloatArray]]] = []
+    windows: list[tuple[IntArray, Job[FloatArray]]] = []
     for number, (end, own) in enumerate(
         zip(WINDOW_ENDS, rng.spawn(len(WINDOW_ENDS)), strict=True), 1
     ):
@@ -132,7 +131,7 @@ def _later(  # noqa: PLR0913  # as `of_quantity`
         title = f"forecasts of later days {number} of {len(WINDOW_ENDS)}"
         parts = rows[learned], rows[judged]
         windows.append(
-            (judged, crew.start(_forecast, recipe, dataset, *parts, own, title, crew.watch))
+            (judged, crew.start(title, _forecast, recipe, dataset, *parts, own, title, crew.watch))
         )
     return windows
 
@@ -154,7 +153,8 @@ def cross_fit(  # noqa: PLR0913  # as `train`
     for number, (held_out, own) in enumerate(zip(folds, rng.spawn(len(folds)), strict=True), 1):
         parts = rows[fold != held_out], rows[fold == held_out]
         title = f"held-out residuals {number} of {len(folds)}"
-        started.append(crew.start(_forecast, recipe, dataset, *parts, own, title, crew.watch))
+        call = recipe, dataset, *parts, own, title, crew.watch
+        started.append(crew.start(title, _forecast, *call))
     value = np.empty(len(rows))
     for held_out, forecast in zip(folds, started, strict=True):
         value[fold == held_out] = forecast.result()

@@ -57,8 +57,8 @@ def train(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who wat
     """
     for_student, for_interval = rng.spawn(2)
     with Crew(watch) as crew:
-        parts = train_rows, validation
-        fitting = crew.start(_networks, recipe, dataset, *parts, rng, for_student, crew.watch)
+        call = recipe, dataset, train_rows, validation, rng, for_student, crew.watch
+        fitting = crew.start("networks", _networks, *call)
         # only where this fit is stopped early do the others depend on it
         history = fitting.result()[0].fitted.history if recipe.fit.patience else ()
         fixed = fixed_epochs(recipe, history)
@@ -66,9 +66,9 @@ def train(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who wat
         if dataset.task.threshold is None:
             spread, interval = of_quantity(fixed, dataset, train_rows, for_interval, crew)
         else:
-            networks, _ = fitting.result()
+            networks, _, rng = fitting.result()
             spread, interval = _of_probability(fixed, dataset, networks, train_rows, rng, crew)
-    regressor, distilled = fitting.result()
+    regressor, distilled, rng = fitting.result()
     model = Model(
         task=dataset.task,
         encoder=regressor.encoder,
@@ -90,14 +90,18 @@ def _networks(  # noqa: PLR0913  # as `train`, with randomness for the student
     rng: np.random.Generator,
     for_student: np.random.Generator,
     watch: Watch,
-) -> tuple[Regressor, Distilled | None]:
-    """The recipe's networks, and the one that learns their answers if the recipe wants it."""
+) -> tuple[Regressor, Distilled | None, np.random.Generator]:
+    """The recipe's networks, the one that learns their answers if the recipe wants it, and `rng`.
+
+    Where this ran in another process, `rng` there is a copy, and only that one has gone on.
+    """
     with watch.stage("networks", recipe.fit.epochs) as on_check:
         regressor = fit_rows(recipe, dataset, rows, validation, rng, on_check)
     if recipe.student is None:
-        return regressor, None
+        return regressor, None, rng
     encoder, head = regressor.encoder, regressor.head
-    return regressor, distil(recipe.student, encoder, head, dataset, rows, for_student, watch)
+    student = distil(recipe.student, encoder, head, dataset, rows, for_student, watch)
+    return regressor, student, rng
 
 
 def fixed_epochs(recipe: Recipe, history: Sequence[Check]) -> Recipe:
