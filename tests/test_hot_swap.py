@@ -131,9 +131,13 @@ async def _swap_under_load(group: Group) -> None:
         batch = request(f"/predict/{NAME}/batch", {"instances": BATCH})
         full = await load_for(Load(group.url, lambda: row, check), 2.0, 8)
         rate = len(full) / 2.0 / 2
-        steady = await load_for(Load(group.url, lambda: row, check), 10.0 if LONG else 3.0, 8, rate)
-        rows = Load(group.url, lambda: row, check).start(8, rate)
         batches = Load(group.url, lambda: batch, check).start(1, 10.0)
+        rows = Load(group.url, lambda: row, check).start(8, rate)
+        for _ in range(100 if LONG else 30):  # as often as below somebody looks at the metrics
+            await metric(group.url, "model_swaps_total", model=NAME)
+            await asyncio.sleep(0.1)
+        steady = await rows.stop()
+        rows = Load(group.url, lambda: row, check).start(8, rate)
         times = []
         for i in range(SWAPS):
             version = versions[i % len(versions)]
@@ -141,9 +145,10 @@ async def _swap_under_load(group: Group) -> None:
             _, said = await order(activate=version)
             assert said == version
             times.append(await wait_for(partial(_swapped, group.url, before + WORKERS), 0.1))
-            taken = time.perf_counter()
+            taken, known = time.perf_counter(), len(rows.answers)
             await asyncio.sleep(0.05)
-            late = {a.headers["x-model-version"] for a in rows.answers if a.started > taken}
+            ended = rows.answers[known:]
+            late = {a.headers["x-model-version"] for a in ended if a.started > taken}
             assert late <= {f"{NAME}/{version}"}, "an older version answered after the swap"
         during = await rows.stop()
         answers = [*full, *steady, *during, *await batches.stop()]
