@@ -33,7 +33,7 @@ class Settings:
     batch_rows: int = _setting(10_000, "Most rows in one batch", low=1, high=1_000_000)
     explain_rows: int = _setting(100, "Most rows of a batch that are explained", low=0, high=10_000)
     row_places: int = _setting(
-        32, "Requests for a single row that a worker takes on at once", low=1, high=100_000
+        128, "Requests for a single row that a worker takes on at once", low=1, high=100_000
     )
     batch_places: int = _setting(
         4, "Batches and explanations that a worker takes on at once", low=1, high=10_000
