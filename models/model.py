@@ -4,6 +4,7 @@ columns -> task.derive -> encoder.encode -> network.forward -> links -> value
                                  └-------> spread of each row -> interval
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -54,7 +55,7 @@ class Head:
         """The outputs on the scale of the links, (n_members, n_outputs, n_rows), in float64."""
         # The long axis last: NumPy's inner loops are then long ones.
         z = outputs.transpose(0, 2, 1).astype(np.float64, order="C")
-        if self._standardises:
+        if self.standardises:
             z *= self.scale.transpose(0, 2, 1)
             z += self.mean.transpose(0, 2, 1)
         return z
@@ -88,7 +89,8 @@ class Head:
         return (self.crossover * low + high * high) / (self.crossover + high)
 
     @cached_property
-    def _standardises(self) -> bool:
+    def standardises(self) -> bool:
+        """Whether outputs are scaled and moved before they are mapped back through the link."""
         return bool((self.scale != 1.0).any() or (self.mean != 0.0).any())
 
     @cached_property
@@ -216,7 +218,9 @@ class Model:
         Raises InputError for a level outside its range.
         """
         outputs = self._single(row)
-        if self.spread is None:
+        if self._is_plain_ensemble:
+            value, spread = self._of_plain_ensemble(np.asarray(outputs[0], np.float64))
+        elif self.spread is None:
             members = self.head.values_of(np.reshape(outputs[0], self.head.scale.shape))
             value = self.head.value_of(members).item()
             spread = self._deviation(members).item()
@@ -226,6 +230,24 @@ class Model:
         low, high = bounds = self.task.bounds
         value = low if value < low else (high if value > high else value)  # noqa: FURB136 - as in `single`
         return Answer(value, *self.interval.ends_of_one(value, spread, level, bounds))
+
+    @cached_property
+    def _is_plain_ensemble(self) -> bool:
+        """Whether value and spread are mean and deviation over members that need no other treatment."""
+        head = self.head
+        return self.spread is None and self._deviates_as_it_is and not head.standardises
+
+    def _of_plain_ensemble(self, linked: FloatArray) -> tuple[float, float]:
+        """Value and spread of a single row, from the members' outputs (n_members,)."""
+        answers = LINKS[self.interval.link].from_link(linked)
+        value = float(answers.dot(self._share))
+        off = linked - linked.dot(self._share)
+        return value, math.sqrt(off.dot(off) / len(off))
+
+    @cached_property
+    def _share(self) -> FloatArray:
+        """Of each member in a mean: a product with it costs a third of a sum."""
+        return np.full(self.head.network.n_members, 1.0 / self.head.network.n_members)
 
     @cached_property
     def _single(self) -> Single:
