@@ -23,7 +23,7 @@ import numpy as np
 from models.activations import ACTIVATIONS
 from models.arrays import FloatArray, IntArray
 from models.features import Category, Encoder
-from models.network import Layer, Network
+from models.network import Layer, Network, side_by_side
 
 BLOCK_BYTES = 512 * 1024
 """Of the units of one block of rows: about half of what a processor of today has as its second cache."""
@@ -176,27 +176,14 @@ def _side_by_side(networks: Sequence[Network]) -> tuple[FloatArray, FloatArray, 
     far as they read the inputs.
     """
     firsts = [n.layers[0] for n in networks if len(n.layers) > 1]
-    blocks = [(_columns(layer.weights), layer.biases.ravel()) for layer in firsts]
-    blocks += [(_columns(_beside(n)), n.layers[-1].biases.ravel()) for n in networks]
+    blocks = [(side_by_side(layer.weights), layer.biases.ravel()) for layer in firsts]
+    blocks += [(side_by_side(n.straight), n.layers[-1].biases.ravel()) for n in networks]
     ends = np.cumsum([0, *(biases.size for _, biases in blocks)]).tolist()
     return (
         np.concatenate([weights for weights, _ in blocks], axis=1),
         np.concatenate([biases for _, biases in blocks]),
         [slice(*pair) for pair in pairwise(ends)],
     )
-
-
-def _beside(network: Network) -> FloatArray:
-    """The weights from the inputs straight to the last layer: (n_members, n_inputs, n_outputs)."""
-    first = network.layers[0].weights
-    shape = (*first.shape[:2], network.n_outputs)
-    skip = np.zeros(shape, first.dtype) if network.skip is None else network.skip
-    return skip if len(network.layers) > 1 else skip + first
-
-
-def _columns(weights: FloatArray) -> FloatArray:
-    """(n_members, n_in, n_out) -> (n_in, n_members * n_out)."""
-    return weights.transpose(1, 0, 2).reshape(weights.shape[1], -1)
 
 
 def _runs(networks: Sequence[Network], units: Sequence[slice]) -> list[tuple[slice, Activation]]:

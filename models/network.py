@@ -58,6 +58,22 @@ class Network:
         """Columns of the last layer's weights."""
         return int(self.layers[-1].weights.shape[2])
 
+    @property
+    def straight(self) -> FloatArray:
+        """The weights from the inputs straight to the last layer: (n_members, n_inputs, n_outputs).
+
+        The skip, or zeros; of a network of one layer that layer's own beside it.
+        """
+        first = self.layers[0].weights
+        shape = (*first.shape[:2], self.n_outputs)
+        skip = np.zeros(shape, first.dtype) if self.skip is None else self.skip
+        return skip if len(self.layers) > 1 else skip + first
+
+
+def side_by_side(weights: FloatArray) -> FloatArray:
+    """Members' weights as one matrix: (n_members, n_in, n_out) -> (n_in, n_members * n_out)."""
+    return weights.transpose(1, 0, 2).reshape(weights.shape[1], -1)
+
 
 @dataclass(frozen=True)
 class Tape:

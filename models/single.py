@@ -30,7 +30,7 @@ from models import rows
 from models.activations import ACTIVATIONS
 from models.arrays import FloatArray, Row
 from models.features import Encoder, Inputs
-from models.network import Layer, Network, affine_inputs
+from models.network import Layer, Network, affine_inputs, side_by_side
 from models.task import Task
 
 MOST_REMEMBERED = 1024
@@ -262,9 +262,9 @@ def _entrance(
     one = (np.zeros((1, networks[0].n_inputs, 1), np.float32), np.ones(1, np.float32))
     blocks = [
         *(_hidden(network.layers[0]) for network in deep),
-        *(_beside(network) for network in alone),
+        *((network.straight, network.layers[-1].biases) for network in alone),
         one,
-        *(_beside(network) for network in ensembles),
+        *((network.straight, network.layers[-1].biases) for network in ensembles),
     ]
     widths = [biases.size for _, biases in blocks]
     ends = np.cumsum([0, *widths]).tolist()
@@ -277,19 +277,6 @@ def _entrance(
     ]
     if alone:
         ways.append(_Joined(alone, slice(ends[n_deep], ends[len(deep) + len(alone) + 1])))
-    weights = np.concatenate([_columns(weights) for weights, _ in blocks], axis=1)
+    weights = np.concatenate([side_by_side(weights) for weights, _ in blocks], axis=1)
     biases = np.concatenate([biases.ravel() for _, biases in blocks])
     return weights, biases, _steps(deep, 0), ways, [order.index(i) for i in range(len(networks))]
-
-
-def _beside(network: Network) -> tuple[FloatArray, FloatArray]:
-    """What the last layer is added to: the weights straight from the inputs, its biases."""
-    shape = (network.n_members, network.n_inputs, network.n_outputs)
-    skip = np.zeros(shape, np.float32) if network.skip is None else network.skip
-    last = network.layers[-1]
-    return (skip if len(network.layers) > 1 else skip + last.weights), last.biases
-
-
-def _columns(weights: FloatArray) -> FloatArray:
-    """(n_members, n_in, n_out) -> (n_in, n_members * n_out)."""
-    return weights.transpose(1, 0, 2).reshape(weights.shape[1], -1)
