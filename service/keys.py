@@ -41,6 +41,7 @@ OPEN_PATHS = frozenset(
     {
         "/",
         "/bikes",
+        "/learned",
         "/admission",
         "/backpropagation",
         "/batch",

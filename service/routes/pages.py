@@ -3,7 +3,7 @@
 The files of `web/pages`, of the kinds that a page is made of, are read once, packed when they are first
 asked for, and kept. Pages name their parts under `/pages/assets/`; what is sent names them under a
 folder whose name is a digest of all of them, so a browser keeps them for ever and a new version of
-the code brings new names.
+the code brings new names. `<!-- include NAME -->` in a page stands for a file of `web/pages/parts`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import mimetypes
+import re
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -25,16 +26,18 @@ from models import calendar
 from service.errors import INVALID, NOT_FOUND, Fault, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from starlette.requests import Request
 
 FOLDER = Path(__file__).parent.parent / "web" / "pages"
 ASSETS = "/pages/assets/"
+PARTS = "parts/"  # of the pages, below FOLDER: never sent alone
 
 FOR_EVER = "public, max-age=31536000, immutable"
 _PACKED = {".html", ".css", ".js", ".json", ".svg", ".txt"}
 _SENT = _PACKED | {".woff2"}
+_INCLUDE = re.compile(rb" *<!-- include ([\w.]+)(?:, current (\S+))? -->\n")
 _TYPES = {".js": "text/javascript", ".woff2": "font/woff2"}
 
 
@@ -89,10 +92,22 @@ class Site:
         self.assets = {name: File(name, body) for name, body in assets.items()}
         base = f"{ASSETS}{self.digest}/".encode()
         self.pages = {
-            name: File(name, body.replace(ASSETS.encode(), base))
+            name: File(name, _whole(body, found).replace(ASSETS.encode(), base))
             for name, body in found.items()
-            if name.endswith(".html")
+            if name.endswith(".html") and not name.startswith(PARTS)
         }
+
+
+def _whole(page: bytes, files: Mapping[str, bytes]) -> bytes:
+    """The page with its parts in place, the link to itself among them marked as current."""
+
+    def part(found: re.Match[bytes]) -> bytes:
+        name, current = found.groups()
+        body = files[PARTS + name.decode()]
+        link = b'<li><a href="%s"' % current if current else b""
+        return body.replace(link, link + b' aria-current="page"') if link else body
+
+    return _INCLUDE.sub(part, page)
 
 
 def _digest(body: bytes) -> str:
@@ -123,9 +138,13 @@ def routes(names: Iterable[str]) -> list[BaseRoute]:
     async def bikes(_: Request) -> Response:
         return RedirectResponse("/", 308)
 
+    async def learned(_: Request) -> Response:
+        return RedirectResponse("/learned/bikes", 308)
+
     return [
         *[Route(path, _page(site.pages[file])) for path, file in pages.items()],
         Route("/bikes", bikes),
+        Route("/learned", learned),
         Route("/favicon.ico", icon),
         Route(ASSETS + "{digest}/{name:path}", asset),
         Route("/pages/calendar/{date}", day),

@@ -14,6 +14,7 @@ const SHOWN = 200; // rows of a table
 const MODELS = {
   bikes: {
     target: "rentals",
+    decision: [],
     unit: "rentals per hour",
     columns: "timestamp, temperature, humidity, wind_speed and weather; feels_like and holiday if you have them",
     text: count,
@@ -21,6 +22,7 @@ const MODELS = {
   },
   admission: {
     target: "probability",
+    decision: ["admitted"],
     unit: "probability of admission",
     columns: "gre, gpa and rank",
     text: percent,
@@ -184,12 +186,12 @@ function numbers() {
 /** The rows as they came, with what was answered to each. */
 function result() {
   const { header, rows, predictions, model } = shown;
-  const names = [MODELS[model].target, ...(model === "admission" ? ["admitted"] : []), "low", "high", "warnings", "error"];
+  const { target, decision } = MODELS[model];
+  const names = [target, ...decision, "low", "high", "warnings", "error"];
   const answers = predictions.map((prediction) => {
     if (prediction.error) return [...names.slice(1).map(() => ""), prediction.error.detail];
-    const { interval, warnings, admitted } = prediction;
-    const decision = model === "admission" ? [admitted] : [];
-    return [valueOf(prediction), ...decision, interval.low, interval.high, warnings.join("; "), ""];
+    const { interval, warnings } = prediction;
+    return [valueOf(prediction), ...decision.map((name) => prediction[name]), interval.low, interval.high, warnings.join("; "), ""];
   });
   return write([[...header, ...names], ...rows.map((row, i) => [...row, ...answers[i]])]);
 }
