@@ -8,6 +8,7 @@ not exist.
 
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -89,22 +90,25 @@ def parse_many(texts: list[Any]) -> tuple[NDArray[np.datetime64], NDArray[np.boo
     return hours, good
 
 
-_LAYOUT = np.frombuffer(b"0000-00-00T00:00:00", dtype=np.uint8)
-_HIGHEST = np.where(ord("0") == _LAYOUT, 9, 0).astype(np.uint8)
+_MOST_LAID_OUT = 4096
+_LAYOUT = b"0000-00-00T00:00:00"
 _BLANK = np.uint8(ord(" ") - ord("T") & 0xFF)
 """A blank in the place of the T, as its difference from the layout."""
 
 _MONTHS = np.arange(f"{FIRST_YEAR}-01", f"{LAST_YEAR + 1}-02", dtype="datetime64[M]")
 _MONTH_STARTS = _MONTHS.astype("datetime64[D]").astype(np.int64)
 _MONTH_DAYS = np.diff(_MONTH_STARTS).astype(np.float32)
-_MONTH_HOURS = _MONTH_STARTS * 24
+_MONTH_HOURS = 24 * (_MONTH_STARTS - 1)
+"""Hours from 1970 to the day before the first of each month: days are counted from 1."""
 
 _PARTS = ((0, 4), (5, 2), (8, 2), (11, 2), (14, 2), (17, 2))
-_PLACES = np.zeros((len(_PARTS) + 1, len(_LAYOUT)), dtype=np.float32)
-"""What each digit counts in year, month, day, hour, minute and second, and in 12 * year + month."""
+_PLACES = np.zeros((len(_PARTS) + 2, len(_LAYOUT) + 1), dtype=np.float32)
+"""What each digit counts in year, month, day, hour, minute and second, in 12 * year + month and in
+24 * day + hour; the letter after them counts in nothing."""
 for _row, (_start, _width) in enumerate(_PARTS):
     _PLACES[_row, _start : _start + _width] = 10.0 ** np.arange(_width)[::-1]
-_PLACES[-1] = 12.0 * _PLACES[0] + _PLACES[1]
+_PLACES[-2] = 12.0 * _PLACES[0] + _PLACES[1]
+_PLACES[-1] = 24.0 * _PLACES[2] + _PLACES[3]
 
 _LOWEST_PARTS = np.array([[FIRST_YEAR], [1], [1], [0], [0], [0]], dtype=np.float32)
 _HIGHEST_PARTS = np.array([[LAST_YEAR], [12], [31], [23], [59], [59]], dtype=np.float32)
@@ -114,16 +118,13 @@ _FIRST_MONTH = 12 * FIRST_YEAR + 1
 def _parse_fixed(texts: list[Any]) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]] | None:
     """`parse_many` for local times of one layout; None if any text has another one."""
     try:
-        letters = "\n".join(texts).encode("ascii")
+        letters = ("\n".join(texts) + "\n").encode("ascii")
     except (TypeError, UnicodeEncodeError):
         return None
-    width, left = divmod(len(letters) + 1, len(texts)) if texts else (0, 1)
+    width, left = divmod(len(letters), len(texts)) if texts else (0, 1)
     if left or width - 1 not in _FIXED_LENGTHS:
         return None
-    lines = np.frombuffer(letters + b"\n", dtype=np.uint8).reshape(len(texts), width)
-    if (lines[:, -1] != ord("\n")).any():  # the lengths differ
-        return None
-    return parse_letters(lines[:, :-1])
+    return _parse_lines(np.frombuffer(letters, dtype=np.uint8).reshape(-1, width), b"\n")
 
 
 def parse_letters(
@@ -133,21 +134,39 @@ def parse_letters(
 
     letters : the bytes of the texts, (n, 19) or (n, 16). None if any text has another layout.
     """
-    length = letters.shape[1]
-    if length not in _FIXED_LENGTHS:
-        return None
-    digits = letters - _LAYOUT[:length]  # wraps below "0", so one comparison finds what is none
+    return _parse_lines(letters, b"") if letters.shape[1] in _FIXED_LENGTHS else None
+
+
+def _parse_lines(
+    lines: NDArray[np.uint8], end: bytes
+) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]] | None:
+    """`parse_letters` for texts (n, 19) or (n, 16) with `end` after each."""
+    n_lines, width = lines.shape
+    laid_out = n_lines if n_lines <= _MOST_LAID_OUT else 1
+    layout, highest = _layouts(_LAYOUT[: width - len(end)] + end, laid_out)
+    digits = lines - layout  # wraps below "0", so one comparison finds what is none
     separator = digits[:, 10]
-    separator[separator == _BLANK] = 0
-    if (digits > _HIGHEST[:length]).any():
+    if separator.any():
+        separator[separator == _BLANK] = 0
+    if (digits > highest).any():
         return None
-    return _hours(_PLACES[:, :length] @ digits.astype(np.float32).T)
+    return _hours(_PLACES[:, :width] @ digits.astype(np.float32).T)
+
+
+@lru_cache(maxsize=4)
+def _layouts(layout: bytes, n_lines: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The letters of a layout, and what a text may have above each: (n_lines, width) both.
+
+    If as large as the texts, NumPy goes through them in one run, not line by line.
+    """
+    letters = np.frombuffer(layout * n_lines, np.uint8).reshape(n_lines, len(layout))
+    return letters, np.where(letters == ord("0"), 9, 0).astype(np.uint8)
 
 
 def _hours(parts: FloatArray) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]]:
     """Hours since 1970 of each time, and whether it exists in the years that are taken: (n,) both.
 
-    parts : (7, n), whole numbers, see _PLACES.
+    parts : (8, n), whole numbers, see _PLACES.
     """
     inside = (parts[:6] >= _LOWEST_PARTS) & (parts[:6] <= _HIGHEST_PARTS)
     good = np.logical_and.reduce(inside, axis=0)
@@ -156,8 +175,8 @@ def _hours(parts: FloatArray) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]
     if not good.all():
         months *= good
     good &= parts[2] <= _MONTH_DAYS.take(months)
-    hours = _MONTH_HOURS.take(months)
-    hours += (24.0 * parts[2] + parts[3] - 24.0).astype(np.int64)
+    hours = parts[7].astype(np.int64)
+    hours += _MONTH_HOURS.take(months)
     if not good.all():
         hours *= good
     return hours.view("datetime64[h]"), good

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 from pydantic_core import from_json
 from starlette.types import Scope
 
@@ -253,13 +254,15 @@ def _kept(rows: Rows, n_rows: int) -> slice | BoolArray:
 def _counted(body: bytes, pieces: list[tuple[Rows, Answered]], task: Task) -> Reply:
     """The reply with the rows that were answered, the faulty ones left out."""
     kept = [_kept(rows, len(a.bits)) for rows, a in pieces]
+    of_pieces = list(zip(pieces, kept, strict=True))
     columns = {
-        name: np.concatenate(
-            [rows.columns[name][k] for (rows, _), k in zip(pieces, kept, strict=True)]
-        )
+        name: _end_to_end([rows.columns[name][k] for (rows, _), k in of_pieces])
         for name in (task.field_names if pieces else ())
     }
-    of_pieces = list(zip(pieces, kept, strict=True))
-    values = [a.prediction.value[k] for (_, a), k in of_pieces]
+    values = _end_to_end([a.prediction.value[k] for (_, a), k in of_pieces] or [np.empty(0)])
     outside = sum(int(np.count_nonzero(a.bits[k])) for (_, a), k in of_pieces)
-    return Reply(body, columns, np.concatenate(values) if values else np.empty(0), outside)
+    return Reply(body, columns, values, outside)
+
+
+def _end_to_end(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

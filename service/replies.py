@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from models.arrays import FloatArray
+from models.arrays import FloatArray, IntArray
 from models.explain import Explanation
 from models.model import Answer, Prediction
 from service.served import Served
@@ -33,12 +33,10 @@ class Answered:
     explanations: Sequence[Explanation] | None = None
 
 
-def texts(numbers: FloatArray) -> list[bytes]:
-    """The shortest JSON text of each number that reads back as the same float64."""
-    if not len(numbers):
-        return []
+def joined(numbers: FloatArray) -> bytes:
+    """The shortest JSON text of each number that reads back as the same float64, with commas between."""
     whole = np.ascontiguousarray(numbers, dtype=np.float64)
-    return orjson.dumps(whole, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
+    return orjson.dumps(whole, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
 
 
 def one(
@@ -117,15 +115,50 @@ def _written(
         of_rows = zip(kinds.tolist(), answered.explanations, strict=True)
         templates = [template(kind >> 1, bool(kind & 1), e) for kind, e in of_rows]
     else:
-        of_kinds = {k: template(k >> 1, bool(k & 1), None) for k in set(kinds.tolist())}
-        templates = (
-            list(of_kinds.values()) * len(kinds)
-            if len(of_kinds) == 1
-            else [of_kinds[kind] for kind in kinds.tolist()]
-        )
+        found, which = _distinct(kinds)
+        of_kinds = [template(k >> 1, bool(k & 1), None) for k in found]
+        rows = None if failed else _of_few_kinds(of_kinds, which, numbers)
+        if rows is not None:
+            return rows
+        templates = [of_kinds[i] for i in which.tolist()]
     for i, text in failed.items():
         templates[i] = _escaped(text) + b"%.0b" * 3  # of its numbers nothing
-    return b"".join(templates) % tuple(texts(numbers.ravel()))
+    return b"".join(templates) % tuple(joined(numbers.ravel()).split(b","))
+
+
+def _distinct(kinds: IntArray) -> tuple[list[int], IntArray]:
+    """The kinds that there are, and of each row (n_rows,) which of them is its."""
+    if np.array_equal(kinds[1:], kinds[:-1]):  # nearly always
+        return kinds[:1].tolist(), np.zeros(len(kinds), np.intp)
+    found, which = np.unique(kinds, return_inverse=True)
+    return found.tolist(), which
+
+
+_MARKS = bytes(range(1, 9))
+"""Bytes that stand in no text of ours."""
+
+
+def _of_few_kinds(templates: Sequence[bytes], which: IntArray, numbers: FloatArray) -> bytes | None:
+    """Rows by the template of each, in half the time that `%` takes; None if the templates differ too much.
+
+    The numbers are written in one go, (n_rows, 3), and no object is made of any. Each comma between them
+    becomes a mark that says which text stands there, and then every mark that text.
+    """
+    marks: dict[bytes, int] = {}
+    table = []
+    for template in templates:
+        first, second, third, last = (template % (b"\0", b"\0", b"\0")).split(b"\0")
+        places = [marks.setdefault(text, len(marks)) for text in (second, third, last + first)]
+        table.append(places)
+    if len(marks) > len(_MARKS):
+        return None
+    letters = np.frombuffer(bytearray(joined(numbers.ravel()) + b","), np.uint8)
+    of_rows = (np.array(table, np.uint8) + _MARKS[0]).take(which, axis=0)
+    letters[np.flatnonzero(letters == ord(","))] = of_rows.ravel()
+    rows = letters.tobytes()
+    for text, mark in marks.items():
+        rows = rows.replace(_MARKS[mark : mark + 1], text)
+    return first + rows[: len(rows) - len(first)]
 
 
 def _escaped(text: bytes) -> bytes:
@@ -171,7 +204,7 @@ def rows_csv(served: Served, answered: Answered) -> bytes:
 
 def _numbers_csv(explanation: Explanation) -> bytes:
     numbers = [explanation.baseline, *explanation.contributions.values()]
-    return b",".join(texts(np.array(numbers)))
+    return joined(np.array(numbers))
 
 
 def quoted(text: str) -> bytes:

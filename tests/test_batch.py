@@ -189,3 +189,14 @@ async def test_others_have_their_turn_between_slices() -> None:
             turns += 1
     assert len(request.result().json()["predictions"]) == n_slices * SLICE_ROWS
     assert turns >= n_slices
+
+
+@pytest.mark.parametrize("wrong", [True, False, "1", None, [], {}])
+@pytest.mark.parametrize("right", [1, 0.0, 55.5])
+async def test_value_that_is_no_number_fails_its_row_alone(wrong: Any, right: float) -> None:
+    """Between numbers, also whole ones and zeros, what is none is found, true and false among them."""
+    inputs = {field: [value] * 3 for field, value in example(BIKES).items()}
+    inputs["humidity"] = [right, wrong, right]
+    found = (await post("bikes", {"inputs": inputs})).json()["predictions"]
+    assert ["rentals" in row for row in found] == [True, False, True]
+    assert found[1]["error"]["errors"][0]["pointer"] == "/inputs/humidity/1"
