@@ -66,8 +66,10 @@ def derive(columns: Columns) -> FloatArray:
     for name in ("temperature", "humidity", "wind_speed", "weather"):
         rows[_AT[name]] = columns[name]
     rows[_AT["feels_like"]] = fill_feels_like(columns["feels_like"], columns["temperature"])
-    day = np.clip(rows[_AT["day_index"]], 0, LAST_DAY, out=rows[_AT["day"]])
-    np.floor_divide(day.astype(np.int64), 7, out=rows[_AT["week"]])
+    day, week = rows[_AT["day"]], rows[_AT["week"]]
+    np.minimum(rows[_AT["day_index"]], LAST_DAY, out=day)
+    np.maximum(day, 0.0, out=day)
+    np.floor(np.divide(day, 7.0, out=week), out=week)  # exact, and several times as fast as //
     return rows.T
 
 

@@ -7,7 +7,7 @@ Monday to Friday and no holiday.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from functools import cache, lru_cache
 from importlib import import_module, util
@@ -140,6 +140,7 @@ def is_federal_only(day: date) -> bool:
     return holidays_of(day.year).get(day, "").startswith(FEDERAL_ONLY)
 
 
+@cache
 def christmas_leave(year: int) -> date:
     """The first of the days off in a row that lead to Christmas Day: that day the town is away."""
     first = date(year, 12, 25)
@@ -159,29 +160,49 @@ def away_share(day: date) -> float:
 
 @cache
 def year_table(year: int) -> FloatArray:
-    """The day variables of a year: (n_days, len(DAY_VARIABLES)), a row a day."""
-    first = date(year, 1, 1)
-    n_days = (date(year + 1, 1, 1) - first).days
-    table = np.empty((n_days, len(DAY_VARIABLES)))
-    for i in range(n_days):
-        day = first + timedelta(days=i)
-        angle = 2.0 * np.pi * i / n_days
-        table[i] = (
-            (day - EPOCH).days,
-            day.month - 1,
-            day.weekday(),
-            season_of(day),
-            day in holidays_of(year),
-            is_day_off(day),
-            is_federal_only(day),
-            away_share(day),
-            np.sin(angle),
-            np.cos(angle),
-            np.sin(2.0 * angle),
-            np.cos(2.0 * angle),
-        )
+    """The day variables of a year: (n_days, len(DAY_VARIABLES)), a row a day.
+
+    The rules that look at a day from all sides are asked only of the days where they may say anything.
+    """
+    first, last = date(year, 1, 1), date(year, 12, 31)
+    n_days = (last - first).days + 1
+    listed = holidays_of(year)
+    off = {
+        day + timedelta(days=by) for day in listed for by in (-1, 0, 1)
+    }  # bridges are beside them
+    off |= {date(year, 12, 24), first, last}  # and beside those of another year
+    away = [
+        first + timedelta(days=i) for i in (*range(CHRISTMAS_RETURN), *range(n_days - 61, n_days))
+    ]
+    index = np.arange(n_days)
+    starts = [(date(year, *start) - first).days for start in _SEASON_STARTS]
+    angle = 2.0 * np.pi * index / n_days
+    columns = {
+        "day_index": index + (first - EPOCH).days,
+        "month": (np.datetime64(first) + index).astype("datetime64[M]").astype(np.int64) % 12,
+        "weekday": (index + first.weekday()) % 7,
+        "season": np.searchsorted(starts, index, side="right") % 4,
+        "holiday": _of_days(year, n_days, dict.fromkeys(listed, True)),
+        "day_off": _of_days(year, n_days, {day: is_day_off(day) for day in off}),
+        "federal_only": _of_days(year, n_days, {day: is_federal_only(day) for day in listed}),
+        "away": _of_days(year, n_days, {day: away_share(day) for day in away}),
+        "sin_year": np.sin(angle),
+        "cos_year": np.cos(angle),
+        "sin_half_year": np.sin(2.0 * angle),
+        "cos_half_year": np.cos(2.0 * angle),
+    }
+    table = np.stack([columns[name] for name in DAY_VARIABLES], axis=1)
     table.setflags(write=False)  # shared by every thread
     return table
+
+
+def _of_days(year: int, n_days: int, values: Mapping[date, float]) -> FloatArray:
+    """The values of some days of a year, 0 on all others: (n_days,)."""
+    column = np.zeros(n_days)
+    for day, value in values.items():
+        if day.year == year:
+            column[(day - date(year, 1, 1)).days] = value
+    return column
 
 
 @cache
@@ -192,7 +213,7 @@ def sun_table(year: int) -> FloatArray:
     Beckman (2013, section 1.5); the summer time is the one of noon of the day.
     """
     n_days = (date(year + 1, 1, 1) - date(year, 1, 1)).days
-    offsets = np.array([_hours_from_utc(year, i) for i in range(n_days)])
+    offsets = _hours_from_utc(year, n_days)
     turn = 2.0 * np.pi * (np.arange(n_days) - 80) / 365.0
     declination = np.deg2rad(23.45) * np.sin(turn)
     minutes = 9.87 * np.sin(2.0 * turn) - 7.53 * np.cos(turn) - 1.5 * np.sin(turn)
@@ -208,11 +229,24 @@ def sun_table(year: int) -> FloatArray:
     return table
 
 
-def _hours_from_utc(year: int, day_of_year: int) -> float:
-    noon = datetime(year, 1, 1, 12, tzinfo=TIME_ZONE) + timedelta(days=day_of_year)
-    offset = noon.utcoffset()
-    assert offset is not None, "an aware time has an offset"  # noqa: S101
-    return offset.total_seconds() / 3600.0
+def _hours_from_utc(year: int, n_days: int) -> FloatArray:
+    """The offset of local time at noon of each day: (n_days,).
+
+    Asked of the first and the last day of each week, and of the days between where they differ.
+    """
+    noon = datetime(year, 1, 1, 12, tzinfo=TIME_ZONE)
+
+    def hours(day: int) -> float:
+        offset = (noon + timedelta(days=day)).utcoffset()
+        assert offset is not None, "an aware time has an offset"  # noqa: S101
+        return offset.total_seconds() / 3600.0
+
+    offsets = np.empty(n_days)
+    for start in range(0, n_days, 7):
+        days = range(start, min(start + 7, n_days))
+        ends = {hours(days[0]), hours(days[-1])}
+        offsets[days] = [*ends] * len(days) if len(ends) == 1 else [hours(day) for day in days]
+    return offsets
 
 
 def _join(table_of: Callable[[int], FloatArray], years: tuple[int, ...]) -> FloatArray:

@@ -9,7 +9,7 @@ not exist.
 import re
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 from models.arrays import FloatArray
 from models.calendar import FIRST_YEAR, LAST_YEAR
+
+Parsed: TypeAlias = tuple[NDArray[np.datetime64], NDArray[np.bool_]]
+"""The local hour of each text (datetime64[h]) and whether it is one: (n,) both."""
 
 ZONE = ZoneInfo("America/New_York")
 
@@ -53,7 +56,7 @@ def parse(text: str) -> datetime:
 
 
 _LONGEST_LOCAL = len("2012-06-01T17:30:00.123456789")
-_FIXED_LENGTHS = {len("2012-06-01T17:00:00"), len("2012-06-01T17:00")}
+FIXED_LENGTHS = {len("2012-06-01T17:00:00"), len("2012-06-01T17:00")}
 
 
 def why_not(text: str) -> str:
@@ -73,7 +76,7 @@ def why_not(text: str) -> str:
     return f"has a time or an offset that cannot be read; it must be {_FORM}"
 
 
-def parse_many(texts: list[Any]) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]]:
+def parse_many(texts: list[Any]) -> Parsed:
     """The local hour of each of `texts` (datetime64[h]) and whether it is one: both of shape (n,).
 
     Where it is none, the hour is 1970-01-01T00.
@@ -102,9 +105,9 @@ _MONTH_HOURS = 24 * (_MONTH_STARTS - 1)
 """Hours from 1970 to the day before the first of each month: days are counted from 1."""
 
 _PARTS = ((0, 4), (5, 2), (8, 2), (11, 2), (14, 2), (17, 2))
-_PLACES = np.zeros((len(_PARTS) + 2, len(_LAYOUT) + 1), dtype=np.float32)
+_PLACES = np.zeros((len(_PARTS) + 2, len(_LAYOUT) + 4), dtype=np.float32)
 """What each digit counts in year, month, day, hour, minute and second, in 12 * year + month and in
-24 * day + hour; the letter after them counts in nothing."""
+24 * day + hour; the letters after them count in nothing."""
 for _row, (_start, _width) in enumerate(_PARTS):
     _PLACES[_row, _start : _start + _width] = 10.0 ** np.arange(_width)[::-1]
 _PLACES[-2] = 12.0 * _PLACES[0] + _PLACES[1]
@@ -115,36 +118,31 @@ _HIGHEST_PARTS = np.array([[LAST_YEAR], [12], [31], [23], [59], [59]], dtype=np.
 _FIRST_MONTH = 12 * FIRST_YEAR + 1
 
 
-def _parse_fixed(texts: list[Any]) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]] | None:
+def _parse_fixed(texts: list[Any]) -> Parsed | None:
     """`parse_many` for local times of one layout; None if any text has another one."""
     try:
-        letters = ("\n".join(texts) + "\n").encode("ascii")
+        letters = "\n".join([*texts, ""]).encode("ascii")
     except (TypeError, UnicodeEncodeError):
         return None
     width, left = divmod(len(letters), len(texts)) if texts else (0, 1)
-    if left or width - 1 not in _FIXED_LENGTHS:
+    if left or width - 1 not in FIXED_LENGTHS:
         return None
-    return _parse_lines(np.frombuffer(letters, dtype=np.uint8).reshape(-1, width), b"\n")
+    return parse_letters(np.frombuffer(letters, dtype=np.uint8).reshape(-1, width), b"\n")
 
 
-def parse_letters(
-    letters: NDArray[np.uint8],
-) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]] | None:
+def parse_letters(letters: NDArray[np.uint8], end: bytes = b"") -> Parsed | None:
     """`parse_many` for local times of one layout, `2012-06-01T17:00:00` or `2012-06-01T17:00`.
 
-    letters : the bytes of the texts, (n, 19) or (n, 16). None if any text has another layout.
+    letters : the bytes of the texts with `end`, up to 4 letters, after each: (n, 19 or 16 + len(end)).
+    None if any text has another layout, or is not followed by `end`.
     """
-    return _parse_lines(letters, b"") if letters.shape[1] in _FIXED_LENGTHS else None
-
-
-def _parse_lines(
-    lines: NDArray[np.uint8], end: bytes
-) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]] | None:
-    """`parse_letters` for texts (n, 19) or (n, 16) with `end` after each."""
-    n_lines, width = lines.shape
-    laid_out = n_lines if n_lines <= _MOST_LAID_OUT else 1
-    layout, highest = _layouts(_LAYOUT[: width - len(end)] + end, laid_out)
-    digits = lines - layout  # wraps below "0", so one comparison finds what is none
+    n_texts, width = letters.shape
+    length = width - len(end)
+    if length not in FIXED_LENGTHS:
+        return None
+    laid_out = n_texts if n_texts <= _MOST_LAID_OUT else 1
+    layout, highest = _layouts(_LAYOUT[:length] + end, laid_out)
+    digits = letters - layout  # wraps below "0", so one comparison finds what is none
     separator = digits[:, 10]
     if separator.any():
         separator[separator == _BLANK] = 0
@@ -163,7 +161,7 @@ def _layouts(layout: bytes, n_lines: int) -> tuple[NDArray[np.uint8], NDArray[np
     return letters, np.where(letters == ord("0"), 9, 0).astype(np.uint8)
 
 
-def _hours(parts: FloatArray) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]]:
+def _hours(parts: FloatArray) -> Parsed:
     """Hours since 1970 of each time, and whether it exists in the years that are taken: (n,) both.
 
     parts : (8, n), whole numbers, see _PLACES.

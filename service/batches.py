@@ -18,7 +18,7 @@ from starlette.types import Scope
 
 from models.arrays import BoolArray, Columns, FloatArray
 from models.task import Task
-from service import explanations, replies
+from service import explanations, replies, times
 from service.errors import INVALID, MALFORMED, TOO_LARGE, Fault, Problem, invalid
 from service.limits import give_way
 from service.query import Options
@@ -26,6 +26,7 @@ from service.replies import Answered
 from service.rows import MISSING, Rows, Values, check, transpose
 from service.served import Served
 from service.tables import Table
+from service.times import Times
 from service.words import escape, instead_of, type_words
 
 SLICE_ROWS = 1000
@@ -58,7 +59,7 @@ class Batch:
 
 def read_json(body: bytes, task: Task, most: int) -> Batch:
     """The batch in a JSON body. Raises Problem."""
-    document = _parse(body)
+    document = times.parse(body, task) or _parse(body)
     if type(document) is not dict or len(document) != 1:
         raise Problem(
             MALFORMED, 'The body must be {"instances": [...]} or {"inputs": {field: [values]}}.'
@@ -114,7 +115,7 @@ def _of_inputs(columns: Any, task: Task, most: int) -> Batch:
     faults += [
         Fault(f"{name[:50]} must be a list, and is {type_words(values)}", _at(name))
         for name, values in columns.items()
-        if type(values) is not list
+        if type(values) not in {list, Times}
     ]
     if faults:
         raise invalid(faults)

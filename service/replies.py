@@ -168,7 +168,7 @@ def _escaped(text: bytes) -> bytes:
 def batch_json(served: Served, parts: Sequence[bytes]) -> bytes:
     """The answer to a batch, from the answers to its slices."""
     rows = b",".join(part for part in parts if part)
-    return b'{"predictions":[' + rows + b'],"model":' + served.model_json + b"}"
+    return b"".join((b'{"predictions":[', rows, b'],"model":', served.model_json, b"}"))
 
 
 def csv_header(served: Served, *, explained: bool = False) -> bytes:

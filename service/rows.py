@@ -22,13 +22,14 @@ from models.rows import column_value
 from models.task import Field, Task
 from service.errors import Fault
 from service.schemas import REQUESTS
+from service.times import Times
 from service.words import faults_of
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda _: "MISSING"})()
 """Stands in a column where a row does not have the field."""
 
-Values = dict[str, list[Any]]
-"""The values of some rows as JSON has them: field name -> one a row."""
+Values = dict[str, Any]
+"""The values of some rows as JSON has them: field name -> a list of one a row, or Times."""
 
 NUMBERS = {int, float}
 ABSENT = {type(None), type(MISSING)}
@@ -130,8 +131,8 @@ def _booleans(values: list[Any], field: Field) -> Checked:
     return _look_up(values, table | {None: -1, MISSING: -1}, {bool} | ABSENT)
 
 
-def _timestamps(values: list[Any], _: Field) -> Checked:
-    return timestamps.parse_many(values)
+def _timestamps(values: list[Any] | Times, _: Field) -> Checked:
+    return values.parsed if isinstance(values, Times) else timestamps.parse_many(values)
 
 
 CHECKS = {
@@ -179,12 +180,13 @@ def check(
     n_rows = len(next(iter(values.values())))
     columns: dict[str, NDArray[Any]] = {}
     good = np.ones(n_rows, dtype=bool)
-    good[list(strange)] = False
+    if strange:
+        good[list(strange)] = False
     for field in task.fields:
         columns[field.name], right = CHECKS[field.kind](values[field.name], field)
         good &= right
     faults: dict[int, list[Fault]] = {}
-    for i in np.flatnonzero(~good).tolist():
+    for i in () if good.all() else np.flatnonzero(~good).tolist():
         row = {name: column[i] for name, column in values.items() if column[i] is not MISSING}
         found = judge(row if rows is None else rows[i], task, columns, i)
         if found:

@@ -3,7 +3,7 @@
 import csv
 import subprocess
 import sys
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -136,6 +136,25 @@ def test_every_year_of_the_range_has_tables() -> None:
     for year in (calendar.FIRST_YEAR, calendar.LAST_YEAR):
         assert np.isfinite(calendar.year_table(year)).all()
         assert np.isfinite(calendar.sun_table(year)).all()
+
+
+@pytest.mark.parametrize("year", [1970, 1974, 1999, 2000, 2012, 2019, 2057, 2100])
+def test_table_of_a_year_is_what_the_rules_say_of_each_day(year: int) -> None:
+    """No day is left out where a rule is asked of some days only, nor a change of the clock."""
+    table = calendar.year_table(year)
+    days = [date(year, 1, 1) + timedelta(days=i) for i in range(len(table))]
+    wanted = {
+        "month": [day.month - 1 for day in days],
+        "season": [calendar.season_of(day) for day in days],
+        "day_off": [calendar.is_day_off(day) for day in days],
+        "federal_only": [calendar.is_federal_only(day) for day in days],
+        "away": [max(calendar.away_share(day), 0.0) for day in days],
+    }
+    found = {name: table[:, calendar.DAY_VARIABLES.index(name)].tolist() for name in wanted}
+    assert found == wanted
+    noons = [datetime(day.year, day.month, day.day, 12, tzinfo=calendar.TIME_ZONE) for day in days]
+    offsets = [noon.utcoffset() / timedelta(hours=1) for noon in noons]  # type: ignore[operator]
+    assert calendar._hours_from_utc(year, len(days)).tolist() == offsets
 
 
 @pytest.mark.parametrize("years", [1, calendar.FEW_YEARS, 131])
