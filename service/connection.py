@@ -2,9 +2,10 @@
 
 uvicorn makes a task of every request, and writes the head of an answer and its body apart, each by a
 system call that wakes the reader. Both cost more than a prediction, and after a system call the
-processor's caches are cold. So what requests for single rows came whole in one turn of the event loop
-are answered in one go (`Turn`): the application is run for one after the other, and then their
-answers are sent, each in one piece.
+processor's caches are cold. So what requests for single rows become complete in one turn of the event
+loop are answered in one go (`Turn`): the application is run for one after the other, and then their
+answers are sent, each in one piece. Many clients send head and body apart: a small body is waited for
+before the application is asked.
 
 It is the same application, called as uvicorn calls it. Should it wait for something (an explanation
 gives way to others, a reader does not read), the rest of it becomes a task like any other, and so
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from service import headers
 from service.errors import HEADERS_TOO_LARGE, Kind, Problem, answer_of
 
 if TYPE_CHECKING:
@@ -34,6 +36,12 @@ HEADER_LIMIT = 65_536
 Application = Any
 """uvicorn and Starlette have each a type of their own for an ASGI application."""
 
+_SHORT_BODY = 65_536
+"""Bytes of a body up to which uvicorn goes on reading by itself."""
+
+_LINGER_SECONDS = 1.0
+"""What a peer that is still sending has to find its refusal, before the connection is closed."""
+
 _OK = b"HTTP/1.1 200 OK\r\n"
 _MOST_ANSWERS = 16
 """So many answers wait for each other; with more there is nothing to be gained."""
@@ -43,21 +51,28 @@ class Connection(HttpToolsProtocol):
     """uvicorn's connection; see the module. `connections` makes its class."""
 
     turn: Turn
+    is_refused = False
+    """Whether its answer is said already; what else comes is read, and thrown away."""
     _unparsed = 0
     _reading = False
     _begun: tuple[RequestResponseCycle, Application] | None = None
 
     def data_received(self, data: bytes) -> None:
         """Parse `data`; the connection is refused when its headers come to no end."""
+        if self.is_refused:
+            return
         self._reading = True
         super().data_received(data)
         self._reading = False
         if self._begun is not None:
-            (cycle, app), self._begun = self._begun, None
-            if cycle.more_body or self.transport.is_closing():
-                super()._start_asgi_task(cycle, app)
-            else:
+            cycle, app = self._begun
+            if self.transport.is_closing():
+                self._start_begun()
+            elif not cycle.more_body:
+                self._begun = None
                 self.turn.add(self, cycle, app)
+            elif not _is_short(cycle):
+                self._start_begun()
         elif self.scope is not None and "path" not in self.scope:  # headers begun, not complete
             self._unparsed += len(data)
             if self._unparsed > HEADER_LIMIT:
@@ -67,8 +82,19 @@ class Connection(HttpToolsProtocol):
         else:
             self._unparsed = 0
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The peer is gone: also from a request whose body is not complete, which is told so."""
+        super().connection_lost(exc)
+        self._start_begun()
+
+    def _start_begun(self) -> None:
+        """Leave what is begun to a task, as uvicorn does."""
+        if self._begun is not None:
+            (cycle, app), self._begun = self._begun, None
+            super()._start_asgi_task(cycle, app)
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Application) -> None:
-        """Called by uvicorn when the headers are complete. The body mostly follows in the same data."""
+        """Called by uvicorn when the headers are complete: the body follows, in the same data or soon."""
         if self._reading and cycle.scope["path"] in self.turn.paths:
             self._begun = (cycle, app)
         else:
@@ -83,6 +109,16 @@ class Connection(HttpToolsProtocol):
         else:
             left: Application = rest or _end
             super()._start_asgi_task(cycle, left)
+
+
+def _is_short(cycle: RequestResponseCycle) -> bool:
+    """Whether the rest of a body can be waited for before anybody is asked: it says that it is small.
+
+    A client that asks whether it may send it at all (Expect) waits for a word of the application.
+    """
+    length = headers.of(cycle.scope).get(b"content-length")  # type: ignore[arg-type]  # uvicorn's type
+    announced = length is not None and int(length) <= _SHORT_BODY
+    return announced and not cycle.waiting_for_100_continue
 
 
 def connections(paths: frozenset[str]) -> type[Connection]:
@@ -223,14 +259,25 @@ def _nothing() -> None:
     pass
 
 
-def refuse(connection: HttpToolsProtocol, kind: Kind, detail: str) -> None:
-    """Answer a request that has not come to the application, and close its connection."""
-    if connection.transport.is_closing():
+def refuse(connection: Connection, kind: Kind, detail: str) -> None:
+    """Answer a request that has not come to the application, and close its connection.
+
+    Who closes while there is something unread resets the connection, and the peer may lose the answer
+    with it. So, as RFC 9112 section 9.6 has it, first only our side is closed, and for a moment what
+    still comes is read.
+    """
+    transport = connection.transport
+    if transport.is_closing() or connection.is_refused:
         return
+    connection.is_refused = True
     path = (connection.scope or {}).get("path", "about:blank")
     status, media_type, body = answer_of(Problem(kind, detail), path)
-    connection.transport.write(
+    transport.write(
         b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
         % (status, kind.title.encode(), media_type.encode(), len(body), body)
     )
-    connection.transport.close()
+    if connection.cycle is None or connection.cycle.response_complete:
+        transport.write_eof()
+        connection.loop.call_later(_LINGER_SECONDS, transport.close)
+    else:  # an application is at work, and might go on writing
+        transport.close()

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from starlette.types import ASGIApp
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+    from service.connection import Connection
     from service.door import Shares
     from service.settings import Settings
 
@@ -52,11 +52,13 @@ _LINGER_SECONDS = 0.5
 _TICKS_A_SECOND = 10  # of uvicorn's main loop
 
 
-def waiting_for(connection: HttpToolsProtocol) -> str:
+def waiting_for(connection: Connection) -> str:
     """What a connection waits for that its peer has to do: "headers", "body", "reader" or ""."""
     cycle = connection.cycle
     if connection.transport.is_closing():
         return "reader"  # closing waits until the peer has taken what is written
+    if connection.is_refused:
+        return ""  # it is closed in a moment
     if cycle is None:
         return "headers"
     if cycle.response_complete:
@@ -75,9 +77,7 @@ class Watch:
 
     def __init__(self, limits: dict[str, float]) -> None:
         self._limits = limits
-        self._since: WeakKeyDictionary[HttpToolsProtocol, tuple[object, float]] = (
-            WeakKeyDictionary()
-        )
+        self._since: WeakKeyDictionary[Connection, tuple[object, float]] = WeakKeyDictionary()
         self.cut_off = 0
 
     def look(self, connections: set[Any], now: float) -> None:
@@ -95,7 +95,7 @@ class Watch:
             elif now - since > self._limits[what]:
                 self._cut(connection, what)
 
-    def _cut(self, connection: HttpToolsProtocol, what: str) -> None:
+    def _cut(self, connection: Connection, what: str) -> None:
         self.cut_off += 1
         self._since.pop(connection, None)
         if what == "reader":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,11 @@ from uvicorn.server import ServerState
 
 from models.tasks import TASKS
 from service.app import create_app
-from service.connection import connections
+from service.connection import connections, refuse
+from service.errors import TIMEOUT
 from service.limits import LimitsLayer, limits_of
 from service.registry import Registry
+from service.server import waiting_for
 from service.settings import Settings
 from tests.serving import example, tiny_served
 
@@ -36,7 +39,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.written: list[bytes] = []
-        self.closed = False
+        self.closed = self.ended = False
         self.write = self.written.append
 
     def get_extra_info(self, name: str) -> Any:
@@ -50,6 +53,10 @@ class Wire:
     def close(self) -> None:
         """Close it."""
         self.closed = True
+
+    def write_eof(self) -> None:
+        """Say that no more is written."""
+        self.ended = True
 
     def pause_reading(self) -> None:
         """It reads nothing by itself."""
@@ -152,12 +159,67 @@ async def test_answer_is_written_in_one_piece_when_all_is_read() -> None:
     assert [len(wire.written) for _, wire in both] == [1, 1]
 
 
-async def test_request_that_comes_in_parts_is_answered_by_a_task() -> None:
-    """The body of a slow sender is waited for in a task, while others are answered."""
-    asked = request()
-    parted = await Server(service()).ask(asked[:-20], asked[-20:])
+@pytest.mark.parametrize("cuts", [(-len(ROW),), (60, -len(ROW)), (-len(ROW), -20)])
+async def test_request_that_comes_in_parts_is_answered_at_once(cuts: tuple[int, ...]) -> None:
+    """Many a client sends head and body apart; the answer is that to the same request in one piece."""
+    asked, server = request(), Server(service())
+    connection, wire = server.connect()
+    for start, end in itertools.pairwise((0, *cuts, None)):
+        connection.data_received(asked[start:end])
+        await asyncio.sleep(0)
+        assert not server.state.tasks
+    await settled(connection)
     whole = await Server(service()).ask(asked)
-    assert b"".join(parted.written) == b"".join(whole.written)
+    assert wire.written == whole.written
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"Content-Length: %d" % 10**12, id="refused for its size"),
+        pytest.param(b"Content-Length: 65537", id="larger than what is read unasked"),
+        pytest.param(b"Transfer-Encoding: chunked", id="of unknown length"),
+        pytest.param(b"Content-Length: 300\r\nExpect: 100-continue", id="asks first"),
+    ],
+)
+async def test_head_of_another_body_is_a_task_s_to_judge(head: bytes) -> None:
+    """Such a request may be refused, or told to go on, before its body comes."""
+    server = Server(service())
+    connection, _ = server.connect()
+    connection.data_received(
+        b"POST /predict/bikes HTTP/1.1\r\nHost: service\r\n" + head + b"\r\n\r\n"
+    )
+    assert len(server.state.tasks) == 1
+    connection.connection_lost(None)
+    await until(lambda: not server.state.tasks)
+
+
+async def test_who_leaves_in_the_middle_of_a_body_is_noticed() -> None:
+    """The application hears of it, for its log, though it had not been asked yet."""
+    heard: list[str] = []
+
+    async def hears(_: Scope, receive: Receive, __: Send) -> None:
+        heard.append((await receive())["type"])
+
+    connection, _ = Server(hears).connect()
+    connection.data_received(request()[:-20])
+    await asyncio.sleep(0)
+    assert heard == []
+    connection.connection_lost(None)
+    await until(lambda: heard == ["http.disconnect"])
+
+
+async def test_refused_connection_lingers() -> None:
+    """Our side is closed at once; what still comes is read, not answered, and then all is closed."""
+    connection, wire = Server(service()).connect()
+    many = b"X-More: " + b"x" * 8000 + b"\r\n"
+    for part in (b"POST / HTTP/1.1\r\n", *[many] * 12, b"\r\n", request()):
+        connection.data_received(part)
+    refuse(connection, TIMEOUT, "It is refused already.")
+    assert [part[9:12] for part in wire.written] == [b"431"]
+    assert (wire.ended, wire.closed) == (True, False)
+    assert waiting_for(connection) == ""
+    await until(lambda: wire.closed)
 
 
 async def test_requests_that_follow_each_other_unasked_are_answered_in_order() -> None:

@@ -153,6 +153,19 @@ def test_endless_headers_are_refused_at_the_limit(address: tuple[str, int]) -> N
     assert received.startswith(b"HTTP/1.1 431 ")
 
 
+def test_refusal_is_read_by_who_sends_on(address: tuple[str, int]) -> None:
+    """The connection is not reset while a peer is still sending: it reads its 431, and then the end."""
+    with socket.create_connection(address, timeout=WAIT) as connection:
+        connection.sendall(HEAD)
+        for _ in range(20):
+            connection.sendall(b"X-More: " + b"x" * 8000 + b"\r\n")
+            time.sleep(0.01)
+        received = b""
+        while part := connection.recv(65536):
+            received += part
+    assert received.startswith(b"HTTP/1.1 431 ")
+
+
 def test_what_is_no_http_is_400(address: tuple[str, int]) -> None:
     """Noise is told that it is noise, and cut off."""
     assert said(address, b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n").startswith(b"HTTP/1.1 400 ")
