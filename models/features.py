@@ -72,13 +72,30 @@ class Inputs:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def take(self, rows: IntArray) -> "Inputs":
-        """The given rows."""
-        codes = self.codes.take(rows, axis=0)
+    def take(self, rows: IntArray, into: "Inputs | None" = None) -> "Inputs":
+        """The given rows; written to `into` where it is given, which has as many.
+
+        rows : indices from 0 on, and with `into` none beyond the last row, which is not checked then.
+        """
+        if into is not None:
+            pairs = (self.codes, into.codes), (self.values, into.values)
+            for source, target in pairs:  # "clip": else NumPy would take into an array of its own
+                source.take(rows, axis=0, out=target, mode="clip")
+            return into
+        codes, values = self.codes.take(rows, axis=0), self.values.take(rows, axis=0)
         if self.dense is None:
-            return Inputs(self.numbers.take(rows, axis=0), codes)
-        dense = self.dense.take(rows, axis=0)
-        return Inputs(dense[:, : self.numbers.shape[1]], codes, dense)
+            return Inputs(values, codes)
+        return Inputs(values[:, : self.numbers.shape[1]], codes, values)
+
+    @property
+    def values(self) -> FloatArray:
+        """`dense`, of which the numbers are a view, or without it the numbers."""
+        return self.numbers if self.dense is None else self.dense
+
+    def part(self, where: slice) -> "Inputs":
+        """Consecutive rows, as views."""
+        dense = None if self.dense is None else self.dense[where]
+        return Inputs(self.numbers[where], self.codes[where], dense)
 
     def with_dense(self, n_inputs: int) -> "Inputs":
         """The same rows with `dense`, for training."""

@@ -17,7 +17,7 @@ from tests.nets import some_inputs, some_parameters, some_target
 from training.backprop import gradient_step
 from training.losses import LOSSES, mean_loss
 from training.optimizers import Sgd
-from training.parameters import Architecture, Parameters, architecture_of, zeros
+from training.parameters import Architecture, Parameters, architecture_of, plain, zeros
 
 N_ROWS = 7
 STEP = 1e-5
@@ -196,6 +196,27 @@ def test_gradient_of_an_ensemble_is_that_of_each_member() -> None:
         for got, of in zip(gradient.layers, expected.layers, strict=True):
             np.testing.assert_allclose(got.weights[k], of.weights[0], rtol=1e-12, atol=1e-15)
             np.testing.assert_allclose(got.biases[k], of.biases[0], rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("columns_a_code", [0, 12], ids=["gathered", "dense"])
+def test_gradient_of_a_network_without_the_axis_of_members(
+    outputs: int, columns_a_code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A single network as plain matrices, as `fit` trains it, gives what an ensemble of one gives."""
+    monkeypatch.setattr("models.network.COLUMNS_A_CODE", columns_a_code)
+    rng = np.random.default_rng(12)
+    parameters = some_parameters(rng, (5, 4), "silu", outputs, skip=True)
+    inputs, target = some_inputs(N_ROWS, rng), some_target("half_mse", N_ROWS, rng, outputs)
+    weights = rng.exponential(size=(1, N_ROWS, 1))
+    expected = gradient_of(parameters, inputs, target, "half_mse", weights)
+    network = plain(parameters.network)
+    gradient = zeros(architecture_of(parameters.network), np.float64)
+    tape = Tape.for_rows(network, N_ROWS)
+    into = plain(gradient.network)
+    output = gradient_step(network, inputs, target, LOSSES["half_mse"], tape, into, weights[0])
+    np.testing.assert_allclose(output, forward(parameters.network, inputs)[0], rtol=1e-12)
+    np.testing.assert_allclose(gradient.flat, expected.flat, rtol=1e-12, atol=1e-15)
 
 
 def copy_member(source: Network, k: int, into: Network) -> None:

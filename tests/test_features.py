@@ -90,6 +90,24 @@ def test_take(dense: bool) -> None:  # noqa: FBT001
     np.testing.assert_array_equal(taken.numbers, expected.numbers)
     np.testing.assert_array_equal(taken.codes, expected.codes)
     assert (taken.dense is not None) == dense
+    into = inputs.take(np.array([1, 1]))
+    assert inputs.take(np.array([2, 0]), into) is into
+    np.testing.assert_array_equal(into.numbers, expected.numbers)
+    np.testing.assert_array_equal(into.codes, expected.codes)
+    np.testing.assert_array_equal(into.values, taken.values)
+
+
+@pytest.mark.parametrize("dense", [False, True], ids=["codes", "dense"])
+def test_part_is_a_view(dense: bool) -> None:  # noqa: FBT001
+    """Consecutive rows are not copied, so that they follow what is written to the whole."""
+    columns = (Number("warmth"), Category(("hour",), (3,)))
+    encoder = fit_encoder(VARIABLES, columns, ROWS)
+    inputs = encoder.encode(ROWS)
+    inputs = inputs.with_dense(encoder.n_inputs) if dense else inputs
+    part = inputs.part(slice(1, 3))
+    for array, whole in ((part.codes, inputs.codes), (part.values, inputs.values)):
+        assert np.shares_memory(array, whole)
+        np.testing.assert_array_equal(array, whole[1:3])
 
 
 def test_a_row_is_encoded_alike_alone_and_in_a_batch() -> None:

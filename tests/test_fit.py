@@ -47,6 +47,23 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
     assert bits(fit_some(SETTINGS, 3)) != bits(fit_some(SETTINGS, 4))
 
 
+@pytest.mark.parametrize("members", [1, 3])
+def test_how_many_rows_are_drawn_at_once_changes_nothing(
+    members: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are copied some batches at a time; one at a time gives the same bytes and losses."""
+    rows = some_rows(50, 1)
+    weights = np.random.default_rng(2).exponential(size=(members, 50, 1))
+    rows = replace(rows, weights=weights)
+    found = []
+    for drawn in (1, 20, 1024):
+        monkeypatch.setattr("training.fit.DRAWN", drawn)
+        start = some_start(members=members, skip=True)
+        fitted = fit(start, rows, None, SETTINGS, np.random.default_rng(0))
+        found.append((bits(fitted), fitted.history))
+    assert found[0] == found[1] == found[2]
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize("batch_size", [0, 1, 8, 1000])
 def test_every_way_of_batching_learns(optimizer: Any, batch_size: int) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from models.activations import ACTIVATIONS
 from models.arrays import FloatArray
 from models.features import Inputs
-from models.network import Network, Tape, forward
+from models.network import Network, Tape, forward, product
 from training.losses import Loss
 
 
@@ -28,26 +28,23 @@ def backward(
     error : dL/da(K), (n_members, n_rows, n_outputs), with the 1/n of the mean in it. Overwritten.
     gradient : a network of the same shape, see `training.parameters.zeros`.
     """
+    times = product(network.layers[0].weights)
+    assert inputs.dense is not None, "training needs inputs with `dense`"  # noqa: S101
     delta = error
     for i in reversed(range(len(network.layers))):
         layer, into = network.layers[i], gradient.layers[i]
         if layer.activation != "identity":  # its slope is 1
             delta *= ACTIVATIONS[layer.activation].derivative(tape.z[i], tape.a[i], tape.z[i])
-        came_in = transposed(inputs.dense if i == 0 else tape.a[i - 1])
-        np.matmul(came_in, delta, out=into.weights)
-        np.matmul(tape.ones, delta, out=into.biases)
+        came_in = inputs.dense if i == 0 else tape.a[i - 1]
+        times(came_in.mT, delta, into.weights)
+        times(tape.ones, delta, into.biases)
         if i == len(network.layers) - 1 and gradient.skip is not None:
-            np.matmul(transposed(inputs.dense), delta, out=gradient.skip)
+            times(inputs.dense.mT, delta, gradient.skip)
         if i > 0:
             # with one unit this is an outer product, which np.matmul would do without BLAS
-            times = np.multiply if delta.shape[2] == 1 else np.matmul
-            delta = times(delta, transposed(layer.weights), out=tape.delta[i - 1])
-
-
-def transposed(array: FloatArray | None) -> FloatArray:
-    """The last two axes swapped: a view."""
-    assert array is not None, "training needs inputs with `dense`"  # noqa: S101
-    return array.swapaxes(-1, -2)
+            outer = times is np.matmul and delta.shape[-1] == 1
+            back = np.multiply if outer else times
+            delta = back(delta, layer.weights.mT, tape.delta[i - 1])
 
 
 def gradient_step(  # noqa: PLR0913  # one argument for each thing that a gradient depends on
@@ -66,7 +63,7 @@ def gradient_step(  # noqa: PLR0913  # one argument for each thing that a gradie
     """
     output = forward(network, inputs, tape)
     error = loss.derivative(output, target, tape.delta[-1])
-    error *= 1.0 / len(inputs)
+    error *= tape.share
     if row_weights is not None:
         error *= row_weights
     backward(network, inputs, tape, error, gradient)

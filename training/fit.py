@@ -15,8 +15,11 @@ from training import monotone
 from training.backprop import gradient_step
 from training.losses import LOSSES, mean_loss
 from training.optimizers import Adam, Optimizer, Sgd
-from training.parameters import Parameters, architecture_of, frozen, zeros
+from training.parameters import Parameters, architecture_of, frozen, plain, zeros
 from training.prior import Penalty, weight_decay
+
+DRAWN = 1024
+"""How many rows are drawn at once, in the order in which the batches take them."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,26 @@ class Rows:
     target: FloatArray
     weights: FloatArray | None = None
 
-    def take(self, rows: IntArray) -> "Rows":
-        """The given rows."""
-        weights = None if self.weights is None else self.weights.take(rows, axis=1)
-        return Rows(self.inputs.take(rows), self.target.take(rows, axis=-2), weights)
+    def take(self, rows: IntArray, into: "Rows | None" = None) -> "Rows":
+        """The given rows; written to `into` where it is given, see `Inputs.take`."""
+        if into is None:
+            weights = None if self.weights is None else self.weights.take(rows, axis=-2)
+            return Rows(self.inputs.take(rows), self.target.take(rows, axis=-2), weights)
+        self.inputs.take(rows, into.inputs)
+        self.target.take(rows, axis=-2, out=into.target, mode="clip")
+        if self.weights is not None:
+            self.weights.take(rows, axis=-2, out=into.weights, mode="clip")
+        return into
+
+    def part(self, where: slice) -> "Rows":
+        """Consecutive rows, as views."""
+        weights = None if self.weights is None else self.weights[..., where, :]
+        return Rows(self.inputs.part(where), self.target[..., where, :], weights)
+
+    def plain(self) -> "Rows":
+        """For one member: without the members' axis."""
+        target = self.target[0] if self.target.ndim > 2 else self.target  # noqa: PLR2004
+        return Rows(self.inputs, target, None if self.weights is None else self.weights[0])
 
 
 @dataclass(frozen=True)
@@ -162,34 +181,57 @@ class _Descent:
         self.penalty = penalty
         self.loss = LOSSES[settings.loss]
         architecture = architecture_of(parameters.network)
-        self.gradient = zeros(architecture, parameters.flat.dtype.type)
+        flat = parameters.flat
+        self.gradient = zeros(architecture, flat.dtype.type)
+        alone = architecture.members == 1
+        self.rows = train.plain() if alone else train
+        self.network, self.into = (
+            plain(network) if alone else network
+            for network in (parameters.network, self.gradient.network)
+        )
         self.signs = monotone.signs_of(architecture, settings.signs) if settings.signs else None
         if self.signs is not None:
-            monotone.project(parameters.flat, self.signs)
+            monotone.project(flat, self.signs)
         self.optimizer: Optimizer = (
             Adam() if settings.optimizer == "adam" else Sgd(settings.momentum)
         )
         self.size = settings.batch_size or len(train.inputs)
         self.tapes: dict[int, Tape] = {}
-        shape = (architecture.members, len(train.inputs), architecture.sizes[-1])
-        self.said = np.empty(shape, parameters.flat.dtype)
+        n_rows = len(train.inputs)
+        self.said = np.empty((architecture.members, n_rows, architecture.sizes[-1]), flat.dtype)
+        self.at_once = self.size * max(1, DRAWN // self.size)
+        self.drawn = self.rows.take(np.arange(min(n_rows, self.at_once)))
+        self.drawn_said = np.empty_like(self.said[:, : self.at_once])
+        self.parts: dict[tuple[int, int], tuple[Rows, FloatArray]] = {}
         self.step = 0
         self.steps = settings.epochs * math.ceil(len(train.inputs) / self.size)
 
     def epoch(self) -> float:
         """One epoch; returns the mean of the batches' losses, each before its step."""
-        for chosen in batches(len(self.train.inputs), self.size, self.rng):
-            self.said[:, chosen] = self._batch(self.train.take(chosen))
+        for chosen in batches(len(self.train.inputs), self.at_once, self.rng):
+            drawn, said = self._part(0, len(chosen))
+            self.rows.take(chosen, drawn)
+            for start in range(0, len(chosen), self.size):
+                rows, output = self._part(start, min(start + self.size, len(chosen)))
+                output[...] = self._batch(rows)
+            self.said[:, chosen] = said
         return mean_loss(self.loss, self.said, self.train.target)
+
+    def _part(self, start: int, stop: int) -> tuple[Rows, FloatArray]:
+        """Some of the drawn rows and the room for what is said of them: views, made once."""
+        where = start, stop
+        if where not in self.parts:
+            self.parts[where] = self.drawn.part(slice(*where)), self.drawn_said[:, slice(*where)]
+        return self.parts[where]
 
     def _batch(self, rows: Rows) -> FloatArray:
         """One step; returns the output before it, in a buffer that the next step writes to."""
-        network, n_rows = self.parameters.network, len(rows.inputs)
+        n_rows = len(rows.inputs)
         if n_rows not in self.tapes:
-            self.tapes[n_rows] = Tape.for_rows(network, n_rows)
+            self.tapes[n_rows] = Tape.for_rows(self.network, n_rows)
         tape = self.tapes[n_rows]
         output = gradient_step(
-            network, rows.inputs, rows.target, self.loss, tape, self.gradient.network, rows.weights
+            self.network, rows.inputs, rows.target, self.loss, tape, self.into, rows.weights
         )
         flat, gradient = self.parameters.flat, self.gradient.flat
         if self.penalty is not None:

@@ -45,27 +45,30 @@ class Adam:
     beta2: float = 0.999
     epsilon: float = 1e-8
     _step: int = 0
-    _m: FloatArray | None = field(default=None, repr=False)
-    _s: FloatArray | None = field(default=None, repr=False)
+    _state: tuple[FloatArray, ...] | None = field(default=None, repr=False)
 
     def update(self, flat: FloatArray, gradient: FloatArray, rate: float) -> None:
         """See `Optimizer`."""
-        if self._m is None or self._s is None:
-            self._m, self._s = np.zeros_like(flat), np.zeros_like(flat)
+        if self._state is None:
+            # numbers as arrays: NumPy takes longer to make one of a float than for a short product
+            numbers = (np.array(x, flat.dtype) for x in (self.beta1, self.beta2, 0.0, 0.0))
+            self._state = np.zeros_like(flat), np.zeros_like(flat), *numbers
+        m, s, beta1, beta2, epsilon, step = self._state
         self._step += 1
         correction = math.sqrt(1.0 - self.beta2**self._step)
-        step = rate * correction / (1.0 - self.beta1**self._step)
-        # m and s are kept without their factors (1 - b): one multiplication a step fewer each
-        self._m *= self.beta1
-        self._m += gradient
-        gradient *= gradient
-        self._s *= self.beta2
-        self._s += gradient
-        np.sqrt(self._s, out=gradient)
         root = math.sqrt(1.0 - self.beta2)
-        gradient += self.epsilon * correction / root
-        np.divide(self._m, gradient, out=gradient)
-        gradient *= step * (1.0 - self.beta1) / root
+        epsilon[()] = self.epsilon * correction / root
+        step[()] = rate * correction / (1.0 - self.beta1**self._step) * (1.0 - self.beta1) / root
+        # m and s are kept without their factors (1 - b): one multiplication a step fewer each
+        m *= beta1
+        m += gradient
+        gradient *= gradient
+        s *= beta2
+        s += gradient
+        np.sqrt(s, gradient)
+        gradient += epsilon
+        np.divide(m, gradient, gradient)
+        gradient *= step
         flat -= gradient
 
 

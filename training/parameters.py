@@ -61,6 +61,16 @@ def zeros(architecture: Architecture, dtype: type[np.floating[Any]] = np.float32
     return Parameters(flat, Network(layers, views[-1] if architecture.skip else None))
 
 
+def plain(network: Network) -> Network:
+    """A network of one member as plain matrices: the same memory without the members' axis.
+
+    The passes forward and back are written for the last two axes, and what they call is called
+    faster with matrices, see `models.network.product`.
+    """
+    layers = tuple(Layer(la.weights[0], la.biases[0], la.activation) for la in network.layers)
+    return Network(layers, None if network.skip is None else network.skip[0])
+
+
 def initial(
     architecture: Architecture,
     rng: np.random.Generator,
