@@ -30,7 +30,8 @@ class Request:
 class Run:
     """What came of it: requests a second, processor microseconds a request, milliseconds.
 
-    cpu : of the server; load : of wrk.
+    cpu : of the server; load : of wrk. idle, others : of the time of all cores, what nobody used and what
+    other work took.
     """
 
     requests: int
@@ -39,6 +40,8 @@ class Run:
     load: float
     p50: float
     p99: float
+    idle: float
+    others: float
 
 
 def run(server: Server, request: Request, seconds: int, cpus: str | None = "1") -> Run:
@@ -51,7 +54,7 @@ def run(server: Server, request: Request, seconds: int, cpus: str | None = "1") 
         "TYPE": request.content_type,
         "ACCEPT": request.accept,
     }
-    before, of_load = server.cpu(), _cpu_of_children()
+    before, of_load, cores = server.cpu(), _cpu_of_children(), _cores()
     answer = subprocess.run(
         [*pin, *command, "-s", str(SCRIPT), url],
         env={**os.environ, **environment},
@@ -60,13 +63,23 @@ def run(server: Server, request: Request, seconds: int, cpus: str | None = "1") 
         text=True,
     )
     spent, of_load = server.cpu() - before, _cpu_of_children() - of_load
+    total, idle = (now - then for now, then in zip(_cores(), cores, strict=True))
     found = json.loads(answer.stdout.splitlines()[-1])
     if found["failed"]:
         raise SystemExit(f"{url}: {found['failed']} of {found['requests']} requests failed")
     requests = found["requests"]
     rate = requests / found["seconds"]
     times = (1e6 * seconds / requests for seconds in (spent, of_load))
-    return Run(requests, rate, *times, found["p50_ms"], found["p99_ms"])
+    others = max(0.0, total - idle - spent - of_load)
+    shares = (idle / total, others / total)
+    return Run(requests, rate, *times, found["p50_ms"], found["p99_ms"], *shares)
+
+
+def _cores() -> tuple[float, float]:
+    """Seconds of all cores so far, and those that they were idle; what the host took is not idle."""
+    ticks = [int(tick) for tick in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    hertz = os.sysconf("SC_CLK_TCK")
+    return sum(ticks) / hertz, sum(ticks[3:5]) / hertz
 
 
 def _cpu_of_children() -> float:

@@ -1,23 +1,26 @@
 -- wrk: POST the file BODY as TYPE; ACCEPT is the type asked for. Of a file .jsonl each line in turn.
 local path = assert(os.getenv("BODY"))
-local headers = { ["Content-Type"] = os.getenv("TYPE"), ["Accept"] = os.getenv("ACCEPT") }
-local requests, turn = {}, 0
+wrk.method = "POST"
+wrk.headers["Content-Type"] = os.getenv("TYPE")
+wrk.headers["Accept"] = os.getenv("ACCEPT")
 
-function init(args)
-  local file = assert(io.open(path, "rb"))
-  if path:match("%.jsonl$") then
-    for line in file:lines() do
-      requests[#requests + 1] = wrk.format("POST", nil, headers, line)
+if path:match("%.jsonl$") then
+  local requests, turn = {}, 0
+
+  function init(_)
+    for line in io.lines(path) do
+      requests[#requests + 1] = wrk.format(nil, nil, nil, line)
     end
-  else
-    requests[1] = wrk.format("POST", nil, headers, file:read("*a"))
   end
-  file:close()
-end
 
-function request()
-  turn = turn % #requests + 1
-  return requests[turn]
+  function request()
+    turn = turn % #requests + 1
+    return requests[turn]
+  end
+else -- without a function `request` wrk makes the request once, and asks no script for the next one
+  local file = assert(io.open(path, "rb"))
+  wrk.body = file:read("*a")
+  file:close()
 end
 
 function done(summary, latency, _)

@@ -22,12 +22,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.serving import bodies, table
+from bench.serving import bodies, table, workers
 from bench.serving.load import Request, Run, run
-from bench.serving.servers import ROOT, Server, ours, reference, running
+from bench.serving.servers import READY, ROOT, ours, reference, running
 
 RESULTS = Path(__file__).with_name("results.json")
-READY = "/health/ready"
 LIBRARIES = ("fastapi", "starlette", "uvicorn", "uvloop", "httptools", "pydantic", "numpy")
 
 
@@ -76,7 +75,7 @@ def main() -> None:
         found["load_before"] = os.getloadavg()[0]
         found |= compared(folder, options.rounds, options.seconds)
         found["starts"] = starts(folder)
-        found["workers"] = workers(folder, options.rounds, options.seconds)
+        found["workers"] = workers.measure(folder, options.rounds, options.seconds)
     answer = subprocess.run(inside, check=True, capture_output=True, env=environment, cwd=ROOT)
     found["inside"] = json.loads(answer.stdout)
     found["load_after"] = os.getloadavg()[0]
@@ -122,57 +121,6 @@ def starts(folder: Path) -> dict[str, float]:
             took.append(server.wait(READY))
             spent.append(server.cpu())
     return {"seconds": median(took), "cpu": median(spent)}
-
-
-def workers(folder: Path, rounds: int, seconds: int) -> dict[str, Any]:
-    """One worker and two on two cores, wrk included, ours and bare ASGI's; and what ours count."""
-    commands = {
-        "ours": ([ours(folder / "store", size) for size in (1, 2)], READY),
-        "asgi": ([reference("asgi"), [*reference("asgi"), "--workers", "2"]], "/"),
-    }
-    found: dict[str, Any] = {}
-    for name, ((one, two), ready) in commands.items():
-        with running(one, ready, cpus=None) as single, running(two, ready, cpus=None) as pair:
-            found[name] = _scaled(folder, (single, pair), rounds, seconds)
-            if name == "ours":
-                found[name]["counted"] = _count(pair)
-    return found
-
-
-def _scaled(
-    folder: Path, servers: tuple[Server, Server], rounds: int, seconds: int
-) -> dict[str, float]:
-    """Rates of one and of two workers in turns.
-
-    bound : what two can be at most, the processor time of wrk being taken from the same two cores.
-    """
-    request = Request("/predict/bikes", folder / "bikes.json", connections=16)
-    runs: list[tuple[Run, Run]] = []
-    sent = 0
-    for number in range(rounds + 1):
-        pair = [run(server, request, seconds if number else 1, cpus=None) for server in servers]
-        sent += pair[1].requests
-        if number:
-            runs.append((pair[0], pair[1]))
-    ratios = [two.rate / one.rate for one, two in runs]
-    cpu, load = (median(getattr(one, key) for one, _ in runs) for key in ("cpu", "load"))
-    return {
-        "one": median(one.rate for one, _ in runs),
-        "two": median(two.rate for _, two in runs),
-        "ratio": median(ratios),
-        "best_ratio": max(ratios),
-        "bound": 2.0 * cpu / (cpu + load),
-        "cpu": cpu,
-        "load": load,
-        "sent": float(sent),
-    }
-
-
-def _count(server: Server) -> float:
-    """The rows that all workers say they have answered."""
-    _, text = server.get("/metrics")
-    lines = re.findall(r'model_predictions_total\{model="bikes"[^}]*\} (\d+)', text.decode())
-    return float(sum(map(int, lines)))
 
 
 def machine() -> dict[str, Any]:

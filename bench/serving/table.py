@@ -122,24 +122,54 @@ def rest(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+WORKERS = {
+    "bikes": "**ours, bikes**",
+    "admission": "**ours, admission**",
+    "instances": "**ours**, batches of 1,000 instances",
+    "explain": "**ours**, explained",
+    "asgi": "bare ASGI, uvicorn's workers",
+}
+
+
+PARTS = {
+    "S": ("cpu", ".1f"),
+    "W": ("load", ".1f"),
+    "S'": ("cpu_two", ".1f"),
+    "W'": ("load_two", ".1f"),
+    "cores": ("cores", ".2f"),
+    "idle": ("idle", ".1%"),
+    "others": ("others", ".1%"),
+}
+"""The columns that say where the time goes: what they show, and how."""
+
+
 def _workers(workers: dict[str, Any]) -> list[str]:
-    ours = workers["ours"]
+    measured = {name: workers[name] for name in WORKERS if name in workers}
     lines = [
         "\nTwo workers on two cores, wrk included. With S µs of processor time a request in the server and",
         "W in wrk, one worker answers 1/S a second and two at most 2/(S + W): 2S/(S + W) times as many.",
-        "The less a request costs, the less a second worker can add.\n",
-        "| server | S | W | one, requests/s | two | median ratio | best | 2S/(S + W) |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
+        "The less a request costs, the less a second worker can add. S' and W' are those with two workers;",
+        "*idle* and *others* are the shares of both cores that nobody and other work used; *cores* is how",
+        f"many the one worker used. Load average before and after: {workers['load_before']:.1f} and",
+        f"{workers['load_after']:.1f}.\n",
+        "| server | connections | one/s | two/s | ratio | best | 2S/(S + W) | "
+        + " | ".join(PARTS)
+        + " |",
+        "|---" + "|--:" * (6 + len(PARTS)) + "|",
     ]
-    for title, of in (("**ours, bikes**", ours), ("bare ASGI, uvicorn's workers", workers["asgi"])):
+    for name, of in measured.items():
+        parts = [format(of[key], form) if key in of else "" for key, form in PARTS.values()]
         lines.append(
-            f"| {title} | {of['cpu']:.1f} | {of['load']:.1f} | {of['one']:,.0f} | {of['two']:,.0f} "
-            f"| {of['ratio']:.2f} | {of['best_ratio']:.2f} | {of['bound']:.2f} |"
+            f"| {WORKERS[name]} | {of['connections']} | {of['one']:,.0f} | {of['two']:,.0f} "
+            f"| {of['ratio']:.2f} | {of['best_ratio']:.2f} | {of['bound']:.2f} | {' | '.join(parts)} |"
         )
+    counted = (
+        f"{of['counted']:,.0f} of {of['sent']:,.0f}" for of in measured.values() if "counted" in of
+    )
     return [
         *lines,
-        f"\nOf {ours['sent']:,.0f} requests that wrk counted, the metrics of both workers together count",
-        f"{ours['counted']:,.0f} (wrk does not count those in flight when it stops).\n",
+        "\nOf the requests that wrk counted, the metrics of both workers together count, by line:",
+        "; ".join(counted) + " (wrk does not count those in flight when it stops).\n",
     ]
 
 
