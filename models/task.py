@@ -6,6 +6,7 @@ CSV and the table of fields in the documentation.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from models.arrays import Columns, FloatArray, Row
@@ -63,7 +64,7 @@ class Task:
     threshold: float | None = None
     decision: str = ""
 
-    @property
+    @cached_property
     def field_names(self) -> tuple[str, ...]:
         """The names of the request's fields, in order."""
         return tuple(field.name for field in self.fields)

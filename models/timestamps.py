@@ -8,7 +8,7 @@ not exist.
 
 import re
 from datetime import datetime
-from functools import lru_cache
+from functools import cache
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -56,7 +56,7 @@ def parse(text: str) -> datetime:
 
 
 _LONGEST_LOCAL = len("2012-06-01T17:30:00.123456789")
-FIXED_LENGTHS = {len("2012-06-01T17:00:00"), len("2012-06-01T17:00")}
+_FIXED_LENGTHS = {len("2012-06-01T17:00:00"), len("2012-06-01T17:00")}
 
 
 def why_not(text: str) -> str:
@@ -93,7 +93,8 @@ def parse_many(texts: list[Any]) -> Parsed:
     return hours, good
 
 
-_MOST_LAID_OUT = 4096
+_BLOCK = 1024
+"""So many texts are looked at together."""
 _LAYOUT = b"0000-00-00T00:00:00"
 _BLANK = np.uint8(ord(" ") - ord("T") & 0xFF)
 """A blank in the place of the T, as its difference from the layout."""
@@ -105,9 +106,9 @@ _MONTH_HOURS = 24 * (_MONTH_STARTS - 1)
 """Hours from 1970 to the day before the first of each month: days are counted from 1."""
 
 _PARTS = ((0, 4), (5, 2), (8, 2), (11, 2), (14, 2), (17, 2))
-_PLACES = np.zeros((len(_PARTS) + 2, len(_LAYOUT) + 4), dtype=np.float32)
+_PLACES = np.zeros((len(_PARTS) + 2, len(_LAYOUT) + 1), dtype=np.float32)
 """What each digit counts in year, month, day, hour, minute and second, in 12 * year + month and in
-24 * day + hour; the letters after them count in nothing."""
+24 * day + hour; the letter after them counts in nothing."""
 for _row, (_start, _width) in enumerate(_PARTS):
     _PLACES[_row, _start : _start + _width] = 10.0 ** np.arange(_width)[::-1]
 _PLACES[-2] = 12.0 * _PLACES[0] + _PLACES[1]
@@ -125,7 +126,7 @@ def _parse_fixed(texts: list[Any]) -> Parsed | None:
     except (TypeError, UnicodeEncodeError):
         return None
     width, left = divmod(len(letters), len(texts)) if texts else (0, 1)
-    if left or width - 1 not in FIXED_LENGTHS:
+    if left or width - 1 not in _FIXED_LENGTHS:
         return None
     return parse_letters(np.frombuffer(letters, dtype=np.uint8).reshape(-1, width), b"\n")
 
@@ -133,31 +134,32 @@ def _parse_fixed(texts: list[Any]) -> Parsed | None:
 def parse_letters(letters: NDArray[np.uint8], end: bytes = b"") -> Parsed | None:
     """`parse_many` for local times of one layout, `2012-06-01T17:00:00` or `2012-06-01T17:00`.
 
-    letters : the bytes of the texts with `end`, up to 4 letters, after each: (n, 19 or 16 + len(end)).
+    letters : the bytes of the texts with `end`, at most one letter, after each: (n, 19 or 16 + len(end)).
     None if any text has another layout, or is not followed by `end`.
     """
-    n_texts, width = letters.shape
-    length = width - len(end)
-    if length not in FIXED_LENGTHS:
+    width = letters.shape[1]
+    if width - len(end) not in _FIXED_LENGTHS:
         return None
-    laid_out = n_texts if n_texts <= _MOST_LAID_OUT else 1
-    layout, highest = _layouts(_LAYOUT[:length] + end, laid_out)
-    digits = letters - layout  # wraps below "0", so one comparison finds what is none
-    separator = digits[:, 10]
-    if separator.any():
-        separator[separator == _BLANK] = 0
-    if (digits > highest).any():
-        return None
+    layout, highest = _layouts(_LAYOUT[: width - len(end)] + end)
+    digits = np.empty(letters.shape, np.uint8)
+    for start in range(0, len(letters), _BLOCK):
+        block = digits[start : start + _BLOCK]
+        np.subtract(letters[start : start + _BLOCK], layout[: len(block)], out=block)
+        separator = block[:, 10]
+        if separator.any():
+            separator[separator == _BLANK] = 0
+        if (block > highest[: len(block)]).any():  # what is below "0" has become large
+            return None
     return _hours(_PLACES[:, :width] @ digits.astype(np.float32).T)
 
 
-@lru_cache(maxsize=4)
-def _layouts(layout: bytes, n_lines: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The letters of a layout, and what a text may have above each: (n_lines, width) both.
+@cache
+def _layouts(layout: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The letters of a layout, and what a text may have above each: (_BLOCK, len(layout)) both.
 
-    If as large as the texts, NumPy goes through them in one run, not line by line.
+    For a whole block, so that NumPy goes through it in one run and not line by line.
     """
-    letters = np.frombuffer(layout * n_lines, np.uint8).reshape(n_lines, len(layout))
+    letters = np.frombuffer(layout * _BLOCK, np.uint8).reshape(_BLOCK, len(layout))
     return letters, np.where(letters == ord("0"), 9, 0).astype(np.uint8)
 
 

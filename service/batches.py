@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 from pydantic_core import from_json
 from starlette.types import Scope
 
 from models.arrays import BoolArray, Columns, FloatArray
 from models.task import Task
-from service import explanations, replies, times
+from service import explanations, replies
 from service.errors import INVALID, MALFORMED, TOO_LARGE, Fault, Problem, invalid
 from service.limits import give_way
 from service.query import Options
@@ -26,7 +25,6 @@ from service.replies import Answered
 from service.rows import MISSING, Rows, Values, check, transpose
 from service.served import Served
 from service.tables import Table
-from service.times import Times
 from service.words import escape, instead_of, type_words
 
 SLICE_ROWS = 1000
@@ -59,7 +57,7 @@ class Batch:
 
 def read_json(body: bytes, task: Task, most: int) -> Batch:
     """The batch in a JSON body. Raises Problem."""
-    document = times.parse(body, task) or _parse(body)
+    document = _parse(body)
     if type(document) is not dict or len(document) != 1:
         raise Problem(
             MALFORMED, 'The body must be {"instances": [...]} or {"inputs": {field: [values]}}.'
@@ -115,7 +113,7 @@ def _of_inputs(columns: Any, task: Task, most: int) -> Batch:
     faults += [
         Fault(f"{name[:50]} must be a list, and is {type_words(values)}", _at(name))
         for name, values in columns.items()
-        if type(values) not in {list, Times}
+        if type(values) is not list
     ]
     if faults:
         raise invalid(faults)
@@ -254,16 +252,15 @@ def _kept(rows: Rows, n_rows: int) -> slice | BoolArray:
 
 def _counted(body: bytes, pieces: list[tuple[Rows, Answered]], task: Task) -> Reply:
     """The reply with the rows that were answered, the faulty ones left out."""
+    if len(pieces) == 1 and not pieces[0][0].faults:
+        ((rows, a),) = pieces
+        return Reply(body, rows.columns, a.prediction.value, int(np.count_nonzero(a.bits)))
     kept = [_kept(rows, len(a.bits)) for rows, a in pieces]
     of_pieces = list(zip(pieces, kept, strict=True))
     columns = {
-        name: _end_to_end([rows.columns[name][k] for (rows, _), k in of_pieces])
+        name: np.concatenate([rows.columns[name][k] for (rows, _), k in of_pieces])
         for name in (task.field_names if pieces else ())
     }
-    values = _end_to_end([a.prediction.value[k] for (_, a), k in of_pieces] or [np.empty(0)])
+    values = [a.prediction.value[k] for (_, a), k in of_pieces]
     outside = sum(int(np.count_nonzero(a.bits[k])) for (_, a), k in of_pieces)
-    return Reply(body, columns, values, outside)
-
-
-def _end_to_end(parts: list[NDArray[Any]]) -> NDArray[Any]:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return Reply(body, columns, np.concatenate(values) if values else np.empty(0), outside)

@@ -107,7 +107,8 @@ def _written(
 ) -> bytes:
     """Every row by its template; a failed row is replaced whole."""
     prediction, threshold = answered.prediction, served.model.threshold
-    numbers = np.stack((prediction.value, prediction.low, prediction.high), axis=1)
+    numbers = np.empty((len(prediction.value), 3))
+    numbers[:, 0], numbers[:, 1], numbers[:, 2] = prediction.value, prediction.low, prediction.high
     kinds = 2 * answered.bits
     if threshold is not None:
         kinds += prediction.value >= threshold

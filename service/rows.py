@@ -5,6 +5,7 @@ it does not pass go one by one to the request's pydantic class, which has the la
 words of the fault, so a row is judged as it is alone.
 """
 
+import marshal
 import struct
 import sys
 from collections.abc import Sequence
@@ -22,16 +23,16 @@ from models.rows import column_value
 from models.task import Field, Task
 from service.errors import Fault
 from service.schemas import REQUESTS
-from service.times import Times
 from service.words import faults_of
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda _: "MISSING"})()
 """Stands in a column where a row does not have the field."""
 
-Values = dict[str, Any]
-"""The values of some rows as JSON has them: field name -> a list of one a row, or Times."""
+Values = dict[str, list[Any]]
+"""The values of some rows as JSON has them: field name -> one a row."""
 
 NUMBERS = {int, float}
+_MARSHAL_HEAD = len(marshal.dumps([], 2))
 ABSENT = {type(None), type(MISSING)}
 Checked = tuple[NDArray[Any], NDArray[np.bool_]]
 """A column as the model takes it, and which rows of it are surely right: (n_rows,) both."""
@@ -118,11 +119,29 @@ def _categories(values: list[Any], field: Field) -> Checked:
     return array, np.ones(len(values), dtype=bool)
 
 
+_TRUTH = np.full(256, -2, np.int8)
+_TRUTH[[ord("T"), ord("F"), ord("N")]] = 1, 0, -1
+"""What a letter of `_one_letter_each` says, in the form of a column."""
+
+
+def _one_letter_each(values: list[Any]) -> NDArray[np.uint8] | None:
+    """T, F or N for true, false or null, as `marshal` writes each; None if a value takes more than one."""
+    try:
+        letters = marshal.dumps(values, 2)
+    except ValueError:  # of MISSING it knows nothing
+        return None
+    head = len(letters) - len(values)
+    return np.frombuffer(letters, np.uint8, offset=head) if head == _MARSHAL_HEAD else None
+
+
 def _booleans(values: list[Any], field: Field) -> Checked:
+    letters = _one_letter_each(values)
+    if letters is not None:
+        array = _TRUTH.take(letters)
+        good = array >= (0 if field.required else -1)
+        if good.all():
+            return array, good
     kinds = set(map(type, values))
-    if kinds == {bool}:
-        array = np.frombuffer(bytearray(values), np.int8)
-        return array, np.ones(len(values), dtype=bool)
     if kinds <= ABSENT:
         return np.full(len(values), -1, np.int8), np.full(len(values), not field.required)
     table: dict[Any, int] = {True: 1, False: 0}
@@ -131,8 +150,8 @@ def _booleans(values: list[Any], field: Field) -> Checked:
     return _look_up(values, table | {None: -1, MISSING: -1}, {bool} | ABSENT)
 
 
-def _timestamps(values: list[Any] | Times, _: Field) -> Checked:
-    return values.parsed if isinstance(values, Times) else timestamps.parse_many(values)
+def _timestamps(values: list[Any], _: Field) -> Checked:
+    return timestamps.parse_many(values)
 
 
 CHECKS = {

@@ -87,10 +87,13 @@ class Served:
         for i, edge in enumerate(self.edges):
             values = columns[edge.name]
             if values.dtype.kind == "M":
-                values = values.astype(np.int64)
-            for place, beyond in ((2 * i, values < edge.low), (2 * i + 1, values > edge.high)):
-                if np.count_nonzero(beyond):  # of most edges no row is outside
-                    bits |= beyond.astype(np.int64) << place
+                values = values.view(np.int64)
+            below, above = values < edge.low, values > edge.high
+            if np.count_nonzero(below) or np.count_nonzero(
+                above
+            ):  # of most edges no row is outside
+                bits |= below.astype(np.int64) << 2 * i
+                bits |= above.astype(np.int64) << 2 * i + 1
         return bits
 
     def outside_of_one(self, row: Row) -> int:

@@ -200,3 +200,15 @@ async def test_value_that_is_no_number_fails_its_row_alone(wrong: Any, right: fl
     found = (await post("bikes", {"inputs": inputs})).json()["predictions"]
     assert ["rentals" in row for row in found] == [True, False, True]
     assert found[1]["error"]["errors"][0]["pointer"] == "/inputs/humidity/1"
+
+
+@pytest.mark.parametrize("wrong", [0, 1, "T", "false", [], {}, 0.0, 10**400])
+async def test_value_that_is_no_truth_value_fails_its_row_alone(wrong: Any) -> None:
+    """Among true, false and null, what only looks like them is found."""
+    rows = [example(BIKES, holiday=value) for value in (True, wrong, None, False)]
+    inputs = {field: [row[field] for row in rows] for field in rows[0]}
+    found = (await post("bikes", {"inputs": inputs})).json()["predictions"]
+    assert ["rentals" in row for row in found] == [True, False, True, True]
+    assert found[1]["error"]["errors"][0]["pointer"] == "/inputs/holiday/1"
+    alone = (await post("bikes", {"instances": [rows[0]]})).json()["predictions"]
+    assert found[0]["rentals"] == pytest.approx(alone[0]["rentals"])
