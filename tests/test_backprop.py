@@ -150,6 +150,7 @@ AUTOGRAD_LOSSES: dict[str, Callable[[Any, FloatArray], Any]] = {
         -(y * anp.log(1.0 / (1.0 + anp.exp(-o))) + (1.0 - y) * anp.log(1.0 / (1.0 + anp.exp(o))))
     ),
     "poisson": lambda o, y: anp.exp(o) - y * o,
+    "linex": lambda o, y: anp.exp(y - o) - (y - o) - 1.0,
 }
 
 

@@ -140,14 +140,19 @@ def test_lowest_and_highest_group_of_all_splits_together() -> None:
     assert _group_range(splits, "hour") == "hour 0.850 (0), 1.000 (2)"
 
 
-def test_a_kind_of_day_that_was_never_seen_has_an_interval_with_an_end() -> None:
+@pytest.mark.parametrize("of_mean", [False, True])
+def test_a_kind_of_day_that_was_never_seen_has_an_interval_with_an_end(
+    of_mean: bool,  # noqa: FBT001
+) -> None:
     """P3 hides Christmas: the spread there stays within the reach of the residuals that were seen."""
     rows = noisy(2500, np.random.default_rng(2))
     variables = rows.task.derive(rows.columns)
     encoder = fit_encoder(rows.task.variables, quick(fills_gaps=True).columns, variables)
     rng = np.random.default_rng(0)
     residual = np.exp(rng.normal(0.0, 1.0, (2500, 1)))
-    head = fit_spread(encoder, Rows(encoder.encode(variables), residual), rng, Nobody())
+    head = fit_spread(
+        encoder, Rows(encoder.encode(variables), residual), rng, Nobody(), of_mean=of_mean
+    )
     strange = variables.copy()
     strange[:, rows.task.variables.index("away")] = 1.0
     spread = head.value_of(head.member_values(encoder.encode(strange)))

@@ -4,7 +4,7 @@ import numpy as np
 
 from models.features import Category, Number, fit_encoder
 from models.network import forward
-from training.kriging import NEAR, Kriging, widened, with_left_over
+from training.kriging import NEAR, Kriging, widened, with_deviation, with_left_over
 from training.parameters import Architecture, initial
 
 KRIGING = Kriging(Category(("day", "hour"), (10, 24)), shared=0.7, fades=2.5)
@@ -32,6 +32,21 @@ def test_levels_fall_to_nothing_away_from_what_was_seen() -> None:
     np.testing.assert_allclose(level[100:104], [2.0 * likeness(k) for k in range(4)], rtol=1e-12)
     assert not level[: 100 - NEAR].any()
     assert not level[101 + NEAR :].any()
+
+
+def test_deviation_is_what_the_hours_around_leave() -> None:
+    """Between two known hours 1 - w c of the variance is left, and far from all that is known all of it."""
+    left = KRIGING.deviation(np.array([99, 101]))
+    explained = 2.0 * likeness(1) ** 2 / (1.0 + likeness(2))
+    np.testing.assert_allclose(left[[100, 200]], [np.sqrt(1.0 - explained), 1.0], rtol=1e-12)
+
+
+def test_a_held_out_hour_knows_only_the_hours_of_other_folds() -> None:
+    """The middle hour's neighbours count where they are of another fold than it is."""
+    codes = np.array([99, 100, 101])
+    apart = KRIGING.held_out_deviation(codes, np.array([0, 1, 0]))
+    assert apart[1] == KRIGING.deviation(np.array([99, 101]))[100]
+    np.testing.assert_array_equal(KRIGING.held_out_deviation(codes, np.zeros(3, int)), 1.0)
 
 
 def test_kriging_forecasts_what_has_such_correlations() -> None:
@@ -77,3 +92,17 @@ def test_widened_network_is_the_same_function() -> None:
         np.testing.assert_array_equal(wide.layers[0].weights[:, :5], network.layers[0].weights)
         assert not wide.layers[0].weights[:, 5:].any()
         assert (wide.skip is None) == (not skip)
+
+
+def test_network_with_deviation_multiplies_the_spread() -> None:
+    """The logarithm of the spread has that of what is left to the hour added to it."""
+    rng = np.random.default_rng(3)
+    hours = np.arange(50)
+    variables = np.column_stack([rng.normal(size=50), hours // 24, hours % 24]).astype(np.float64)
+    encoder = fit_encoder(VARIABLES, (Number("temperature"), Category(("hour",), (24,))), variables)
+    network = initial(Architecture((encoder.n_inputs, 4, 1)), rng).network
+    before = forward(network, encoder.encode(variables))[0, :, 0]
+    whole, known = KRIGING.extended(encoder), np.array([3, 5, 30])
+    after = forward(with_deviation(KRIGING, whole, network, known), whole.encode(variables))
+    expected = np.exp(before) * KRIGING.deviation(known)[:50]
+    np.testing.assert_allclose(np.exp(after[0, :, 0]), expected, rtol=1e-4)

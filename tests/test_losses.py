@@ -67,6 +67,14 @@ def test_poisson_is_least_at_the_mean() -> None:
     np.testing.assert_allclose(LOSSES["poisson"].derivative(output, target, None), 0.0, atol=1e-12)
 
 
+def test_linex_of_logarithms_is_least_at_the_mean() -> None:
+    """Over numbers r the one o that costs log r least is the log of their mean, not the mean of logs."""
+    r = np.array([[1.0], [2.0], [9.0]])
+    output = np.full((1, 3, 1), np.log(r.mean()))
+    assert LOSSES["linex"].derivative(output, np.log(r), None).sum() == pytest.approx(0.0)
+    assert LOSSES["linex"].value(np.log(r)[np.newaxis], np.log(r)).tolist() == [[[0.0]] * 3]
+
+
 def test_mean_loss_sums_outputs_and_averages_the_rest() -> None:
     """The mean over members and rows of the sum over outputs."""
     output = np.arange(12.0).reshape(2, 3, 2)

@@ -3,8 +3,9 @@
 Something that no input says (a shower, a match) makes an hour busier than the networks think, and the hours
 beside it too. So the expected residual of each hour, given those of the training rows around it, is a
 weighted mean of them, whose weights follow from how fast the likeness of two residuals falls with the hours
-between them. It is called kriging (Krige 1951; Matheron 1963), or regression by a Gaussian process
-(Rasmussen and Williams 2006, section 2.2).
+between them. So does how much of the residual is left, and the spread of the interval is as much smaller.
+It is called kriging (Krige 1951; Matheron 1963), or regression by a Gaussian process (Rasmussen and
+Williams 2006, section 2.2).
 
 The result is one number an hour, a member and an output, and is kept where a linear model would have it:
 as the weight of the hour's one-hot column in the skip. The hidden layers do not read these columns: there
@@ -77,6 +78,32 @@ class Kriging:
             found[start : start + AT_ONCE] = np.linalg.solve(equations, right)[..., 0]
         return found
 
+    def deviation(self, codes: IntArray) -> FloatArray:
+        """The standard deviation that is left to every hour's residual, of an hour with none around: 1.
+
+        codes : (n_rows,), the number of each hour whose residual is known. Returns (n_hours,).
+        """
+        off = np.arange(-NEAR, NEAR + 1)
+        explained = self.weights(self._known(codes)) @ self.correlation(off)
+        left: FloatArray = np.sqrt(1.0 - explained)
+        return left
+
+    def held_out_deviation(self, codes: IntArray, fold: IntArray) -> FloatArray:
+        """That of each row's hour, (n_rows,), while only the rows of other folds are known.
+
+        codes, fold : (n_rows,), the number of each row's hour, and its fold.
+        """
+        found = np.empty(len(codes))
+        for held_out in np.unique(fold):
+            judged = fold == held_out
+            found[judged] = self.deviation(codes[~judged])[codes[judged]]
+        return found
+
+    def _known(self, codes: IntArray) -> BoolArray:
+        known = np.zeros(self.over.size, dtype=bool)
+        known[codes] = True
+        return known
+
     def levels(self, codes: IntArray, residual: FloatArray) -> FloatArray:
         """The expected residual of every hour, (n_members, n_hours, n_outputs).
 
@@ -84,12 +111,10 @@ class Kriging:
         residual : (n_members, n_rows, n_outputs), of the networks on these rows.
         """
         n_members, _, n_outputs = residual.shape
-        known = np.zeros(self.over.size, dtype=bool)
-        known[codes] = True
         padded = np.zeros((n_members, self.over.size + 2 * NEAR, n_outputs))
         padded[:, codes + NEAR] = residual
         around = np.lib.stride_tricks.sliding_window_view(padded, 2 * NEAR + 1, axis=1)
-        expected: FloatArray = np.einsum("hw,mhow->mho", self.weights(known), around)
+        expected: FloatArray = np.einsum("hw,mhow->mho", self.weights(self._known(codes)), around)
         return expected
 
 
@@ -111,6 +136,18 @@ def with_left_over(
     assert wide.skip is not None, "levels need a skip"  # noqa: S101
     wide.skip[:, encoder.n_inputs :] = kriging.levels(codes, residual)
     return whole, frozen(wide)
+
+
+def with_deviation(
+    kriging: Kriging, encoder: Encoder, network: Network, codes: IntArray
+) -> Network:
+    """The network of a spread's logarithm, with the logarithm of what is left to each hour added to it.
+
+    encoder : `kriging.extended` of the network's own. codes : (n_rows,), the known hours.
+    """
+    skip = np.zeros((network.n_members, encoder.n_inputs, network.n_outputs), np.float32)
+    skip[:, -kriging.over.size :] = np.log(kriging.deviation(codes))[:, np.newaxis]
+    return frozen(replace(widened(network, encoder.n_inputs), skip=skip))
 
 
 def widened(network: Network, n_inputs: int) -> Network:

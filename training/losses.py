@@ -70,10 +70,32 @@ def poisson_derivative(
     return np.subtract(np.exp(output, out=out), target, out=out)
 
 
+def linex(output: FloatArray, target: FloatArray) -> FloatArray:
+    """LINEX (Varian 1975): exp(y - o) - (y - o) - 1. Too low costs exponentially, too high linearly.
+
+    Of y = log r it is, up to a constant of the row, the negative log-likelihood of an r that is
+    exponential with mean exp(o): half_mse would find the mean of log r, this finds the log of the mean.
+    """
+    error = target - output
+    value = np.exp(error)
+    value -= error
+    value -= 1.0
+    return value
+
+
+def linex_derivative(
+    output: FloatArray, target: FloatArray, out: FloatArray | None = None
+) -> FloatArray:
+    """dL/do = 1 - exp(y - o)."""
+    error = np.subtract(target, output, out=out)
+    return np.subtract(1.0, np.exp(error, out=error), out=error)
+
+
 LOSSES: dict[str, Loss] = {
     "half_mse": Loss(half_mse, half_mse_derivative),
     "cross_entropy": Loss(cross_entropy, cross_entropy_derivative),
     "poisson": Loss(poisson, poisson_derivative),
+    "linex": Loss(linex, linex_derivative),
 }
 
 
