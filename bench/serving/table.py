@@ -166,6 +166,11 @@ def _workers(workers: dict[str, Any]) -> list[str]:
     counted = (
         f"{of['counted']:,.0f} of {of['sent']:,.0f}" for of in measured.values() if "counted" in of
     )
+    if "both" in workers:
+        lines += [
+            f"\nA loop of Python on both cores does {workers['both']:.2f} times what it does on one:",
+            "2 where the cores share nothing.",
+        ]
     return [
         *lines,
         "\nOf the requests that wrk counted, the metrics of both workers together count, by line:",

@@ -11,6 +11,8 @@ import argparse
 import json
 import os
 import re
+import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +27,9 @@ from bench.serving.servers import READY, Server, ours, reference, running
 CONNECTIONS = 64
 """Of wrk, for small requests. With few, a worker runs out of them whenever wrk waits for a core."""
 BATCH = 1000
+
+
+LOOP = "import time; sum(i % 7 for i in range(4_000_000)); print(time.process_time())"
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ def main() -> None:
 
 def measure(folder: Path, rounds: int, seconds: int) -> dict[str, Any]:
     """All lines of ours, and bare ASGI under uvicorn's own workers."""
-    found: dict[str, Any] = {"load_before": os.getloadavg()[0]}
+    found: dict[str, Any] = {"load_before": os.getloadavg()[0], "both": both_cores()}
     sizes = [ours(folder / "store", size) for size in (1, 2)]
     with running(sizes[0], READY, cpus=None) as one, running(sizes[1], READY, cpus=None) as two:
         for line in lines(folder):
@@ -88,6 +93,29 @@ def measure(folder: Path, rounds: int, seconds: int) -> dict[str, Any]:
         request = lines(folder)[0].request
         found["asgi"] = _scaled(request, (one, two), rounds, seconds)
     return found | {"load_after": os.getloadavg()[0]}
+
+
+def both_cores(rounds: int = 7) -> float:
+    """How many times as much as one core alone two do together: a loop of Python, in turns.
+
+    2 where they share nothing. Two threads of one physical core, or a host that others use, give less,
+    and two workers then have less than two cores.
+    """
+    ratios = []
+    for _ in range(rounds):
+        alone = [rate for core in (0, 1) for rate in _loops([core])]
+        ratios.append(2.0 * sum(_loops([0, 1])) / sum(alone))
+    return median(ratios)
+
+
+def _loops(cores: Sequence[int]) -> list[float]:
+    """Loops a second of processor time, of a process on each of these cores at once."""
+    command = ["taskset", "-c"]
+    processes = [
+        subprocess.Popen([*command, str(core), sys.executable, "-c", LOOP], stdout=subprocess.PIPE)
+        for core in cores
+    ]
+    return [1.0 / float(process.communicate()[0]) for process in processes]
 
 
 def _scaled(
