@@ -67,6 +67,12 @@ def processor() -> str:
     return names[0] if names else platform.processor()
 
 
+def vectors() -> str:
+    """The widest vector instructions that NumPy found: names alone do not tell a processor's kind."""
+    found = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
+    return str(found[-1]) if found else "none"
+
+
 def main() -> None:
     """Measure every case and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -87,6 +93,7 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     results = {
         "processor": processor(),
+        "vectors": vectors(),
         "versions": versions,
         "rounds": options.rounds,
         "load": round(os.getloadavg()[0], 1),

@@ -20,10 +20,10 @@ Written by `python -m bench.training.table`; what is measured, and how to measur
 STEPS = """## A training step
 
 CPU time of one step on one thread, in µs: the median of {rounds} interleaved rounds on an {processor}
-(NumPy {numpy}, PyTorch {torch}, scikit-learn {scikit-learn}) under a load of {load}. *Products alone* are
-the matrix products of a step and nothing else, dense: a lower bound for whoever multiplies zeros. The
-ratios are how many times faster ours is (median of the rounds, their quartiles in brackets); against
-*products alone* it is the share of their speed that is left.
+with {vectors} vectors (NumPy {numpy}, PyTorch {torch}, scikit-learn {scikit-learn}) under a load of
+{load}. *Products alone* are the matrix products of a step and nothing else, dense: a lower bound for
+whoever multiplies zeros. The ratios are how many times faster ours is (median of the rounds, their
+quartiles in brackets); against *products alone* it is the share of their speed that is left.
 """
 
 
