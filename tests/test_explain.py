@@ -14,7 +14,6 @@ from models.features import Number, fit_encoder
 from models.interval import Interval
 from models.model import Head, Model
 from models.network import Layer, Network
-from models.task import Task
 from models.tasks import TASKS
 from service import explanations
 from service.settings import Settings
@@ -92,7 +91,7 @@ def test_fields_that_agree_with_every_background_row_add_nothing() -> None:
     """A row of a background of itself alone is its own baseline: every contribution is 0."""
     whole = tiny.model("bikes")
     row = one_row("bikes", 3)
-    model = Model(**{**vars(whole), "background": row})
+    model = replace(whole, background=row)
     answer = model.value(row).item()
     found = explain.explain(model, row, answer)
     assert found.baseline == answer
@@ -164,8 +163,8 @@ def test_work_comes_in_steps() -> None:
         asked.append(len(columns["humidity"]))
         return task.derive(columns)
 
-    watched = Task(**{**vars(task), "derive": derive})
-    steps = explain.steps(Model(**{**vars(model), "task": watched}), row, 1.0)
+    watched = replace(model, task=replace(task, derive=derive))
+    steps = explain.steps(watched, row, 1.0)
     assert len(list(steps)) == len(asked) > 1
     assert max(asked) <= explain.STEP_ROWS
 
