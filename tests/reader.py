@@ -43,6 +43,8 @@ PORT = 8000
 """The port that the pages name. The service that follows them listens on a free one."""
 
 _SERVES = re.compile(r"(\w+=\S+ )*(make serve|serve)\b[^|&\n]*")
+_WORKERS = re.compile(r"SERVICE_WORKERS=(\d+)")
+_IS_UP = re.compile(r"\bworker \d+ is up\b")
 _FILE = re.compile(r"# file: (?P<path>[\w./-]+)\n")
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
 _CHANGING = (
@@ -152,8 +154,10 @@ class Reader:
         self.printed = self._on_their_port(result.stdout)
 
     def _serve(self, fence: Fence, text: str) -> None:
-        """Start the service and wait until it is ready; what it has printed is its log."""
+        """Start the service and wait until every worker is up; what it has printed is its log."""
         self._stop()
+        asked = _WORKERS.search(text)
+        workers = int(asked[1]) if asked else 1
         with self._log.open("wb") as log:
             self._service = subprocess.Popen(
                 ["bash", "-c", self._on_our_port(text)],
@@ -164,7 +168,7 @@ class Reader:
                 start_new_session=True,
             )
         deadline = time.monotonic() + _SECONDS
-        while not self._ready():
+        while not (self._ready() and self._workers_up() >= workers):
             if self._service.poll() is not None or time.monotonic() > deadline:
                 raise PageError(f"{fence}: no service:\n{text}\n{self._log.read_text('utf-8')}")
             time.sleep(0.05)
@@ -176,6 +180,10 @@ class Reader:
                 return True
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             return False
+
+    def _workers_up(self) -> int:
+        """How many the log says, and one if it says none: it names workers only where there are several."""
+        return max(1, len(_IS_UP.findall(self._log.read_text("utf-8"))))
 
     def _stop(self) -> None:
         if self._service is not None and self._service.poll() is None:
