@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.arrays import FloatArray
-from models.features import Category, Column, Inputs, Number, fit_encoder, segments
+from models.features import Category, Column, Encoder, Inputs, Number, fit_encoder, segments
 
 VARIABLES = ("warmth", "hour", "working", "flat")
 ROWS = np.array(
@@ -77,13 +77,18 @@ def test_dense_is_the_one_hot() -> None:
     np.testing.assert_array_equal(inputs.dense[:, 4:], np.eye(2)[ROWS[:, 2].astype(int)])
 
 
-@pytest.mark.parametrize("dense", [False, True], ids=["codes", "dense"])
-def test_take(dense: bool) -> None:  # noqa: FBT001
-    """Rows are taken from every array alike."""
+def encoded(*, dense: bool) -> tuple[Encoder, Inputs]:
+    """ROWS as a number and a category, and their encoder."""
     columns = (Number("warmth"), Category(("hour",), (3,)))
     encoder = fit_encoder(VARIABLES, columns, ROWS)
     inputs = encoder.encode(ROWS)
-    inputs = inputs.with_dense(encoder.n_inputs) if dense else inputs
+    return encoder, inputs.with_dense(encoder.n_inputs) if dense else inputs
+
+
+@pytest.mark.parametrize("dense", [False, True], ids=["codes", "dense"])
+def test_take(dense: bool) -> None:  # noqa: FBT001
+    """Rows are taken from every array alike."""
+    encoder, inputs = encoded(dense=dense)
     taken = inputs.take(np.array([2, 0]))
     expected = encoder.encode(ROWS[[2, 0]])
     assert len(taken) == 2
@@ -100,10 +105,7 @@ def test_take(dense: bool) -> None:  # noqa: FBT001
 @pytest.mark.parametrize("dense", [False, True], ids=["codes", "dense"])
 def test_part_is_a_view(dense: bool) -> None:  # noqa: FBT001
     """Consecutive rows are not copied, so that they follow what is written to the whole."""
-    columns = (Number("warmth"), Category(("hour",), (3,)))
-    encoder = fit_encoder(VARIABLES, columns, ROWS)
-    inputs = encoder.encode(ROWS)
-    inputs = inputs.with_dense(encoder.n_inputs) if dense else inputs
+    _, inputs = encoded(dense=dense)
     part = inputs.part(slice(1, 3))
     for array, whole in ((part.codes, inputs.codes), (part.values, inputs.values)):
         assert np.shares_memory(array, whole)

@@ -130,7 +130,6 @@ WORKERS = {
     "asgi": "bare ASGI, uvicorn's workers",
 }
 
-
 PARTS = {
     "S": ("cpu", ".1f"),
     "W": ("load", ".1f"),

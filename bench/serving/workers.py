@@ -27,8 +27,6 @@ from bench.serving.servers import READY, Server, ours, reference, running
 CONNECTIONS = 64
 """Of wrk, for small requests. With few, a worker runs out of them whenever wrk waits for a core."""
 BATCH = 1000
-
-
 LOOP = "import time; sum(i % 7 for i in range(4_000_000)); print(time.process_time())"
 
 
