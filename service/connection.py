@@ -11,17 +11,23 @@ It is the same application, called as uvicorn calls it. Should it wait for somet
 gives way to others, a reader does not read), the rest of it becomes a task like any other, and so
 does whatever does not end as it should. What is answered in this way may not ask for the current
 task, for there may be none: a `Turn` is told which paths are fit for it.
+
+A request that asks for another protocol as well (`Upgrade: h2c`, as Java's client and `curl --http2`
+send with everything) is answered in this one, which RFC 9110, section 7.8, leaves to the server. The
+parser would take its body for the other protocol's.
 """
 
 from __future__ import annotations
 
+import sys
 from types import coroutine
 from typing import TYPE_CHECKING, Any
 
+from httptools import HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service import headers
-from service.errors import HEADERS_TOO_LARGE, Kind, Problem, answer_of
+from service.errors import HEADERS_TOO_LARGE, MALFORMED, Kind, Problem, answer_of
 
 if TYPE_CHECKING:
     from asyncio import Transport
@@ -55,6 +61,8 @@ class Connection(HttpToolsProtocol):
     """Whether its answer is said already; what else comes is read, and thrown away."""
     _unparsed = 0
     _reading = False
+    _data = b""
+    _without_upgrade: list[bytes] | None = None
     _begun: tuple[RequestResponseCycle, Application] | None = None
 
     def data_received(self, data: bytes) -> None:
@@ -62,7 +70,11 @@ class Connection(HttpToolsProtocol):
         if self.is_refused:
             return
         self._reading = True
+        self._data = data
         super().data_received(data)
+        while self._without_upgrade is not None:
+            self._data, self._without_upgrade = b"".join(self._without_upgrade), None
+            super().data_received(self._data)
         self._reading = False
         if self._begun is not None:
             cycle, app = self._begun
@@ -81,6 +93,34 @@ class Connection(HttpToolsProtocol):
                 )
         else:
             self._unparsed = 0
+
+    def _should_upgrade(self) -> bool:
+        """Asked by uvicorn of what the parser takes for an upgrade; it leaves that to the next method."""
+        return any(name == b"upgrade" for name, _ in self.headers)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Called by uvicorn when the headers of a request that asks for another protocol are complete.
+
+        They are read once more, without the one that asks, and what has come behind them.
+        """
+        stopped: Any = (
+            sys.exception()
+        )  # uvicorn handles HttpParserUpgrade, whose argument says where
+        version = self.parser.get_http_version().encode()
+        self._without_upgrade = [
+            b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version),
+            *(b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"),
+            b"\r\n",
+            self._data[stopped.args[0] :],
+        ]
+        self.parser = HttpRequestParser(self)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words for all of them
+        """Called by uvicorn where the parser cannot go on."""
+        if self.scope is not None and len(self.url) >= HEADER_LIMIT:
+            refuse(self, HEADERS_TOO_LARGE, f"The URL is longer than {HEADER_LIMIT - 1} bytes.")
+        else:
+            refuse(self, MALFORMED, "This is no request of HTTP/1.1 that can be read.")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer is gone: also from a request whose body is not complete, which is told so."""

@@ -234,6 +234,57 @@ async def test_requests_that_follow_each_other_unasked_are_answered_in_order() -
     assert statuses == [b"200", b"422", b"200"]
 
 
+H2C = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2_settings": "AAMAAABk"}
+
+
+@pytest.mark.parametrize("target", ["/predict/bikes", "/predict/bikes?explain=true"])
+@pytest.mark.parametrize("cut", [None, 10, 80, -len(ROW) - 2, -len(ROW), -20])
+async def test_another_protocol_that_is_asked_for_is_not_taken(
+    target: str, cut: int | None
+) -> None:
+    """Java's client and `curl --http2` ask for it with every request; body and answer are as without."""
+    asked, server = request(target=target, **H2C), Server(service())
+    connection, wire = server.connect()
+    for part in (asked,) if cut is None else (asked[:cut], asked[cut:]):
+        connection.data_received(part)
+        await asyncio.sleep(0)
+    await until(lambda: b"".join(wire.written).count(b"}}") > 0)
+    plain = await Server(service()).ask(request(target=target))
+    assert b"".join(wire.written) == b"".join(plain.written)
+    assert plain.written[0].startswith(b"HTTP/1.1 200 ")
+
+
+async def test_many_requests_that_ask_for_another_protocol_follow_each_other() -> None:
+    """However many come in one piece, each is answered, with its own body."""
+    connection, wire = Server(service()).connect()
+    connection.data_received((request(**H2C) + request(b"{}", **H2C)) * 100)
+    await until(lambda: b"".join(wire.written).count(b"HTTP/1.1 ") == 200)
+    statuses = [part[:3] for part in b"".join(wire.written).split(b"HTTP/1.1 ")[1:]]
+    assert statuses == [b"200", b"422"] * 100
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        pytest.param(b"\x16\x03\x01\x02\x00\x01", 400, id="TLS"),
+        pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, id="HTTP/2"),
+        pytest.param(b"FETCH / HTTP/1.1\r\nHost: a\r\n\r\n", 400, id="no method"),
+        pytest.param(b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 400, id="a tunnel"),
+        pytest.param(request(content_length="3"), 400, id="two lengths"),
+        pytest.param(request(target="/" + "a" * 65_536), 431, id="a long URL"),
+    ],
+)
+async def test_what_is_no_request_is_answered_with_a_problem(sent: bytes, status: int) -> None:
+    """As every failure: in words, and as a problem document; then the connection ends."""
+    connection, wire = Server(service()).connect()
+    connection.data_received(sent)
+    head, body = b"".join(wire.written).split(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert json.loads(body)["status"] == status
+    assert wire.ended
+    await until(lambda: wire.closed)
+
+
 async def test_of_a_burst_no_more_are_taken_on_than_there_are_places() -> None:
     """The first are answered, the others of the same turn refused; the next turn has every place."""
     server = Server(service(row_places=3))
