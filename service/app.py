@@ -4,11 +4,12 @@
   -> ExchangeLayer (request id, clock, errors, security headers, observers)
     -> layers (keys, limits)
       -> Shortcut -> the prediction routes
-                  -> FastAPI: everything else
+                  -> HeadLayer -> FastAPI: everything else
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from threading import Lock
 from typing import Any
 
 from fastapi import FastAPI
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from models import __version__
 from service import headers, openapi
 from service.exchange import ExchangeLayer, Observer
+from service.head import HeadLayer
 from service.metrics import Metrics
 from service.raw import RawRoute, Shortcut
 from service.registry import Registry
@@ -37,9 +39,12 @@ class Service(FastAPI):
     at_once: frozenset[str] = frozenset()
     """Paths of requests that are answered without waiting, see `service.connection`."""
 
+    _describing = Lock()
+    _document: dict[str, Any] | None = None
+
     def enter_by(self, layers: Iterable[Layer]) -> None:
         """Put layers before FastAPI, the first one outermost."""
-        entry: ASGIApp = super().__call__
+        entry: ASGIApp = HeadLayer(super().__call__)
         for layer in reversed(list(layers)):
             entry = layer(entry)
         self._entry = entry
@@ -49,10 +54,11 @@ class Service(FastAPI):
         return AsyncExitStackMiddleware(self.router)
 
     def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document."""
-        if not self.openapi_schema:
-            self.openapi_schema = openapi.document(super().openapi())
-        return self.openapi_schema
+        """The OpenAPI document; any number of threads may ask for it."""
+        with self._describing:
+            if not self._document:
+                self._document = openapi.document(super().openapi())
+            return self._document
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer through the layers."""
@@ -83,6 +89,7 @@ def create_app(
         openapi_tags=openapi.TAGS,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         generate_unique_id_function=lambda route: route.name,
+        openapi_url=None,  # see `service.routes.web`
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,

@@ -233,10 +233,14 @@ def _of_fastapi(entry: Any) -> Fault:
 
 def _of_http_exception(error: HTTPException, path: str) -> Problem:
     kind = _BY_STATUS.get(error.status_code, INTERNAL)
-    headers = [(k.lower().encode(), v.encode()) for k, v in (error.headers or {}).items()]
+    given = dict(error.headers or {})
+    allowed = given.get("Allow", "another method")
+    if allowed == "GET":  # see `service.head`
+        given["Allow"] = "GET, HEAD"
+    headers = [(k.lower().encode(), v.encode()) for k, v in given.items()]
     details = {
         NOT_FOUND: f"There is no route {path}; /docs lists the routes.",
-        METHOD: f"{path} takes {(error.headers or {}).get('Allow', 'another method')}.",
+        METHOD: f"{path} takes {allowed}.",
     }
     return Problem(kind, details.get(kind, kind.title + "."), headers=headers)
 

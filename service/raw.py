@@ -67,7 +67,12 @@ def header(scope: Scope, name: bytes) -> bytes:
 
 
 def media_type(scope: Scope) -> bytes:
-    """The media type of the body, without parameters, in small letters."""
+    """The media type of the body, without parameters, in small letters. Raises Problem for a packed one."""
+    encoding = header(scope, b"content-encoding")
+    if encoding and encoding.strip().lower() != b"identity":
+        shown = encoding.decode("latin-1")[:50]
+        words = f"The body must be sent as it is, and Content-Encoding says {shown}."
+        raise Problem(MEDIA, words, headers=[(b"accept-encoding", b"identity")])
     found = header(scope, b"content-type")
     return found if found == JSON else found.split(b";", 1)[0].strip().lower()
 

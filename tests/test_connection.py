@@ -234,7 +234,10 @@ async def test_requests_that_follow_each_other_unasked_are_answered_in_order() -
     assert statuses == [b"200", b"422", b"200"]
 
 
-H2C = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2_settings": "AAMAAABk"}
+def upgrading(body: bytes = ROW, target: str = "/predict/bikes") -> bytes:
+    """A request that asks for HTTP/2 beside."""
+    asks = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2_settings": "AAMAAABk"}
+    return request(body, target, "POST", **asks)
 
 
 @pytest.mark.parametrize("target", ["/predict/bikes", "/predict/bikes?explain=true"])
@@ -243,7 +246,7 @@ async def test_another_protocol_that_is_asked_for_is_not_taken(
     target: str, cut: int | None
 ) -> None:
     """Java's client and `curl --http2` ask for it with every request; body and answer are as without."""
-    asked, server = request(target=target, **H2C), Server(service())
+    asked, server = upgrading(target=target), Server(service())
     connection, wire = server.connect()
     for part in (asked,) if cut is None else (asked[:cut], asked[cut:]):
         connection.data_received(part)
@@ -257,7 +260,7 @@ async def test_another_protocol_that_is_asked_for_is_not_taken(
 async def test_many_requests_that_ask_for_another_protocol_follow_each_other() -> None:
     """However many come in one piece, each is answered, with its own body."""
     connection, wire = Server(service()).connect()
-    connection.data_received((request(**H2C) + request(b"{}", **H2C)) * 100)
+    connection.data_received((upgrading() + upgrading(b"{}")) * 100)
     await until(lambda: b"".join(wire.written).count(b"HTTP/1.1 ") == 200)
     statuses = [part[:3] for part in b"".join(wire.written).split(b"HTTP/1.1 ")[1:]]
     assert statuses == [b"200", b"422"] * 100

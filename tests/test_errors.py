@@ -8,10 +8,14 @@ import pytest
 
 from models.errors import InputError
 from models.tasks import TASKS
+from service.app import create_app
 from service.errors import KINDS, problem_of
+from service.metrics import route_of
+from service.registry import Registry
 from service.schemas import ProblemDocument
+from service.settings import Settings
 from tests.process import ROOT
-from tests.serving import connect, example, tiny_app
+from tests.serving import connect, example, tiny_app, tiny_served
 
 pytestmark = pytest.mark.anyio
 APP = tiny_app()
@@ -121,6 +125,66 @@ async def test_answer_to_head_has_no_body() -> None:
         answer = await client.head("/nothing")
     assert (answer.status_code, answer.content) == (404, b"")
     assert int(answer.headers["content-length"]) > 0
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/docs",
+        "/health/live",
+        "/health/ready",
+        "/models",
+        "/models/bikes",
+        "/openapi.json",
+        "/problems",
+        "/static/reference.js",
+        "/v2",
+        "/v2/health/ready",
+    ],
+)
+async def test_head_is_answered_as_get_without_the_body(path: str) -> None:
+    """Monitors ask with HEAD: status and headers are those of GET, and nothing follows."""
+    async with connect(APP) as client:
+        got, head = await client.get(path), await client.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    ours = {"x-request-id"}
+    assert {**head.headers, **dict.fromkeys(ours)} == {**got.headers, **dict.fromkeys(ours)}
+
+
+async def test_head_is_counted_by_its_route() -> None:
+    """The observers see the method that was asked with and the route that answered."""
+    seen: list[tuple[str, str]] = []
+    registry = Registry({name: tiny_served(name) for name in TASKS})
+    app = create_app(
+        registry,
+        Settings(),
+        observers=[
+            lambda exchange, scope: seen.append((scope["method"], route_of(exchange, scope)))
+        ],
+    )
+    async with connect(app) as client:
+        await client.head("/models/bikes")
+    assert seen == [("HEAD", "/models/{name}")]
+
+
+async def test_refused_method_lists_what_is_taken() -> None:
+    """Allow has every method of the route."""
+    async with connect(APP) as client:
+        assert (await client.put("/models")).headers["allow"] == "GET, HEAD"
+        assert (await client.head("/predict/bikes")).headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize("path", ["/predict/bikes", "/predict/bikes/batch"])
+async def test_packed_body_is_refused_for_that(path: str) -> None:
+    """A body under gzip is no broken JSON: 415 says what is taken; `identity` says that it is plain."""
+    body = {"instances": []} if path.endswith("batch") else example(TASKS["bikes"])
+    async with connect(APP) as client:
+        packed = await client.post(path, json=body, headers={"Content-Encoding": "gzip"})
+        plain = await client.post(path, json=body, headers={"Content-Encoding": "Identity"})
+    assert (packed.status_code, plain.status_code) == (415, 200)
+    assert "Content-Encoding says gzip" in packed.json()["detail"]
+    assert packed.headers["accept-encoding"] == "identity"
 
 
 def test_input_error_of_a_model_is_the_callers_fault() -> None:

@@ -17,6 +17,7 @@ from models.tasks import TASKS
 from service import tables
 from service.batches import SLICE_ROWS
 from service.errors import Problem
+from service.routes.batch import wants_csv
 from service.rows import MISSING, check
 from tests import strategies, tiny
 from tests.serving import connect, example, tiny_app
@@ -40,6 +41,29 @@ def as_csv(values: dict[str, list[Any]]) -> str:
 def one_row(**changes: Any) -> str:
     """The example row of bikes as CSV."""
     return as_csv({name: [value] for name, value in example(BIKES, **changes).items()})
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_csv"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("text/html, application/xhtml+xml, */*;q=0.8", False),
+        ("text/csv", True),
+        ("TEXT/CSV; header=present", True),
+        ("text/*", True),
+        ("text/csv, */*", True),
+        ("text/csv, application/json", False),
+        ("text/csv, application/json;q=0.9", True),
+        ("text/csv;q=0.5, */*;q=0.8", False),
+        ("text/csv;q=0.1, */*;q=0.01", True),
+        ("*/*, text/csv;q=0", False),
+        ("text/csv;q=much", False),
+    ],
+)
+def test_form_of_the_answer_is_the_one_that_is_accepted_most(accept: str, *, is_csv: bool) -> None:
+    """Weights count, a wildcard stands for what is not named, and JSON comes without a preference."""
+    assert wants_csv(accept.encode()) is is_csv
 
 
 async def post(

@@ -1,14 +1,18 @@
 """GET /docs and /static: the API reference works with no internet and under a strict policy."""
 
+import asyncio
 import hashlib
 import re
 import shutil
 from collections.abc import Iterator
+from threading import Event
+from typing import Any
 
 import pytest
 from playwright.sync_api import sync_playwright
 
 from conftest import CHROMIUM_NAMES
+from service import openapi
 from service.routes.web import FOLDER
 from tests.process import fill, running
 from tests.serving import connect, tiny_app
@@ -37,6 +41,32 @@ async def test_reference_loads_only_what_the_service_serves() -> None:
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
+
+
+@pytest.mark.anyio
+async def test_others_are_answered_while_the_description_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who first asks for the OpenAPI document keeps nobody else waiting, and it is made once."""
+    begun, go, made = Event(), Event(), []
+    document = openapi.document
+
+    def slowly(found: dict[str, Any]) -> dict[str, Any]:
+        made.append(found)
+        begun.set()
+        go.wait(10)
+        return document(found)
+
+    monkeypatch.setattr(openapi, "document", slowly)
+    async with connect(tiny_app()) as client:
+        waiting = [asyncio.create_task(client.get("/openapi.json")) for _ in range(2)]
+        await asyncio.to_thread(begun.wait, 10)
+        assert (await client.get("/health/live")).status_code == 200
+        assert not any(task.done() for task in waiting)
+        go.set()
+        first, second = [(await task).json() for task in waiting]
+    assert len(made) == 1
+    assert first == second == tiny_app().openapi()
 
 
 @pytest.mark.anyio

@@ -65,13 +65,21 @@ class PredictBatch:
 
 
 def wants_csv(accept: bytes) -> bool:
-    """Whether CSV is preferred to JSON; without a preference it is not."""
-    quality = {b"text/csv": 0.0, JSON: 0.0, b"*/*": 0.0}
+    """Whether CSV is preferred to JSON (RFC 9110, section 12.5.1); without a preference it is not.
+
+    Of two that are wanted as much, the one that is named is preferred to one that a wildcard admits.
+    """
+    quality: dict[bytes, float] = {}
     for part in accept.lower().split(b","):
         kind, *parameters = (piece.strip() for piece in part.split(b";"))
-        if kind in quality:
-            quality[kind] = next((_quality(p[2:]) for p in parameters if p[:2] == b"q="), 1.0)
-    return quality[b"text/csv"] > max(quality[JSON], 0.0)
+        quality[kind] = next((_quality(p[2:]) for p in parameters if p[:2] == b"q="), 1.0)
+
+    def wanted(*names: bytes) -> tuple[float, int]:
+        found = ((quality[n], -at) for at, n in enumerate(names) if n in quality)
+        return next(found, (0.0, 0))
+
+    csv = wanted(CSV, b"text/*", b"*/*")
+    return csv[0] > 0 and csv > wanted(JSON, b"application/*", b"*/*")
 
 
 def _quality(text: bytes) -> float:

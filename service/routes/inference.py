@@ -16,7 +16,7 @@ from models import __version__
 from models.model import Prediction
 from models.tasks import TASKS
 from service import batches, tensors
-from service.errors import MEDIA, NOT_FOUND, UNAVAILABLE, Fault, Problem, invalid
+from service.errors import NOT_FOUND, UNAVAILABLE, Fault, Problem, invalid
 from service.exchange import Exchange
 from service.inference_schema import (
     InferenceRequest,
@@ -138,11 +138,6 @@ class Infer:
         found = media_type(scope)
         if found not in (JSON, OCTETS, b""):
             raise refuse_media(found, "application/json", "application/octet-stream")
-        encoding = header(scope, b"content-encoding")
-        if encoding not in (b"", b"identity"):
-            shown = encoding.decode("latin-1")[:50]
-            words = f"The body must be sent as it is, and Content-Encoding says {shown}."
-            raise Problem(MEDIA, words)
         asked = tensors.read(await read_body(receive), json_length(scope), served.model)
         prediction, bits = await answer(scope, served, asked, self._most)
         body, length = tensors.write(served, asked, prediction, bits)

@@ -1,10 +1,11 @@
-"""GET /docs and /static/...: the API reference, and the files that pages need."""
+"""GET /docs, /openapi.json and /static/...: the API reference, and the files that pages need."""
 
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
-from starlette.responses import FileResponse, Response
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
 FOLDER = Path(__file__).parent.parent / "web"
@@ -33,6 +34,11 @@ def router() -> APIRouter:
     @routes.get("/docs")
     async def reference() -> Response:
         return FileResponse(FOLDER / "reference.html", headers=PAGE_HEADERS)
+
+    @routes.get("/openapi.json")
+    def document(request: Request) -> Response:
+        """Answer in a thread: to make it takes hundreds of milliseconds, when it is first asked for."""
+        return JSONResponse(request.app.openapi())
 
     routes.mount("/static", Assets(directory=FOLDER / "static"))
     return routes
