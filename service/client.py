@@ -8,6 +8,8 @@ A prediction changes nothing, so one that got no answer (a connection that broke
 full or is being replaced) is asked again, after the time that the service names or a growing pause.
 """
 
+import json
+import math
 import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,7 +37,7 @@ from service.schemas import (
 )
 
 CHUNK = 10_000
-"""Rows of one request; more are sent in several."""
+"""Rows of one request, the most that a service takes by default; more are sent in several."""
 
 _TRY_AGAIN = frozenset({429, 502, 503})
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
@@ -60,24 +62,27 @@ class Client:
     """Asks the service at `url`. May be shared by threads; ends with `close` or a `with` block.
 
     key : an API key, if the service asks for one.
-    timeout : seconds to wait for an answer; attempts : how often one is asked for.
+    timeout : seconds to wait for an answer; attempts : how often one is asked for, at least once.
+    chunk : rows of one request of a batch, for a service that takes fewer than most do.
     transport : for tests, and for those who need one of their own.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the address are rarely given
         self,
         url: str = "http://127.0.0.1:8000",
         *,
         key: str | None = None,
         timeout: float = 30.0,
         attempts: int = 5,
+        chunk: int = CHUNK,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         headers = {} if key is None else {"X-API-Key": key}
         self._http = httpx.Client(
             base_url=url, headers=headers, timeout=timeout, transport=transport
         )
-        self._attempts = attempts
+        self._attempts = max(attempts, 1)
+        self._chunk = max(chunk, 1)
 
     def __enter__(self) -> Self:
         return self
@@ -140,7 +145,7 @@ class Client:
         Any number of rows: they are read and sent in chunks. Raises as `predict`.
         """
         found: list[BaseModel] = []
-        for chunk in _chunks(rows):
+        for chunk in _chunks(rows, self._chunk):
             instances = [{field: _json(value) for field, value in row.items()} for row in chunk]
             found += self._batch(name, {"instances": instances}, level)
         return found
@@ -149,19 +154,21 @@ class Client:
         """The answers to the rows of a pandas data frame, as a frame with the same index.
 
         Its columns: the answer (`rentals`; or `probability` and `admitted`), `low`, `high`,
-        `warnings`, and `error`, which is None for a row that was answered. Columns of `frame` that
+        `warnings`, and `error`, which is missing for a row that was answered. Columns of `frame` that
         are no fields of the model are not sent. Raises as `predict`.
         """
         fields = [field for field in TASKS[name].field_names if field in frame.columns]
         columns = {field: [_json(value) for value in frame[field].tolist()] for field in fields}
         answers: list[dict[str, Any]] = []
-        for start in range(0, len(frame), CHUNK):
-            part = {field: values[start : start + CHUNK] for field, values in columns.items()}
+        for start in range(0, len(frame), self._chunk):
+            part = {name: values[start : start + self._chunk] for name, values in columns.items()}
             answers += [_cells(row) for row in self._batch(name, {"inputs": part}, level)]
         task = TASKS[name]
         decision = [] if task.threshold is None else [task.decision]
         names = [task.target, *decision, "low", "high", "warnings", "error"]
-        made = {column: [cells.get(column) for cells in answers] for column in names}
+        numbers = {task.target, "low", "high"}  # so also where no row was answered
+        empty = {column: math.nan if column in numbers else None for column in names}
+        made = {name: [cells.get(name, empty[name]) for cells in answers] for name in names}
         return type(frame)(made, index=frame.index)
 
     def _batch(self, name: str, body: Any, level: float) -> Sequence[BaseModel]:
@@ -173,7 +180,10 @@ class Client:
 
     def _post(self, path: str, body: Any, *, level: float, explain: bool = False) -> httpx.Response:
         query = {"level": str(level)} | ({"explain": "true"} if explain else {})
-        return self._ask("POST", path, json=body, params=query)
+        # httpx would raise for an infinite number, of one row; the service has words for it.
+        content = json.dumps(body, separators=(",", ":")).encode()
+        headers = {"Content-Type": "application/json"}
+        return self._ask("POST", path, content=content, headers=headers, params=query)
 
     def _ask(self, method: str, path: str, **how: Any) -> httpx.Response:
         """An answer, asked for until there is one. Raises RefusedError, httpx.TransportError."""
@@ -217,9 +227,9 @@ def _json(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 
 
-def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+def _chunks(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
     iterator = iter(rows)
-    while chunk := list(islice(iterator, CHUNK)):
+    while chunk := list(islice(iterator, size)):
         yield chunk
 
 

@@ -15,11 +15,10 @@ import pytest
 
 from models.admission import ADMISSION
 from models.bikes import BIKES
-from service import client as module
 from service.client import Client, RefusedError
 from service.schemas import AdmissionRow, BikesRow, FailedRow
 from tests import tiny
-from tests.process import fill, running
+from tests.process import ROOT, fill, running
 from tests.serving import example
 
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -96,11 +95,11 @@ def test_time_with_a_zone_is_converted(client: Client) -> None:
     assert client.predict("bikes", there) == client.predict("bikes", example(BIKES))
 
 
-def test_many_rows_are_sent_in_chunks(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_rows_are_sent_in_chunks(client: Client, url: str) -> None:
     """Rows from any iterator are answered in their order over several requests, bad ones in place."""
-    monkeypatch.setattr(module, "CHUNK", 4)
     rows = [example(ADMISSION, gre=gre) for gre in (200, 300, 400, 900, 500, 600, 700, 800, 201)]
-    found = client.predict_many("admission", iter(rows))
+    with Client(url, chunk=4) as chunked:
+        found = chunked.predict_many("admission", iter(rows))
     assert len(found) == 9
     failed = found[3]
     assert isinstance(failed, FailedRow)
@@ -112,15 +111,15 @@ def test_many_rows_are_sent_in_chunks(client: Client, monkeypatch: pytest.Monkey
     assert all(isinstance(row, BikesRow) for row in client.predict_many("bikes", [example(BIKES)]))
 
 
-def test_frame_goes_in_and_comes_out(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frame_goes_in_and_comes_out(client: Client, url: str) -> None:
     """A data frame is answered by one with its index, whatever stands for a missing value in it."""
-    monkeypatch.setattr(module, "CHUNK", 2)
     frame = pd.DataFrame([example(BIKES) | {"note": "not a field"}] * 5, index=list("abcde"))
     frame["timestamp"] = pd.to_datetime(frame["timestamp"])
     frame["feels_like"] = [np.nan, 25.0, 25.0, np.nan, 25.0]
     frame["holiday"] = pd.array([None, False, False, None, True], dtype="boolean")
     frame["humidity"] = [55, 55, 101, 55, 55]
-    found = client.predict_frame("bikes", frame)
+    with Client(url, chunk=2) as chunked:
+        found = chunked.predict_frame("bikes", frame)
     assert isinstance(found, pd.DataFrame)
     assert list(found.index) == list("abcde")
     assert list(found.columns) == ["rentals", "low", "high", "warnings", "error"]
@@ -129,6 +128,29 @@ def test_frame_goes_in_and_comes_out(client: Client, monkeypatch: pytest.MonkeyP
     row = example(BIKES, feels_like=None, holiday=None)
     assert math.isclose(found["rentals"]["a"], client.predict("bikes", row).rentals, rel_tol=1e-5)
     assert math.isnan(found["rentals"]["c"])
+
+
+def test_infinite_number_is_the_fault_of_its_row(client: Client) -> None:
+    """A number that JSON has no word for does not fail the rows beside it."""
+    rows = [example(ADMISSION), example(ADMISSION, gpa=math.inf)]
+    good, bad = client.predict_many("admission", rows)
+    assert isinstance(good, AdmissionRow)
+    assert isinstance(bad, FailedRow)
+    assert bad.error.detail == "gpa must be a finite number, not NaN or Infinity"
+    found = client.predict_frame("admission", pd.DataFrame(rows))
+    assert found["error"].notna().tolist() == [False, True]
+
+
+def test_frame_of_bad_rows_has_columns_of_numbers(client: Client) -> None:
+    """Also where no row is answered: whoever goes on computing finds missing numbers."""
+    found = client.predict_frame("admission", pd.DataFrame([example(ADMISSION, gpa=5)]))
+    assert [found[name].dtype.kind for name in ("probability", "low", "high")] == ["f"] * 3
+
+
+def test_type_checkers_read_the_package() -> None:
+    """Each package says that it is typed (PEP 561), which its classifier claims."""
+    for package in ("models", "service", "training"):
+        assert (ROOT / package / "py.typed").exists()
 
 
 def test_frame_of_admissions_has_the_decision(client: Client) -> None:
