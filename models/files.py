@@ -1,5 +1,6 @@
 """Files and folders written whole or not at all, and read without being led astray."""
 
+import errno
 import os
 import secrets
 import shutil
@@ -25,6 +26,18 @@ def read_regular(path: Path, limit: int) -> bytes:
     if len(content) > limit:
         raise OSError(f"larger than {limit / 2**20:g} MiB")
     return content
+
+
+def check_writable(folder: Path) -> None:
+    """Raise OSError where `folder` can be neither written to nor made; nothing is made.
+
+    For who works long before there is something to write.
+    """
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:

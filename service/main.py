@@ -52,7 +52,11 @@ def build(settings: Settings) -> Service:
     writer = _configure_logs(settings)
     registry = load_registry(settings)
     limits = limits_of(settings, (f"/predict/{name}" for name in registry.names()))
-    metrics = Metrics(registry, (limits.rows, limits.batches), settings.metrics_folder)
+    try:
+        metrics = Metrics(registry, (limits.rows, limits.batches), settings.metrics_folder)
+    except OSError as error:
+        words = f"SERVICE_METRICS_FOLDER: {error.filename}: {error.strerror}"
+        raise SettingsError(words) from None
     for gate in (limits.rows, limits.batches):
         gate.on_shed = metrics.on_shed
     registry.listeners.append(metrics.on_event)

@@ -225,6 +225,46 @@ def test_a_store_that_cannot_be_written_is_one_line(train: Run, tmp_path: Path) 
     assert err.splitlines()[-1].startswith(f"train: {tmp_path / 'store'}")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(("admission", "--store", "{}"), id="store"),
+        pytest.param(("admission", "--plots", "{}/plots"), id="plots"),
+        pytest.param(("evaluate", "admission", "--plots", "{}"), id="plots of an evaluation"),
+        pytest.param(("report", "admission", "--to", "{}"), id="report"),
+    ],
+)
+def test_what_cannot_be_written_is_told_before_the_work(
+    train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    """Nobody waits for a training whose result has nowhere to go; and looking makes no folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    status, out, err = train(*(word.format(tmp_path / "file") for word in command))
+    assert (status, out) == (2, "")
+    assert err == f"train: {tmp_path / 'file'}: Not a directory\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_folder_without_permission_is_told_before_the_work(
+    train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the folder is there and belongs to somebody else."""
+    monkeypatch.setattr("models.files.os.access", lambda *_: False)
+    status, _, err = train("admission", "--store", tmp_path / "store")
+    assert (status, err) == (2, f"train: {tmp_path}: Permission denied\n")
+
+
+def test_picture_of_an_unknown_kind_is_one_line(train: Run, tmp_path: Path) -> None:
+    """The suffix of a picture says its format, and must be one that is offered."""
+    status, _, err = train("trace", "--plot", tmp_path / "descent.foo")
+    assert status == 2
+    assert (
+        err
+        == f"train: {tmp_path / 'descent.foo'}: the name of a picture ends in .png, .svg, .pdf\n"
+    )
+
+
 UNDER_CTRL_C = """
 import signal, sys
 from training.__main__ import main

@@ -127,12 +127,16 @@ def test_endless_body_is_refused_at_the_limit(client: httpx.Client) -> None:
         ({"port": 65536}, "serve: SERVICE_PORT must be between 0 and 65535, and is 65536"),
         ({"workers": 0}, "serve: SERVICE_WORKERS must be between 1 and 256, and is 0"),
         ({"prot": 8000}, "serve: SERVICE_PROT is no setting; the settings are SERVICE_HOST, "),
+        (
+            {"metrics_folder": "/nowhere"},
+            "serve: SERVICE_METRICS_FOLDER: /nowhere/0.cells: No such",
+        ),
         ({"log_format": "xml"}, "serve: SERVICE_LOG_FORMAT must be auto, json or console"),
         ({"require_keys": "true"}, "serve: SERVICE_REQUIRE_KEYS is set and there is no key"),
         ({"signing_key_file": "/no/such"}, "serve: signing key: /no/such: No such file"),
         ({"host": "no.such.host.invalid"}, "serve: cannot listen on no.such.host.invalid port"),
     ],
-    ids=["form", "range", "workers", "unknown", "choice", "keys", "file", "host"],
+    ids=["form", "range", "workers", "unknown", "folder", "choice", "keys", "file", "host"],
 )
 def test_bad_setting_is_refused_in_one_line(
     store: Path, settings: dict[str, object], words: str

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from models import bundle
+from models import bundle, files
 from models.errors import ProjectError, SettingsError
 from models.store import Store
 from models.tasks import TASKS
@@ -148,6 +148,7 @@ def evaluate_(
     dataset = data.read(task, data_)
     protocol = protocol or evaluate.MAIN_PROTOCOL[task]
     protocols.splits(dataset, protocol, seed, partitions)
+    _check_writable(plots)
     watch = Nobody() if as_json else watch_for(_progress)
     with cluster.backend(dask):
         found = evaluate.evaluate(chosen, dataset, protocol, seed, partitions, watch)
@@ -177,6 +178,7 @@ def report_(
 
     if data_ is not None and task is None:
         raise SettingsError("--data is the file of one model: train report bikes --data FILE")
+    _check_writable(to)
     for name in TASKS if task is None else [_task(task)]:
         dataset = data.read(name, data_)
         _say(f"wrote {report.write(name, dataset, to, seed, watch_for(_progress))}")
@@ -252,6 +254,7 @@ def _train(  # what the three commands share
     plots: Path | None,
 ) -> None:
     secret = bundle.read_key(key)
+    _check_writable(store.folder / recipe.task, plots)
     try:
         made = product.make(recipe, dataset, seed, watch_for(_progress))
     except KeyboardInterrupt:
@@ -269,6 +272,13 @@ def _train(  # what the three commands share
     _say(f"{recipe.task}: published {version} to {store.folder}")
     if interrupts:
         raise typer.Exit(INTERRUPTED)
+
+
+def _check_writable(*folders: Path | None) -> None:
+    """Before a training, not after it."""
+    for folder in folders:
+        if folder is not None:
+            files.check_writable(folder)
 
 
 def _say(line: str) -> None:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from models.arrays import FloatArray
+from models.errors import SettingsError
 from training.data import Dataset
 from training.evaluate import Evaluation
 from training.fit import Check
@@ -24,9 +25,13 @@ BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#666666"
 RATES = (0.15, 0.6, 1.9)
 RATE_NAMES = ("small: it creeps", "good: there after a few steps", "large: it overshoots")
 
+FORMATS = (".png", ".svg", ".pdf")
+
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure in the format that the path's suffix names (.png, .svg, .pdf)."""
+    """Write a figure in the format that the path's suffix names. Raises SettingsError for another."""
+    if path.suffix.lower() not in FORMATS:
+        raise SettingsError(f"{path}: the name of a picture ends in {', '.join(FORMATS)}")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120, metadata={})
 
