@@ -30,7 +30,7 @@ _TAKEN = ConfigDict(strict=True, frozen=True)
 _LEVEL = "The level of the intervals, 0.5 to 0.99"
 
 
-class Live(BaseModel):
+class ServerLive(BaseModel):
     """The server takes requests."""
 
     live: bool = Field(description="Always true", examples=[True])

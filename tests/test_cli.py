@@ -13,6 +13,7 @@ import pytest
 
 from models.store import Store
 from training import cli, data
+from training.__main__ import main
 
 Run = Callable[..., tuple[int, str, str]]
 QUICK = ("--set", "epochs=2", "--set", "average_epochs=0", "--set", "hidden=6")
@@ -262,6 +263,19 @@ def test_picture_of_an_unknown_kind_is_one_line(train: Run, tmp_path: Path) -> N
     assert (
         err
         == f"train: {tmp_path / 'descent.foo'}: the name of a picture ends in .png, .svg, .pdf\n"
+    )
+
+
+def test_environment_that_only_serves_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After `make serve` the command is there, and what it needs is not: one line says what to do."""
+    monkeypatch.delitem(sys.modules, "training.cli")
+    monkeypatch.setitem(sys.modules, "typer", None)
+    assert main() == 2
+    assert capsys.readouterr().err == (
+        "train: the package typer is missing: pip install -r requirements/train.txt, "
+        "or `make train` in a checkout\n"
     )
 
 

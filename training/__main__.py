@@ -5,12 +5,19 @@ import sys
 
 
 def main() -> int:
-    """Run the command line; returns the exit status."""
+    """Run the command line; returns the exit status.
+
+    An environment that was made for serving has this command, but not all that it needs.
+    """
     # The products here are small: more than one thread of BLAS for each only waits for the other.
     # It must be said before NumPy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from training.cli import run  # noqa: PLC0415
-
+    try:
+        from training.cli import run  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        needs = "pip install -r requirements/train.txt, or `make train` in a checkout"
+        print(f"train: the package {error.name} is missing: {needs}", file=sys.stderr)  # noqa: T201
+        return 2
     return run()
 
 

@@ -21,9 +21,9 @@ from service.exchange import Exchange
 from service.inference_schema import (
     InferenceRequest,
     InferenceResponse,
-    Live,
     ModelMetadata,
     ModelReady,
+    ServerLive,
     ServerMetadata,
     ServerReady,
     TensorMetadata,
@@ -58,8 +58,8 @@ def router(registry: Registry) -> APIRouter:
         return ServerMetadata(name="backprop-service", version=__version__, extensions=EXTENSIONS)
 
     @routes.get("/health/live", summary="Whether the server takes requests")
-    async def v2_live() -> Live:
-        return Live(live=True)
+    async def v2_live() -> ServerLive:
+        return ServerLive(live=True)
 
     @routes.get(
         "/health/ready",
