@@ -100,10 +100,17 @@ def allow_origins(origins: str) -> list[Layer]:
         allow_headers=[
             "Authorization",
             "Content-Type",
+            "Inference-Header-Content-Length",
+            "Traceparent",
             "X-API-Key",
             "X-Request-ID",
             "X-Request-Timeout",
         ],
-        expose_headers=["Retry-After", "X-Model-Version", "X-Request-ID"],
+        expose_headers=[
+            "Inference-Header-Content-Length",
+            "Retry-After",
+            "X-Model-Version",
+            "X-Request-ID",
+        ],
     )
     return [layer] if named else []

@@ -130,13 +130,17 @@ def _listen(settings: Settings) -> socket.socket:
         ) from None
 
 
+def url_of(host: str, port: int) -> str:
+    """The URL by which a browser of this machine reaches what listens there."""
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
 class _Announcement:
     """Says once where the service answers; always true, as a beat that nobody counts."""
 
     def __init__(self, listener: socket.socket) -> None:
-        host, port = listener.getsockname()[:2]
-        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - not bound here
-        self._url = f"http://{shown}:{port}"
+        self._url = url_of(*listener.getsockname()[:2])
         self._made = False
 
     def __call__(self) -> bool:

@@ -215,7 +215,7 @@ class Group:
 
 
 def open_port(host: str, port: int) -> socket.socket:
-    """A socket that listens on every address of `host`; OSError if it is taken."""
+    """A socket that listens on the first address of `host`; OSError if it is taken."""
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]

@@ -11,6 +11,7 @@ import pytest
 
 from models.store import Store
 from models.tasks import TASKS
+from service.main import url_of
 from service.schemas import REQUESTS
 from tests import tiny
 from tests.process import ROOT, environment, fill, running
@@ -118,6 +119,22 @@ def test_endless_body_is_refused_at_the_limit(client: httpx.Client) -> None:
         connection.sendall(b"11000\r\n" + b" " * 0x11000 + b"\r\n")  # and more would come
         answer = _received(connection)
     assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:80"),
+        ("0.0.0.0", "http://127.0.0.1:80"),  # noqa: S104 - not bound here
+        ("10.0.0.7", "http://10.0.0.7:80"),
+        ("::", "http://[::1]:80"),
+        ("::1", "http://[::1]:80"),
+        ("fd00::7", "http://[fd00::7]:80"),
+    ],
+)
+def test_url_that_is_announced_can_be_opened(host: str, url: str) -> None:
+    """An address of every network is told as this machine's, one of IPv6 in brackets."""
+    assert url_of(host, 80) == url
 
 
 @pytest.mark.parametrize(

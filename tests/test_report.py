@@ -1,11 +1,14 @@
 """The report: one page that needs nothing else, with every number that a reader asks for."""
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import sync_playwright
 
+from conftest import CHROMIUM_NAMES
 from training import catalogue, data, report
 from training.data import Dataset
 from training.evaluate import evaluate
@@ -50,6 +53,24 @@ def test_page_of_admission() -> None:
     assert "No decision on a person should rest on this model." in text
     assert "calibration<br>" not in text
     assert "log loss" in text
+
+
+@pytest.mark.browser
+def test_page_fits_a_narrow_screen(tmp_path: Path) -> None:
+    """On a telephone only the table of metrics is moved sideways, and the keyboard reaches it."""
+    path = tmp_path / "admission.html"
+    path.write_text(page("admission", "cv", data.read("admission")), encoding="utf-8")
+    chromium = next(path for path in map(shutil.which, CHROMIUM_NAMES) if path)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        shown = browser.new_page(viewport={"width": 380, "height": 800})
+        shown.goto(path.as_uri())
+        wide = shown.evaluate("document.documentElement.scrollWidth")
+        shown.keyboard.press("Tab")
+        focused = shown.evaluate("document.activeElement.getAttribute('aria-label')")
+        browser.close()
+    assert wide <= 380
+    assert focused == "Metrics"
 
 
 @pytest.mark.slow

@@ -33,6 +33,7 @@ h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .75rem; border-bottom: 1px solid #8884; text-align: right; }
 th:first-child, td:first-child { text-align: left; }
+.wide { overflow-x: auto; } code { overflow-wrap: anywhere; }
 figure { margin: 1rem 0; } figure img { max-width: 100%; height: auto; background: #fff; }
 figcaption { font-size: .9rem; }
 .note { border-left: 4px solid #d55e00; padding-left: 1rem; }
@@ -100,7 +101,8 @@ def _comparison(ours: Evaluation, lecture: Evaluation) -> str:
         for who, found in rows.items()
     )
     caption = f"On {DESCRIPTIONS[ours.protocol]}"
-    return f"<table><caption>{escape(caption)}</caption><tr><td></td>{head}</tr>{body}</table>"
+    table = f"<table><caption>{escape(caption)}</caption><tr><td></td>{head}</tr>{body}</table>"
+    return f'<div class="wide" tabindex="0" role="region" aria-label="Metrics">{table}</div>'
 
 
 def _cell(who: str, found: Mapping[str, float], metric: str) -> str:
