@@ -152,6 +152,32 @@ def test_averaging_gives_the_mean_of_the_last_epochs() -> None:
         np.testing.assert_allclose(got.biases, of.biases, rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("settings", "averaged"),
+    [
+        pytest.param({"epochs": 2, "average_epochs": 5}, 2, id="fewer epochs than are averaged"),
+        pytest.param({"epochs": 8, "average_epochs": 8, "on_rise": "stop"}, 3, id="stopped"),
+        pytest.param({"epochs": 8, "average_epochs": 2, "on_rise": "stop"}, 1, id="stopped before"),
+    ],
+)
+def test_mean_is_of_the_epochs_that_there_were(settings: dict[str, Any], averaged: int) -> None:
+    """A training that ends early has the mean of what it averaged, and its last weights before that."""
+    start, seen = some_start(), list[FloatArray]()
+
+    def note(_: Check) -> None:
+        seen.append(start.flat.copy())
+
+    rng = np.random.default_rng(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.fit.mean_loss", lambda *_: 3.0 if len(seen) == 2 else -len(seen))
+        fitted = fit(start, some_rows(50, 1), None, replace(SETTINGS, **settings), rng, note)
+    expected = some_start()
+    expected.flat[...] = np.mean(seen[-averaged:], axis=0)
+    assert len(seen) == min(3, settings["epochs"])
+    for got, of in zip(fitted.network.layers, expected.network.layers, strict=True):
+        np.testing.assert_allclose(got.weights, of.weights, rtol=1e-12)
+
+
 def test_cosine_schedule() -> None:
     """The rate of step t of T is rate (1 + cos(pi t / T)) / 2, seen in steps of known gradient."""
     row = Rows(some_inputs(1, np.random.default_rng(0)), np.zeros((1, 1)))

@@ -35,7 +35,8 @@ class FitSettings:
     signs : one a network input where the answer must rise (1) or fall (-1) with it, see
         `training.monotone`; empty for a free network.
     average_epochs : the result is the mean of the weights after each of the last so many epochs
-        (stochastic weight averaging, Izmailov et al. 2018); 0 or 1 for the last weights.
+        (stochastic weight averaging, Izmailov et al. 2018), or of as many as there were; 0 or 1 for
+        the last weights.
     patience : stop when the validation loss has not improved for so many checks and restore the best
         weights; 0 for never.
     check_every : epochs between two looks at the losses.
@@ -136,7 +137,7 @@ def fit(  # noqa: PLR0913  # what is fitted, to what, judged by what, how, with 
         penalty = weight_decay(architecture_of(parameters.network), settings.weight_decay)
     descent = _Descent(parameters, train, settings, rng, penalty)
     stopping = _Stopping(settings, parameters.flat)
-    mean = np.zeros_like(parameters.flat)
+    mean, averaged = np.zeros_like(parameters.flat), 0
     first_averaged = settings.epochs - settings.average_epochs
     history: list[Check] = []
     for epoch in range(1, settings.epochs + 1):
@@ -144,6 +145,7 @@ def fit(  # noqa: PLR0913  # what is fitted, to what, judged by what, how, with 
         _require_finite(training_loss, parameters.flat, epoch, settings)
         if epoch > first_averaged:
             mean += parameters.flat / settings.average_epochs
+            averaged += 1
         if epoch % settings.check_every and epoch != settings.epochs:
             continue
         check = Check(epoch, training_loss, loss_of(parameters.network, validation, settings.loss))
@@ -154,7 +156,9 @@ def fit(  # noqa: PLR0913  # what is fitted, to what, judged by what, how, with 
             break
     if stopping.best is not None:
         parameters.flat[...] = stopping.best
-    elif settings.average_epochs > 1:
+    elif settings.average_epochs > 1 and averaged:
+        if averaged < settings.average_epochs:  # stopped early, or so few epochs
+            mean *= settings.average_epochs / averaged
         parameters.flat[...] = mean
     return Fitted(frozen(parameters.network), tuple(history), tuple(stopping.remarks))
 
