@@ -8,7 +8,9 @@ import pytest
 
 from bench.accuracy import lines, rows, special, table
 from bench.accuracy.lines import Lines, winners
+from bench.accuracy.peer import Fit, hour_of_week
 from training import report
+from training.baselines import baseline
 
 
 def days(*dates: str) -> special.Days:
@@ -35,6 +37,16 @@ def test_peers_know_what_our_networks_know_of_special_days() -> None:
         column = variables[:, dataset.task.variables.index(ours)]
         np.testing.assert_array_equal(hours.columns[name], column)
     assert {"away", "federal_only", "effective_working_day"} <= set(rows.COLUMNS)
+
+
+@pytest.mark.parametrize("study", ["p1", "p3", "rolling"])
+def test_simple_baseline_is_that_of_the_product(study: str) -> None:
+    """The table's baseline is what `train evaluate` prints, also where training days have gaps."""
+    dataset, hours = rows.read()
+    for split in rows.studies(dataset)[study].scoring:
+        fitted = hour_of_week(Fit({}, hours.take(split.train), None, 0))
+        found = fitted.predict(hours.take(split.test))
+        np.testing.assert_allclose(found, baseline(dataset, split.train, split.test))
 
 
 def test_lines_go_on_where_they_stopped(tmp_path: Path) -> None:

@@ -47,6 +47,33 @@ def test_targets_of_make_are_known() -> None:
     assert "serve" in targets
 
 
+def cells(line: str) -> list[str]:
+    """The cells of a line of a table."""
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "heading"),
+    [
+        ("p1", "P1: the last 21 days, trained on"),
+        ("p2", "P2: "),
+        ("p3", "P3: "),
+        ("rolling", "Rolling: "),
+    ],
+)
+def test_errors_are_those_of_the_bench(protocol: str, heading: str) -> None:
+    """RMSE of ours and of the simple baseline are what bench/accuracy/RESULTS.md says."""
+    results = (ROOT / "bench" / "accuracy" / "RESULTS.md").read_text(encoding="utf-8")
+    section = results.split(f"### {heading}", 1)[1].split("\n### ", 1)[0]
+    told = [cells(line) for line in section.splitlines()]
+    measured = {row[0].strip("*"): row[-2].strip("*") for row in told if len(row) > 1}
+    (shown,) = [cells(line) for line in TEXT.splitlines() if f"protocol {protocol}` |" in line]
+    assert [shown[1].strip("*"), shown[2]] == [
+        measured["ours"],
+        measured["Mean of the hour of the week"],
+    ]
+
+
 def test_links_lead_to_files() -> None:
     """A relative link of the README names a file or folder of the project."""
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", TEXT):

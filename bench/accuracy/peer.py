@@ -7,6 +7,7 @@ import numpy as np
 
 from bench.accuracy.rows import Hours
 from models.arrays import FloatArray, IntArray
+from training.baselines import BASELINE_DAYS
 
 Setting = float | int | str | bool
 Settings = Mapping[str, Setting]
@@ -75,8 +76,9 @@ def uniform(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def hour_of_week(fit: Fit) -> Fitted:
-    """The simple baseline: the mean of each hour of the week over the last 365 training days."""
-    recent = fit.train.columns["trend"] > fit.train.columns["trend"].max() - 365
+    """The simple baseline of `training.baselines`, by the rows as the bench has them."""
+    days = fit.train.columns["trend"]
+    recent = days >= np.unique(days)[-BASELINE_DAYS:][0]
     hour = _hour_of_week(fit.train)[recent]
     rentals = fit.train.rentals[recent]
     n_rows = np.bincount(hour, minlength=168)
