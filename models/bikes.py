@@ -1,5 +1,6 @@
 """The task `bikes`: rentals of a bike-sharing system in one hour."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,30 +12,28 @@ from models.task import Field, Task
 WEATHERS = ("clear", "mist", "light_precipitation", "heavy_precipitation")
 """UCI's `weathersit` 1 to 4."""
 
+OF_DAY = (*calendar.DAY_VARIABLES, "working_day", "day_type", "day", "week")
+"""What follows from the date alone. working_day : 1 on Monday to Friday but days off; day_type : the
+weekday, 0 = Monday, a day off counting as a Sunday, a federal-only holiday as a
+kind of its own (7); day, week : number of the day and of its week in 2011 and 2012, 0 to 730 and 0 to
+104, for a model that fills gaps between hours it has seen."""
+
 VARIABLES = (
-    *calendar.DAY_VARIABLES,
+    *OF_DAY,
     "hour",
-    "working_day",
-    "day_type",
+    "sun",
     "temperature",
     "feels_like",
     "humidity",
     "wind_speed",
     "weather",
-    "sun",
-    "day",
-    "week",
 )
-"""What the networks may read. working_day : 1 on Monday to Friday but days off; day_type : the
-weekday, 0 = Monday, a day off counting as a Sunday, a federal-only holiday as a
-kind of its own (7); sun : its elevation in degrees; day, week : number of the day and of its week in
-2011 and 2012, 0 to 730 and 0 to 104, for a model that fills gaps between hours it has seen."""
+"""What the networks may read. sun : its elevation in degrees."""
 
 LAST_DAY = 730
 """2012-12-31, counted from `calendar.EPOCH`."""
 
 _AT = {name: i for i, name in enumerate(VARIABLES)}
-_DAY = len(calendar.DAY_VARIABLES)
 _SUNDAY, _FEDERAL = 6, 7
 
 
@@ -43,33 +42,43 @@ def fill_feels_like(feels_like: FloatArray, temperature: FloatArray) -> FloatArr
     return np.where(np.isnan(feels_like), temperature, feels_like)
 
 
+@cache
+def days_of(year: int) -> FloatArray:
+    """What follows from each date of a year by the calendar: (n_days, len(OF_DAY))."""
+    of_day = calendar.year_table(year)
+    table = np.empty((len(of_day), len(OF_DAY)))
+    table[:, : of_day.shape[1]] = of_day
+    _derive_kinds(table.T)
+    day = np.clip(table[:, _AT["day_index"]], 0.0, LAST_DAY)
+    table[:, _AT["day"]] = day
+    table[:, _AT["week"]] = day // 7.0
+    table.setflags(write=False)  # shared by every thread
+    return table
+
+
+def _derive_kinds(rows: FloatArray) -> None:
+    """Write `working_day` and `day_type` into `rows` (len(OF_DAY) or more, n), from the other variables."""
+    weekday, off = rows[_AT["weekday"]], rows[_AT["day_off"]] > 0
+    rows[_AT["working_day"]] = (weekday < calendar.SATURDAY) & ~off
+    kind = np.where(off, _SUNDAY, weekday)
+    rows[_AT["day_type"]] = np.where(rows[_AT["federal_only"]] > 0, _FEDERAL, kind)
+
+
 def derive(columns: Columns) -> FloatArray:
     """The variables of each row: (n_rows, len(VARIABLES)).
 
     A `holiday` that was given and is not what the calendar says decides whether the day is taken off.
     """
-    hours = columns["timestamp"]
-    days = hours.astype("datetime64[D]")
-    hour_of_day = (hours - days).astype(np.int64)
+    hours = columns["timestamp"].astype("datetime64[h]", copy=False).view(np.int64)
+    days = hours // 24
+    hour_of_day = hours - 24 * days
     rows = np.empty((len(VARIABLES), len(hours)))  # the values of a variable lie together
-    of_day, rows[_AT["sun"]] = calendar.hour_rows(days, hour_of_day)
-    rows[:_DAY] = of_day.T
+    calendar.write_hours(days_of, days, hour_of_day, rows[: len(OF_DAY)], rows[_AT["sun"]])
     _decide(columns["holiday"], rows)
-    working = rows[_AT["weekday"]] < calendar.SATURDAY
-    off = rows[_AT["day_off"]] > 0
-    np.greater(working, off, out=rows[_AT["working_day"]], casting="unsafe")
-    kind = rows[_AT["day_type"]]
-    kind[:] = rows[_AT["weekday"]]
-    kind[off] = _SUNDAY
-    kind[rows[_AT["federal_only"]] > 0] = _FEDERAL
     rows[_AT["hour"]] = hour_of_day
     for name in ("temperature", "humidity", "wind_speed", "weather"):
         rows[_AT[name]] = columns[name]
     rows[_AT["feels_like"]] = fill_feels_like(columns["feels_like"], columns["temperature"])
-    day, week = rows[_AT["day"]], rows[_AT["week"]]
-    np.minimum(rows[_AT["day_index"]], LAST_DAY, out=day)
-    np.maximum(day, 0.0, out=day)
-    np.floor(np.divide(day, 7.0, out=week), out=week)  # exact, and several times as fast as //
     return rows.T
 
 
@@ -78,10 +87,13 @@ def _decide(given: IntArray, rows: FloatArray) -> None:
     by_calendar = rows[_AT["holiday"]]
     (decided,) = np.nonzero((given >= 0) & (given != by_calendar))
     if len(decided):
-        weekday = rows[_AT["weekday"], decided]
-        rows[_AT["holiday"], decided] = given[decided]
-        rows[_AT["day_off"], decided] = (weekday < calendar.SATURDAY) & (given[decided] > 0)
-        rows[_AT["federal_only"], decided] = 0
+        changed = rows[:, decided]
+        holiday = given[decided] > 0
+        changed[_AT["holiday"]] = holiday
+        changed[_AT["day_off"]] = (changed[_AT["weekday"]] < calendar.SATURDAY) & holiday
+        changed[_AT["federal_only"]] = 0
+        _derive_kinds(changed)
+        rows[:, decided] = changed
 
 
 def split(row: Row) -> tuple[tuple[Any, ...], tuple[float, ...]]:

@@ -250,8 +250,8 @@ def _hours_from_utc(year: int, n_days: int) -> FloatArray:
 
 
 def _join(table_of: Callable[[int], FloatArray], years: tuple[int, ...]) -> FloatArray:
-    """The tables of `years`, one below the other."""
-    table = np.concatenate([table_of(year) for year in years])
+    """The tables of `years` one after the other, a column a day: (n_values, n_days)."""
+    table = np.ascontiguousarray(np.concatenate([table_of(year) for year in years]).T)
     table.setflags(write=False)  # shared by every thread
     return table
 
@@ -266,43 +266,65 @@ def _joined(table_of: Callable[[int], FloatArray], years: tuple[int, ...]) -> Fl
 
 
 def _place(days: IntArray) -> tuple[tuple[int, ...], IntArray]:
-    """The years of `days` (n,), and the row of each in the joined tables of those years: (n,)."""
+    """The years of `days` since 1970 (n,), and the column of each in the tables of them: (n,)."""
     if not len(days):
-        return (EPOCH.year,), np.zeros(0, dtype=np.int64)
-    numbers = days.astype("datetime64[D]").astype(np.int64)
-    ends = np.array([numbers.min(), numbers.max()]).astype("datetime64[D]").astype("datetime64[Y]")
-    first, last = (ends.astype(np.int64) + 1970).tolist()
+        return (EPOCH.year,), days
+    first, last = (_date(day).year for day in (days.min().item(), days.max().item()))
     if last - first < FEW_YEARS:
-        start = ends[:1].astype("datetime64[D]").astype(np.int64)
-        return tuple(range(first, last + 1)), numbers - start
-    of_day = days.astype("datetime64[Y]")
+        return tuple(range(first, last + 1)), days - _day_number(date(first, 1, 1))
+    of_day = days.astype("datetime64[D]").astype("datetime64[Y]")
     which = of_day.astype(np.int64) + (1970 - first)
     found = np.flatnonzero(np.bincount(which))
     years = tuple((found + first).tolist())
     starts = np.zeros(last - first + 1, dtype=np.int64)
     starts[found] = np.cumsum([0, *(len(year_table(year)) for year in years[:-1])])
-    offsets = numbers - of_day.astype("datetime64[D]").astype(np.int64)
+    offsets = days - of_day.astype("datetime64[D]").astype(np.int64)
     return years, starts[which] + offsets
+
+
+_DAY_0 = date(1970, 1, 1).toordinal()
+
+
+def _date(day: int) -> date:
+    return date.fromordinal(_DAY_0 + day)
+
+
+def _day_number(day: date) -> int:
+    return day.toordinal() - _DAY_0
 
 
 def day_rows(days: IntArray) -> FloatArray:
     """The day variables of each of `days` (datetime64[D], shape (n,)): (n, len(DAY_VARIABLES))."""
-    years, rows = _place(days)
-    return _joined(year_table, years).take(rows, axis=0)
+    years, places = _place(days.astype("datetime64[D]").astype(np.int64))
+    return _joined(year_table, years).take(places, axis=1).T
 
 
 def sun_heights(days: IntArray, hours: IntArray) -> FloatArray:
     """The sun's elevation, degrees, (n,), at half past `hours` (n,) of `days` (n,) datetime64[D]."""
-    return _suns(*_place(days), hours)
-
-
-def hour_rows(days: IntArray, hours: IntArray) -> tuple[FloatArray, FloatArray]:
-    """`day_rows` and `sun_heights` together, which takes less time."""
-    years, rows = _place(days)
-    return _joined(year_table, years).take(rows, axis=0), _suns(years, rows, hours)
-
-
-def _suns(years: tuple[int, ...], rows: IntArray, hours: IntArray) -> FloatArray:
-    table = _joined(sun_table, years)
-    heights: FloatArray = table.ravel().take(rows * table.shape[1] + hours)
+    heights = np.empty(len(days))
+    _suns(*_place(days.astype("datetime64[D]").astype(np.int64)), hours, heights)
     return heights
+
+
+def write_hours(
+    table_of: Callable[[int], FloatArray],
+    days: IntArray,
+    hours: IntArray,
+    of_day: FloatArray,
+    suns: FloatArray,
+) -> None:
+    """Write what the calendar says of many hours, with as few calls as possible.
+
+    table_of : year -> (n_days, n_values), always the same for a year.
+    days, hours : (n,) days since 1970 and hours of the day.
+    of_day : (n_values, n), takes the values of each day. suns : (n,), takes `sun_heights`.
+    """
+    years, places = _place(days)
+    # "clip": else NumPy would take into an array of its own
+    _joined(table_of, years).take(places, axis=1, out=of_day, mode="clip")
+    _suns(years, places, hours, suns)
+
+
+def _suns(years: tuple[int, ...], places: IntArray, hours: IntArray, heights: FloatArray) -> None:
+    table = _joined(sun_table, years)
+    table.ravel().take(hours * table.shape[1] + places, out=heights, mode="clip")

@@ -4,7 +4,7 @@ One declaration serves the request schema (a test holds them equal), the model c
 CSV and the table of fields in the documentation.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -68,3 +68,8 @@ class Task:
     def field_names(self) -> tuple[str, ...]:
         """The names of the request's fields, in order."""
         return tuple(field.name for field in self.fields)
+
+    @cached_property
+    def field_of(self) -> Mapping[str, Field]:
+        """The request's fields by name, in order."""
+        return {field.name: field for field in self.fields}

@@ -7,7 +7,8 @@ not exist.
 """
 
 import re
-from datetime import datetime
+from calendar import isleap
+from datetime import date, datetime, timedelta
 from functools import cache
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
@@ -15,7 +16,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays import FloatArray
+from models.arrays import IntArray
 from models.calendar import FIRST_YEAR, LAST_YEAR
 
 Parsed: TypeAlias = tuple[NDArray[np.datetime64], NDArray[np.bool_]]
@@ -96,27 +97,34 @@ def parse_many(texts: list[Any]) -> Parsed:
 _BLOCK = 1024
 """So many texts are looked at together."""
 _LAYOUT = b"0000-00-00T00:00:00"
+_HIGHEST = b"2999-19-39T29:59:59"
+"""The highest digit in each place: what then is still no month, day or hour is found later."""
 _BLANK = np.uint8(ord(" ") - ord("T") & 0xFF)
 """A blank in the place of the T, as its difference from the layout."""
 
-_MONTHS = np.arange(f"{FIRST_YEAR}-01", f"{LAST_YEAR + 1}-02", dtype="datetime64[M]")
-_MONTH_STARTS = _MONTHS.astype("datetime64[D]").astype(np.int64)
-_MONTH_DAYS = np.diff(_MONTH_STARTS).astype(np.float32)
-_MONTH_HOURS = 24 * (_MONTH_STARTS - 1)
-"""Hours from 1970 to the day before the first of each month: days are counted from 1."""
+_PARTS = (((0, 4),), ((5, 2), (8, 2)), ((11, 2),))
+_PLACES = np.zeros((len(_PARTS), len(_LAYOUT) + 1), dtype=np.float32)
+"""What each digit counts in the year, in 100 * month + day and in the hour; all others count in nothing."""
+for _row, _spans in enumerate(_PARTS):
+    _at = [i for start, width in _spans for i in range(start, start + width)]
+    _PLACES[_row, _at] = 10.0 ** np.arange(len(_at))[::-1]
 
-_PARTS = ((0, 4), (5, 2), (8, 2), (11, 2), (14, 2), (17, 2))
-_PLACES = np.zeros((len(_PARTS) + 2, len(_LAYOUT) + 1), dtype=np.float32)
-"""What each digit counts in year, month, day, hour, minute and second, in 12 * year + month and in
-24 * day + hour; the letter after them counts in nothing."""
-for _row, (_start, _width) in enumerate(_PARTS):
-    _PLACES[_row, _start : _start + _width] = 10.0 ** np.arange(_width)[::-1]
-_PLACES[-2] = 12.0 * _PLACES[0] + _PLACES[1]
-_PLACES[-1] = 24.0 * _PLACES[2] + _PLACES[3]
-
-_LOWEST_PARTS = np.array([[FIRST_YEAR], [1], [1], [0], [0], [0]], dtype=np.float32)
-_HIGHEST_PARTS = np.array([[LAST_YEAR], [12], [31], [23], [59], [59]], dtype=np.float32)
-_FIRST_MONTH = 12 * FIRST_YEAR + 1
+_NEVER = -(1 << 40)
+"""Hours of a year or a date that is not taken: a sum with it is below 0."""
+_YEAR_HOURS = np.full(3000, _NEVER, dtype=np.int64)
+"""Of each year, hours from 1970 to its beginning."""
+_LEAP = np.zeros(3000, dtype=np.int64)
+"""Of each year, where its dates begin in _DATE_HOURS."""
+_DATE_HOURS = np.full(2 * 2000, _NEVER, dtype=np.int64)
+"""Of each 100 * month + day, hours from the beginning of the year; then the same of leap years."""
+for _year in range(FIRST_YEAR, LAST_YEAR + 1):
+    _YEAR_HOURS[_year] = np.datetime64(f"{_year}-01-01T00", "h").astype(np.int64)
+    _LEAP[_year] = 2000 * isleap(_year)
+for _year in (2011, 2012):
+    for _i in range(365 + isleap(_year)):
+        _day = date(_year, 1, 1) + timedelta(days=_i)
+        _DATE_HOURS[_LEAP[_year] + 100 * _day.month + _day.day] = 24 * _i
+_LAST_HOUR = 23
 
 
 def _parse_fixed(texts: list[Any]) -> Parsed | None:
@@ -145,12 +153,12 @@ def parse_letters(letters: NDArray[np.uint8], end: bytes = b"") -> Parsed | None
     for start in range(0, len(letters), _BLOCK):
         block = digits[start : start + _BLOCK]
         np.subtract(letters[start : start + _BLOCK], layout[: len(block)], out=block)
-        separator = block[:, 10]
-        if separator.any():
-            separator[separator == _BLANK] = 0
         if (block > highest[: len(block)]).any():  # what is below "0" has become large
-            return None
-    return _hours(_PLACES[:, :width] @ digits.astype(np.float32).T)
+            separator = block[:, 10]
+            separator[separator == _BLANK] = 0
+            if (block > highest[: len(block)]).any():
+                return None
+    return _hours((_PLACES[:, :width] @ digits.astype(np.float32).T).astype(np.int64))
 
 
 @cache
@@ -159,24 +167,22 @@ def _layouts(layout: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
     For a whole block, so that NumPy goes through it in one run and not line by line.
     """
+    highest = (_HIGHEST + layout[len(_HIGHEST) :])[: len(layout)]
     letters = np.frombuffer(layout * _BLOCK, np.uint8).reshape(_BLOCK, len(layout))
-    return letters, np.where(letters == ord("0"), 9, 0).astype(np.uint8)
+    return letters, np.frombuffer(highest * _BLOCK, np.uint8).reshape(letters.shape) - letters
 
 
-def _hours(parts: FloatArray) -> Parsed:
+def _hours(parts: IntArray) -> Parsed:
     """Hours since 1970 of each time, and whether it exists in the years that are taken: (n,) both.
 
-    parts : (8, n), whole numbers, see _PLACES.
+    parts : (3, n), see _PLACES.
     """
-    inside = (parts[:6] >= _LOWEST_PARTS) & (parts[:6] <= _HIGHEST_PARTS)
-    good = np.logical_and.reduce(inside, axis=0)
-    months = parts[6].astype(np.int64)
-    months -= _FIRST_MONTH
-    if not good.all():
-        months *= good
-    good &= parts[2] <= _MONTH_DAYS.take(months)
-    hours = parts[7].astype(np.int64)
-    hours += _MONTH_HOURS.take(months)
+    years, dates, hours = parts
+    good = hours <= _LAST_HOUR
+    dates += _LEAP.take(years)
+    hours += _YEAR_HOURS.take(years)
+    hours += _DATE_HOURS.take(dates)
+    good &= hours >= 0
     if not good.all():
         hours *= good
     return hours.view("datetime64[h]"), good

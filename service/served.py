@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from models.arrays import Columns, Row
+from models.arrays import Columns, FloatArray, Row
 from models.bundle import Bundle
 from models.model import Model
 from models.task import Field
@@ -83,17 +83,28 @@ class Served:
 
     def outside(self, columns: Columns) -> NDArray[np.int64]:
         """Which edges each row passes: (n_rows,) bits, two an edge, below before above."""
-        bits = np.zeros(len(next(iter(columns.values()))), dtype=np.int64)
-        for i, edge in enumerate(self.edges):
-            values = columns[edge.name]
-            if values.dtype.kind == "M":
-                values = values.view(np.int64)
-            below, above = values < edge.low, values > edge.high
-            # Of most edges no row is outside, and to count is cheaper than to add up zeros.
-            if np.count_nonzero(below) or np.count_nonzero(above):
-                bits |= below.astype(np.int64) << 2 * i
-                bits |= above.astype(np.int64) << 2 * i + 1
+        edges = self.edges
+        n_rows = len(next(iter(columns.values())))
+        bits = np.zeros(n_rows, dtype=np.int64)
+        if not edges:
+            return bits
+        values = np.empty((len(edges), n_rows))
+        for row, edge in zip(values, edges, strict=True):
+            row[:] = columns[edge.name]
+        below, above = values < self._lows, values > self._highs
+        for outside, first in ((below, 0), (above, 1)):
+            if outside.any():  # seldom
+                for i, rows in enumerate(outside):
+                    bits |= rows.astype(np.int64) << 2 * i + first
         return bits
+
+    @cached_property
+    def _lows(self) -> FloatArray:
+        return np.array([[edge.low] for edge in self.edges])
+
+    @cached_property
+    def _highs(self) -> FloatArray:
+        return np.array([[edge.high] for edge in self.edges])
 
     def outside_of_one(self, row: Row) -> int:
         """What `outside` says of a single row."""
