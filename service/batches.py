@@ -1,25 +1,25 @@
 """A batch from its body to its answer, in slices.
 
-Between two slices the event loop answers others: a batch of any size holds the interpreter for a
-few milliseconds at a time. (A thread would not help: the interpreter's lock is what others wait
-for.)
+Between the steps of a slice, and between two rows that are judged one by one, the event loop answers
+others as soon as a few milliseconds are over (`service.limits.Turns`): a batch of any size, and with
+any number of faults, keeps them no longer. (A thread would not help: the interpreter's lock is what
+others wait for.) A slice always has as many rows, so that an answer has the same bits however busy
+the machine is. What is not divided is the parsing of the body and the joining of the answer.
 """
 
-import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import orjson
 from pydantic_core import from_json
-from starlette.types import Scope
 
-from models.arrays import BoolArray, Columns, FloatArray
+from models.arrays import Columns, FloatArray
 from models.task import Task
 from service import explanations, replies
 from service.errors import INVALID, MALFORMED, TOO_LARGE, Fault, Problem, invalid
-from service.limits import give_way
+from service.limits import Turns
 from service.query import Options
 from service.replies import Answered
 from service.rows import MISSING, Rows, Values, check, transpose
@@ -37,12 +37,12 @@ class Batch:
 
     form : `instances`, `inputs` or `csv`, which decides how a pointer is written.
     n_rows : how many.
-    piece : (start, stop) -> those rows, checked.
+    piece : (start, stop, turns) -> those rows, checked.
     """
 
     form: str
     n_rows: int
-    piece: Callable[[int, int], Rows]
+    piece: Callable[[int, int, Turns], Coroutine[Any, Any, Rows]]
 
     def pointer(self, row: int, fault: Fault) -> str:
         """Where a fault of a row is in the body; in a CSV /<row>/<field>, the first row is 0."""
@@ -88,10 +88,10 @@ def _of_instances(rows: Any, task: Task, most: int) -> Batch:
         raise invalid([Fault(f"instances must be a list, and is {type_words(rows)}", "/instances")])
     limit(len(rows), most)
 
-    def piece(start: int, stop: int) -> Rows:
+    async def piece(start: int, stop: int, turns: Turns) -> Rows:
         part = rows[start:stop]
         values, strange = transpose(part, task)
-        return check(values, task, strange, part)
+        return await check(values, task, turns, strange, part)
 
     return Batch("instances", len(rows), piece)
 
@@ -136,27 +136,26 @@ def of_columns(form: str, columns: Values, task: Task, most: int) -> Batch:
     limit(n_rows, most)
     absent = [MISSING] * min(n_rows, SLICE_ROWS)
 
-    def piece(start: int, stop: int) -> Rows:
-        return check(
-            {
-                name: columns[name][start:stop] if name in columns else absent[: stop - start]
-                for name in task.field_names
-            },
-            task,
-        )
+    async def piece(start: int, stop: int, turns: Turns) -> Rows:
+        values = {
+            name: columns[name][start:stop] if name in columns else absent[: stop - start]
+            for name in task.field_names
+        }
+        return await check(values, task, turns)
 
     return Batch(form, n_rows, piece)
 
 
 def of_table(table: Table, task: Task, most: int) -> Batch:
     """A batch from the rows of a CSV."""
-    limit(len(table.lines), most)
+    limit(table.n_rows, most)
 
-    def piece(start: int, stop: int) -> Rows:
-        rows = check(table.values(start, stop), task)
-        return Rows(rows.columns, rows.faults | table.faults(start, stop))
+    async def piece(start: int, stop: int, turns: Turns) -> Rows:
+        cells = table.cells(start, stop)
+        rows = await check(table.values(cells), task, turns)
+        return Rows(rows.columns, rows.faults | table.faults(cells))
 
-    return Batch("csv", len(table.lines), piece)
+    return Batch("csv", table.n_rows, piece)
 
 
 def limit(n_rows: int, most: int) -> None:
@@ -191,76 +190,89 @@ class Reply:
 
 
 async def answer(
-    scope: Scope, served: Served, batch: Batch, options: Options, *, as_csv: bool
+    turns: Turns, served: Served, batch: Batch, options: Options, *, as_csv: bool
 ) -> Reply:
     """Answer a batch slice by slice. Raises Problem; with `strict`, for any bad row."""
-    pieces: list[tuple[Rows, Answered]] = []
-    parts: list[bytes] = []
-    faults: list[Fault] = []
+    error_text = (
+        replies.error_csv(served, explained=options.explain) if as_csv else replies.error_json
+    )
+    slices: list[Reply] = []
+    refused = _Refused()
     for start in range(0, batch.n_rows, SLICE_ROWS):
-        rows = batch.piece(start, min(start + SLICE_ROWS, batch.n_rows))
-        placed = {i: _place(batch, start + i, found) for i, found in rows.faults.items()}
-        faults += itertools.chain.from_iterable(placed.values())
+        await turns.pause()
+        rows = await batch.piece(start, min(start + SLICE_ROWS, batch.n_rows), turns)
+        failed = {}
+        for i, found in rows.faults.items():
+            placed = [Fault(f.detail, batch.pointer(start + i, f)) for f in found]
+            failed[i] = error_text(placed)  # at once: the faults of a whole batch are much to keep
+            refused.add(placed)
+            await turns.pause()
+        await turns.pause()
         prediction = served.model.predict(rows.columns, options.level)
-        errors = {i: _row_error(found) for i, found in placed.items()}
         explained = None
-        if options.explain and not (options.strict and faults):
+        if options.explain and not (options.strict and refused.count):
             explained = await explanations.of_rows(
-                scope, served, rows.columns, prediction.value, rows.faults
+                turns.scope, served, rows.columns, prediction.value, rows.faults
             )
-        answered = Answered(prediction, served.outside(rows.columns), errors, explained)
-        pieces.append((rows, answered))
-        parts.append(
-            replies.rows_csv(served, answered)
-            if as_csv
-            else replies.rows_json(served, answered, options.level)
-        )
-        await give_way(scope)
-    if options.strict and faults:
-        raise _refusal(faults)
+        await turns.pause()
+        answered = Answered(prediction, served.outside(rows.columns), failed, explained)
+        slices.append(_slice_reply(served, rows, answered, None if as_csv else options.level))
+    await turns.pause()
+    if options.strict and refused.count:
+        raise refused.problem()
+    parts = [part.body for part in slices]
     body = (
         replies.csv_header(served, explained=options.explain) + b"".join(parts)
         if as_csv
         else replies.batch_json(served, parts)
     )
-    return _counted(body, pieces, served.model.task)
+    return _together(body, slices)
 
 
-def _place(batch: Batch, row: int, faults: list[Fault]) -> list[Fault]:
-    return [Fault(fault.detail, batch.pointer(row, fault)) for fault in faults]
+class _Refused:
+    """What is wrong with a batch: the first faults, and how many there are."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._first: list[Fault] = []
+
+    def add(self, faults: list[Fault]) -> None:
+        """Take note of the faults of a row."""
+        self.count += len(faults)
+        if len(self._first) < _MOST_FAULTS:
+            self._first += faults
+
+    def problem(self) -> Problem:
+        """Why the whole batch is refused, if one faulty row is reason enough."""
+        fault, rest = self._first[0], f" (and {self.count - 1} more)" if self.count > 1 else ""
+        words = f"{fault.pointer}: {fault.detail}{rest}"
+        return Problem(INVALID, words, self._first[:_MOST_FAULTS])
 
 
-def _row_error(faults: list[Fault]) -> dict[str, Any]:
-    problem = invalid(faults)
-    return {"detail": problem.detail, "errors": [fault.as_json() for fault in faults]}
+def _slice_reply(served: Served, rows: Rows, answered: Answered, level: float | None) -> Reply:
+    """The reply to one slice, the faulty rows left out of what is counted; CSV if there is no level."""
+    body = (
+        replies.rows_csv(served, answered)
+        if level is None
+        else replies.rows_json(served, answered, level)
+    )
+    columns, value, bits = rows.columns, answered.prediction.value, answered.bits
+    if rows.faults:
+        kept = np.ones(len(bits), dtype=bool)
+        kept[list(rows.faults)] = False
+        columns = {name: column[kept] for name, column in columns.items()}
+        value, bits = value[kept], bits[kept]
+    return Reply(body, columns, value, int(np.count_nonzero(bits)))
 
 
-def _refusal(faults: list[Fault]) -> Problem:
-    rest = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    words = f"{faults[0].pointer}: {faults[0].detail}{rest}"
-    return Problem(INVALID, words, faults[:_MOST_FAULTS])
-
-
-def _kept(rows: Rows, n_rows: int) -> slice | BoolArray:
-    """Which rows have no fault."""
-    if not rows.faults:
-        return slice(None)
-    kept = np.ones(n_rows, dtype=bool)
-    kept[list(rows.faults)] = False
-    return kept
-
-
-def _counted(body: bytes, pieces: list[tuple[Rows, Answered]], task: Task) -> Reply:
-    """The reply with the rows that were answered, the faulty ones left out."""
-    if len(pieces) == 1 and not pieces[0][0].faults:
-        ((rows, a),) = pieces
-        return Reply(body, rows.columns, a.prediction.value, int(np.count_nonzero(a.bits)))
-    kept = [_kept(rows, len(a.bits)) for rows, a in pieces]
-    of_pieces = list(zip(pieces, kept, strict=True))
+def _together(body: bytes, slices: list[Reply]) -> Reply:
+    """The reply to a batch from those to its slices."""
+    if len(slices) == 1:
+        return Reply(body, slices[0].columns, slices[0].values, slices[0].outside)
+    if not slices:
+        return Reply(body, {}, np.empty(0), 0)
     columns = {
-        name: np.concatenate([rows.columns[name][k] for (rows, _), k in of_pieces])
-        for name in (task.field_names if pieces else ())
+        name: np.concatenate([part.columns[name] for part in slices]) for name in slices[0].columns
     }
-    values = [a.prediction.value[k] for (_, a), k in of_pieces]
-    outside = sum(int(np.count_nonzero(a.bits[k])) for (_, a), k in of_pieces)
-    return Reply(body, columns, np.concatenate(values) if values else np.empty(0), outside)
+    values = np.concatenate([part.values for part in slices])
+    return Reply(body, columns, values, sum(part.outside for part in slices))

@@ -6,7 +6,7 @@ Python repr and no input value is ever in an answer.
 The answers under /v2 have the form of the Open Inference Protocol.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,8 +166,10 @@ class Fault:
 
     def as_json(self) -> dict[str, str]:
         """The entry of `errors`."""
-        where = {"pointer": self.pointer, "parameter": self.parameter}
-        return {**{k: v for k, v in where.items() if v is not None}, "detail": self.detail}
+        entry = {"detail": self.detail}
+        if self.parameter is not None:
+            entry = {"parameter": self.parameter, **entry}
+        return entry if self.pointer is None else {"pointer": self.pointer, **entry}
 
 
 class Problem(ProjectError):  # noqa: N818 - RFC 9457's word
@@ -207,8 +209,13 @@ class Problem(ProjectError):  # noqa: N818 - RFC 9457's word
 def invalid(faults: Iterable[Fault]) -> Problem:
     """A 422 whose detail is the first fault's, with the number of the others."""
     faults = tuple(faults)
+    return Problem(INVALID, first_of(faults), faults)
+
+
+def first_of(faults: Sequence[Fault]) -> str:
+    """The words of the first fault, with the number of the others."""
     rest = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return Problem(INVALID, faults[0].detail + rest, faults)
+    return faults[0].detail + rest
 
 
 def problem_of(error: Exception, path: str) -> Problem:

@@ -15,6 +15,7 @@ import orjson
 from models.arrays import FloatArray, IntArray
 from models.explain import Explanation
 from models.model import Answer, Prediction
+from service.errors import Fault, first_of
 from service.served import Served
 
 
@@ -23,13 +24,13 @@ class Answered:
     """Some rows of a batch, answered.
 
     bits : (n_rows,), `Served.outside` of each row.
-    failed : row -> its error as a JSON object; the other members of such a row mean nothing.
+    failed : row -> what is written in its place; the other members of such a row mean nothing.
     explanations : one a row, if they were asked for.
     """
 
     prediction: Prediction
     bits: Any
-    failed: Mapping[int, Mapping[str, Any]]
+    failed: Mapping[int, bytes]
     explanations: Sequence[Explanation] | None = None
 
 
@@ -71,7 +72,6 @@ def _value(served: Served, value: float) -> dict[str, Any]:
 
 def rows_json(served: Served, answered: Answered, level: float) -> bytes:
     """The rows of a batch as JSON objects with commas between them."""
-    failed = {i: b',{"error":' + orjson.dumps(e) + b"}" for i, e in answered.failed.items()}
     target, at = served.model.task.target.encode(), orjson.dumps(level)
 
     def template(bits: int, reached: bool, explanation: Explanation | None) -> bytes:  # noqa: FBT001  # from a table
@@ -87,7 +87,14 @@ def rows_json(served: Served, answered: Answered, level: float) -> bytes:
             ]
         )
 
+    failed = {i: b"," + text for i, text in answered.failed.items()}
     return _written(served, answered, template, failed)[1:]
+
+
+def error_json(faults: Sequence[Fault]) -> bytes:
+    """The object in the place of a row that cannot be answered."""
+    error = {"detail": first_of(faults), "errors": [fault.as_json() for fault in faults]}
+    return orjson.dumps({"error": error})
 
 
 def _decision_json(served: Served, *, reached: bool) -> bytes:
@@ -184,12 +191,6 @@ def csv_header(served: Served, *, explained: bool = False) -> bytes:
 
 def rows_csv(served: Served, answered: Answered) -> bytes:
     """The rows of a batch as lines of CSV (RFC 4180)."""
-    explained = answered.explanations is not None
-    commas = csv_header(served, explained=explained).count(b",") * b","
-    failed = {
-        i: commas + quoted("; ".join(entry["detail"] for entry in e["errors"])) + b"\r\n"
-        for i, e in answered.failed.items()
-    }
 
     def template(bits: int, reached: bool, explanation: Explanation | None) -> bytes:  # noqa: FBT001  # from a table
         cells = [b"%b", b"%b", b"%b"]
@@ -200,7 +201,17 @@ def rows_csv(served: Served, answered: Answered) -> bytes:
         cells.append(_escaped(quoted("; ".join(served.warnings(bits)))))
         return b",".join(cells) + b",\r\n"
 
-    return _written(served, answered, template, failed)
+    return _written(served, answered, template, answered.failed)
+
+
+def error_csv(served: Served, *, explained: bool) -> Callable[[Sequence[Fault]], bytes]:
+    """What makes the line in the place of a row that cannot be answered from its faults."""
+    commas = csv_header(served, explained=explained).count(b",") * b","
+
+    def line(faults: Sequence[Fault]) -> bytes:
+        return commas + quoted("; ".join(fault.detail for fault in faults)) + b"\r\n"
+
+    return line
 
 
 def _numbers_csv(explanation: Explanation) -> bytes:

@@ -1,7 +1,8 @@
 """Faults in plain words: from pydantic's errors to sentences with the field's name and range."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,11 +17,18 @@ _KIND_WORDS = {
     "boolean": "must be true or false",
 }
 _LONGEST_NAME = 50
+_MOST_REMEMBERED = 256
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that `name` was probably meant to be."""
-    found = get_close_matches(name[:_LONGEST_NAME].lower(), list(known), n=1)
+    return _nearest(name[:_LONGEST_NAME].lower(), tuple(known))
+
+
+@lru_cache(_MOST_REMEMBERED)
+def _nearest(name: str, known: tuple[str, ...]) -> str | None:
+    """Remembered, because a batch has the same wrong name in every row."""
+    found = get_close_matches(name, known, n=1)
     return found[0] if found else None
 
 
@@ -57,14 +65,13 @@ def faults_of(error: ValidationError, task: Task, at: str = "") -> list[Fault]:
 
     at : the JSON pointer of the row.
     """
-    fields = {field.name: field for field in task.fields}
     return [
-        _fault(entry, fields, at)
+        _fault(entry, task.field_of, at)
         for entry in error.errors(include_url=False, include_context=True, include_input=True)
     ]
 
 
-def _fault(entry: Any, fields: dict[str, Field], at: str) -> Fault:
+def _fault(entry: Any, fields: Mapping[str, Field], at: str) -> Fault:
     if not entry["loc"]:
         detail = f"a row is an object with fields, and this is {type_words(entry['input'])}"
         return Fault(detail, at)
@@ -85,7 +92,7 @@ def _what_is_wrong(entry: Any, field: Field) -> str:  # noqa: PLR0911 - a table 
     if kind == "finite_number":
         return "must be a finite number, not NaN or Infinity"
     if kind in ("greater_than_equal", "less_than_equal"):
-        return f"must be {_bounds(field)}"
+        return f"must be {_bounds(field.low, field.high, field.unit)}"
     if kind == "literal_error" and isinstance(value, str):
         close = nearest(value, field.choices)
         hint = f"; did you mean {close}?" if close else ""
@@ -97,10 +104,9 @@ def _what_is_wrong(entry: Any, field: Field) -> str:  # noqa: PLR0911 - a table 
     return f"{_KIND_WORDS[field.kind]}, and is {type_words(value)}"
 
 
-def _bounds(field: Field) -> str:
-    return f"between {field.low:g} and {field.high:g}" + (
-        f" {field.unit}" if field.unit and field.unit != "points" else ""
-    )
+@lru_cache(_MOST_REMEMBERED)
+def _bounds(low: float | None, high: float | None, unit: str | None) -> str:
+    return f"between {low:g} and {high:g}" + (f" {unit}" if unit and unit != "points" else "")
 
 
 def _meaning(field: Field) -> str:

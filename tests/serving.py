@@ -1,5 +1,6 @@
 """The service with small random models, in process: what the tests of the service share."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,8 +10,11 @@ from fastapi import FastAPI
 
 from models.task import Task
 from models.tasks import TASKS
+from service import batches, tables
 from service.app import create_app
+from service.limits import Turns
 from service.registry import Registry
+from service.rows import Rows
 from service.served import Served
 from service.settings import Settings
 from tests import tiny
@@ -35,6 +39,13 @@ async def connect(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
         yield client
+
+
+def checked_csv(body: bytes, task: Task) -> Rows:
+    """All rows of a CSV as the service checks them, in one piece. Raises Problem."""
+    table = tables.read_csv(body, task)
+    batch = batches.of_table(table, task, table.n_rows)
+    return asyncio.run(batch.piece(0, batch.n_rows, Turns({})))
 
 
 def example(task: Task, **changes: Any) -> dict[str, Any]:

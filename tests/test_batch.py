@@ -9,9 +9,12 @@ import pytest
 
 from models.admission import ADMISSION
 from models.bikes import BIKES
+from models.model import Model
 from models.rows import to_json
 from models.tasks import TASKS
+from service import batches, limits, replies, rows
 from service.batches import SLICE_ROWS
+from service.query import Options
 from service.schemas import BATCH_ANSWERS
 from tests import tiny
 from tests.serving import VERSION, connect, example, tiny_app, tiny_served
@@ -177,18 +180,88 @@ async def test_nan_is_the_fault_of_its_row() -> None:
     assert bad["error"]["detail"] == "humidity must be a finite number, not NaN or Infinity"
 
 
-async def test_others_have_their_turn_between_slices() -> None:
-    """However large a batch, the event loop turns after every SLICE_ROWS rows of it."""
-    n_slices = 8
+class Work:
+    """A clock that goes on with the work alone, and what others had to wait for their turns by it."""
+
+    def __init__(self) -> None:
+        self.now = self.last_turn = self.longest = 0.0
+        self.turns = 0
+
+    def costs(self, seconds: float, step: Any) -> Any:
+        """A step that takes so long by this clock."""
+
+        def slow(*args: Any) -> Any:
+            self.now += seconds
+            return step(*args)
+
+        return slow
+
+    async def give_way(self, _: Any) -> None:
+        """A turn of the others."""
+        self.longest = max(self.longest, self.now - self.last_turn)
+        self.last_turn = self.now
+        self.turns += 1
+
+
+FAULTY = {
+    "row": example(BIKES, humidity=101),
+    "unknown field": example(BIKES, humdity=50),
+    "no row": 7,
+}
+
+
+@pytest.mark.parametrize("bad", FAULTY.values(), ids=FAULTY)
+@pytest.mark.parametrize("form", ["instances", "inputs"])
+@pytest.mark.parametrize("cost", [0.00005, 0.003, 0.02])
+async def test_turn_ends_in_time_whatever_a_row_costs(
+    monkeypatch: pytest.MonkeyPatch, form: str, bad: Any, cost: float
+) -> None:
+    """Where every row is faulty others wait for TURN_SECONDS and one row more, on any machine."""
+    work, n_rows = Work(), 300
+    body: Any = {"instances": [bad] * n_rows}
+    if form == "inputs":
+        if not isinstance(bad, dict) or "humdity" in bad:
+            bad = example(BIKES, weather=7)
+        body = {"inputs": {name: [value] * n_rows for name, value in bad.items()}}
+    monkeypatch.setattr(limits, "give_way", work.give_way)
+    monkeypatch.setattr(rows, "judge", work.costs(cost, rows.judge))
+    batch = batches.read_json(json.dumps(body).encode(), BIKES, n_rows)
+    turns = limits.Turns({}, lambda: work.now)
+    reply = await batches.answer(turns, tiny_served("bikes"), batch, Options(), as_csv=False)
+    assert reply.body.count(b'{"error":') == n_rows
+    assert work.now == pytest.approx(n_rows * cost)
+    assert work.longest <= limits.TURN_SECONDS + 1.01 * cost
+    assert work.turns <= work.now / limits.TURN_SECONDS + 1
+
+
+async def test_turn_ends_between_the_steps_of_a_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no row is faulty others wait for TURN_SECONDS and one step of one slice at most."""
+    work, cost, n_rows = Work(), 0.003, 3 * SLICE_ROWS
+    monkeypatch.setattr(limits, "give_way", work.give_way)
+    monkeypatch.setattr(rows, "_look_at", work.costs(cost, rows._look_at))
+    monkeypatch.setattr(Model, "predict", work.costs(cost, Model.predict))
+    monkeypatch.setattr(replies, "rows_json", work.costs(cost, replies.rows_json))
+    body = json.dumps({"instances": [example(ADMISSION)] * n_rows}).encode()
+    batch = batches.read_json(body, ADMISSION, n_rows)
+    turns = limits.Turns({}, lambda: work.now)
+    reply = await batches.answer(turns, tiny_served("admission"), batch, Options(), as_csv=False)
+    assert len(reply.values) == n_rows
+    assert work.now == pytest.approx(9 * cost)
+    assert work.longest <= limits.TURN_SECONDS + cost
+
+
+async def test_others_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event loop turns while a batch is worked on, as often as the time for a turn is over."""
+    monkeypatch.setattr(limits, "TURN_SECONDS", 0.0)
     turns = 0
-    rows = {"instances": [example(ADMISSION)] * (n_slices * SLICE_ROWS)}
+    body = {"instances": [example(ADMISSION, gre=1)] * 100}
     async with connect(APP) as client:
-        request = asyncio.ensure_future(client.post("/predict/admission/batch", json=rows))
+        request = asyncio.ensure_future(client.post("/predict/admission/batch", json=body))
         while not request.done():
             await asyncio.sleep(0)
             turns += 1
-    assert len(request.result().json()["predictions"]) == n_slices * SLICE_ROWS
-    assert turns >= n_slices
+    assert len(request.result().json()["predictions"]) == 100
+    assert turns >= 100
 
 
 @pytest.mark.parametrize("wrong", [True, False, "1", None, [], {}])

@@ -34,7 +34,7 @@ def alone(all_rows: Answered, i: int) -> Answered:
 
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize("n_kinds", [1, 2, 4, 30])
-@pytest.mark.parametrize("failed", [{}, {3: {"detail": "100 %b", "errors": [{"detail": "x"}]}}])
+@pytest.mark.parametrize("failed", [{}, {3: b'{"error":"100 %b"}'}])
 def test_row_is_written_as_it_is_alone(name: str, n_kinds: int, failed: dict[int, Any]) -> None:
     """However many rows are written together, and whatever texts they share, each is as alone."""
     served, rows = tiny_served(name), answered(name, n_kinds, failed)

@@ -12,7 +12,7 @@ from models.bikes import BIKES
 from models.errors import DataError
 from models.task import Task
 from models.tasks import TASKS
-from service import rows, tables
+from tests.serving import checked_csv
 from training.scoring import columns, parts
 from training.scoring.parts import Part
 
@@ -80,7 +80,7 @@ def test_a_csv_is_judged_as_the_service_judges_it(tmp_path: Path, name: str) -> 
     body = _csv([*task.field_names], [[*row.values()] for row in _odd_rows(task)])
     path = tmp_path / "rows.csv"
     path.write_bytes(body)
-    theirs = rows.check(tables.read_csv(body, task).values(0, len(_odd_rows(task))), task)
+    theirs = checked_csv(body, task)
     ours, reasons = _ours(task, path)
     assert set(reasons) == set(theirs.faults)
     good = [i for i in range(len(_odd_rows(task))) if i not in reasons]

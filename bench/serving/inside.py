@@ -36,6 +36,8 @@ from training import data
 ROUNDS = 15
 EXPLAINED = 60
 MANY_BACKGROUND = 1000
+JSON = b"application/json", b"*/*"
+"""Content-Type and Accept."""
 ARTIFACTS = Path(__file__).parents[2] / "models" / "artifacts"
 
 
@@ -163,16 +165,22 @@ async def holds(folder: Path, store: Store) -> dict[str, float]:
     served = {name: Served.of(name, "bench", store.load(name)) for name in bodies.ROW}
     app = create_app(Registry(served), Settings())
     rows = (folder / "instances.json").read_bytes()
-    cases = {
-        "instances": (rows, b"application/json", b"*/*"),
-        "inputs": ((folder / "inputs.json").read_bytes(), b"application/json", b"*/*"),
-        "CSV": ((folder / "rows.csv").read_bytes(), b"text/csv", b"text/csv"),
-        "instances, every row faulty": (
-            rows.replace(b'"humidity": ', b'"humidity": 9'),
-            b"application/json",
-            b"*/*",
-        ),
+    columns = (folder / "inputs.json").read_bytes()
+    lines = (folder / "rows.csv").read_bytes()
+    faulty = json.loads(columns)
+    faulty["inputs"]["humidity"] = [101.0] * len(faulty["inputs"]["humidity"])
+    bodies_of = {
+        "instances": rows,
+        "inputs": columns,
+        "CSV": lines,
+        "instances, every row faulty": rows.replace(b'"humidity": ', b'"humidity": 9'),
+        "instances, an unknown field in every row": rows.replace(b"wind_speed", b"windspeed"),
+        "inputs, every row faulty": json.dumps(faulty).encode(),
+        "CSV, every row faulty": lines.replace(b",clear,", b",clar,").replace(b",mist,", b",mst,"),
     }
+    csv = b"text/csv", b"text/csv"
+    forms = {name: csv if name[:3] == "CSV" else JSON for name in bodies_of}
+    cases = {name: (body, *forms[name]) for name, body in bodies_of.items()}
     gc.collect()
     gc.freeze()  # as the server does at its start
     longest = {}

@@ -15,6 +15,7 @@ from models.tasks import TASKS
 from service import batches, query, tables
 from service.errors import MALFORMED, Fault, Problem, invalid
 from service.exchange import Exchange
+from service.limits import Turns
 from service.query import DEFAULTS
 from service.raw import JSON, RawRoute, header, media_type, read_body, refuse_media, send_bytes
 from service.registry import Registry
@@ -43,11 +44,12 @@ class PredictBatch:
         exchange.route = self._path
         served = exchange.served = self._registry[self._name]
         options = query.parse(scope["query_string"], PARAMETERS)
+        turns = Turns(scope)
         batch = await self._read(scope, receive, served.model.task)
         if options.explain:
             batches.limit_explained(batch.n_rows, self._most_explained)
         as_csv = wants_csv(header(scope, b"accept"))
-        reply = await batches.answer(scope, served, batch, options, as_csv=as_csv)
+        reply = await batches.answer(turns, served, batch, options, as_csv=as_csv)
         exchange.rows, exchange.outside = batch.n_rows, reply.outside
         exchange.columns, exchange.values = reply.columns, reply.values
         await send_bytes(send, b"text/csv; charset=utf-8" if as_csv else JSON, reply.body)

@@ -28,7 +28,7 @@ from service.inference_schema import (
     ServerReady,
     TensorMetadata,
 )
-from service.limits import RETRY_AFTER, give_way
+from service.limits import RETRY_AFTER, Turns
 from service.raw import JSON, RawRoute, header, media_type, read_body, refuse_media
 from service.registry import Registry
 from service.routes import documented
@@ -160,14 +160,16 @@ async def answer(
     """The answers, slice by slice, and `Served.outside` of each row. Raises Problem."""
     batch = batches.of_columns("inputs", asked.values, served.model.task, most)
     pieces, bits, inputs = [], [], []
+    turns = Turns(scope)
     for start in range(0, max(batch.n_rows, 1), batches.SLICE_ROWS):
-        rows = batch.piece(start, min(start + batches.SLICE_ROWS, batch.n_rows))
+        rows = await batch.piece(start, min(start + batches.SLICE_ROWS, batch.n_rows), turns)
         if rows.faults:
             raise _refusal(rows.faults, start)
+        await turns.pause()
         pieces.append(served.model.predict(rows.columns, asked.level))
         bits.append(served.outside(rows.columns))
         inputs.append(rows.columns)
-        await give_way(scope)
+        await turns.pause()
     ends = ([getattr(p, end) for p in pieces] for end in ("value", "low", "high"))
     prediction = Prediction(*map(np.concatenate, ends))
     outside = np.concatenate(bits)
