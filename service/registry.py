@@ -214,7 +214,7 @@ class Registry:
             self._stamps.pop(name, None)  # the next look tries again
             self._trouble(name, error)
             others = self._listed(store, name)
-        return [v for v in (current, *reversed(others)) if v is not None]
+        return [v for v in dict.fromkeys((current, *reversed(others))) if v is not None]
 
     def _listed(self, store: VersionStore, name: str) -> list[str]:
         try:

@@ -144,6 +144,20 @@ def test_refused_version_leaves_the_old_one_answering(
     assert registry.versions("bikes") == ["v1", "v2"]
 
 
+def test_refused_version_is_tried_once_at_the_start(store: FakeStore) -> None:
+    """The version of the pointer is among the others, too, and is refused and told of only once."""
+    store.add("bikes", "v2", "broken")
+    events: list[Event] = []
+    registry = Registry(store=store, prepare=prepare)
+    registry.listeners.append(events.append)
+    registry.fill(["bikes"])
+    assert store.loads == ["v2", "v1"]
+    assert [(event.kind, event.version) for event in events] == [
+        ("refused", "v2"),
+        ("swapped", "v1"),
+    ]
+
+
 def test_rewritten_pointer_tries_a_refused_version_again(store: FakeStore) -> None:
     """Activating a refused version again, after it was mended, takes it."""
     registry, _ = filled(store)
