@@ -140,7 +140,7 @@ def _check_range(setting: Field[Any], value: Any) -> None:
 
 
 def describe() -> list[tuple[str, str, str]]:
-    """Key, default and help of each setting, for the command line and the documentation."""
+    """Key, default and help of each setting, as the documentation has them."""
     return [
         (
             PREFIX + setting.name.upper(),

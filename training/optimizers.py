@@ -70,6 +70,3 @@ class Adam:
         np.divide(m, gradient, gradient)
         gradient *= step
         flat -= gradient
-
-
-OPTIMIZERS = {"sgd": Sgd, "adam": Adam}
