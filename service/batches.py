@@ -7,6 +7,7 @@ others wait for.) A slice always has as many rows, so that an answer has the sam
 the machine is. What is not divided is the parsing of the body and the joining of the answer.
 """
 
+import itertools
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +26,7 @@ from service.replies import Answered
 from service.rows import MISSING, Rows, Values, check, transpose
 from service.served import Served
 from service.tables import Table
-from service.words import escape, instead_of, type_words
+from service.words import MOST_UNKNOWN, escape, instead_of, type_words, unknown_fields
 
 SLICE_ROWS = 1000
 _MOST_FAULTS = 100
@@ -100,20 +101,16 @@ def _of_inputs(columns: Any, task: Task, most: int) -> Batch:
     if type(columns) is not dict:
         words = f"inputs must be an object of lists, and is {type_words(columns)}"
         raise invalid([Fault(words, "/inputs")])
-    faults = [
-        Fault(f"there is no field {name[:50]}; {instead_of(name, task.field_names)}", _at(name))
-        for name in columns
-        if name not in task.field_names
-    ]
+    faults = unknown_fields(columns, task.field_of, "/inputs")
     faults += [
         Fault(f"{field.name} is missing", _at(field.name))
         for field in task.fields
         if field.required and field.name not in columns
     ]
+    no_lists = (name for name, values in columns.items() if type(values) is not list)
     faults += [
-        Fault(f"{name[:50]} must be a list, and is {type_words(values)}", _at(name))
-        for name, values in columns.items()
-        if type(values) is not list
+        Fault(f"{name[:50]} must be a list, and is {type_words(columns[name])}", _at(name))
+        for name in itertools.islice(no_lists, MOST_UNKNOWN)
     ]
     if faults:
         raise invalid(faults)

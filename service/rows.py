@@ -24,7 +24,7 @@ from models.task import Field, Task
 from service.errors import Fault
 from service.limits import Turns
 from service.schemas import REQUESTS
-from service.words import faults_of
+from service.words import faults_of, unknown_fields
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda _: "MISSING"})()
 """Stands in a column where a row does not have the field."""
@@ -33,6 +33,7 @@ Values = dict[str, list[Any]]
 """The values of some rows as JSON has them: field name -> one a row."""
 
 NUMBERS = {int, float}
+_MOST_MEMBERS = 100
 _MARSHAL_HEAD = len(marshal.dumps([], 2))
 ABSENT = {type(None), type(MISSING)}
 Checked = tuple[NDArray[Any], NDArray[np.bool_]]
@@ -187,7 +188,7 @@ CHECKS = {
 def transpose(rows: Sequence[Any], task: Task) -> tuple[Values, list[int]]:
     """Rows as columns, and which rows are no objects or have fields that the task does not know."""
     names = task.field_names
-    columns = _of_one_layout(rows)
+    columns = _of_one_layout(rows, len(names))
     if columns is not None:
         strange = [] if columns.keys() <= set(names) else list(range(len(rows)))
         absent = [MISSING] * len(rows)
@@ -198,9 +199,11 @@ def transpose(rows: Sequence[Any], task: Task) -> tuple[Values, list[int]]:
     return {name: [row.get(name, MISSING) for row in objects] for name in names}, strange
 
 
-def _of_one_layout(rows: Sequence[Any]) -> Values | None:
-    """Rows as columns if all are objects with the same members, in any order; else None."""
+def _of_one_layout(rows: Sequence[Any], most: int) -> Values | None:
+    """Rows as columns if all are objects with the same members, at most so many, in any order; or None."""
     if set(map(type, rows)) != {dict} or set(map(len, rows)) != {len(rows[0])}:
+        return None
+    if len(rows[0]) > most:
         return None
     try:
         return {name: list(map(itemgetter(name), rows)) for name in rows[0]}
@@ -252,6 +255,9 @@ def _look_at(values: Values, task: Task) -> tuple[dict[str, NDArray[Any]], NDArr
 def judge(row: Any, task: Task, columns: dict[str, NDArray[Any]], i: int) -> list[Fault]:
     """What is wrong with one row; or nothing, and its values are written into the columns."""
     if type(row) is dict:
+        if len(row) > _MOST_MEMBERS:  # pydantic need not look at each
+            known = {name: row[name] for name in task.field_names if name in row}
+            return judge(known, task, columns, i) + unknown_fields(row, task.field_of, "")
         for name, value in row.items():
             if type(value) is int and abs(value) > sys.float_info.max:
                 row = row | {name: float("inf")}  # as it is to the reader of a single row

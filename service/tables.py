@@ -13,7 +13,7 @@ from typing import Any
 from models.task import Field, Task
 from service.errors import MALFORMED, Fault, Problem, invalid
 from service.rows import MISSING, Values
-from service.words import instead_of
+from service.words import unknown_fields
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+[.]?[0-9]*|[.][0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
 _NUMBERS = re.compile(r"[0-9.+\-eE]*").fullmatch
@@ -101,11 +101,7 @@ def _lines(text: str) -> list[list[str]]:
 
 def _check_header(names: list[str], task: Task) -> None:
     known = task.field_names
-    faults = [
-        Fault(f"there is no field {name[:50]}; {instead_of(name, known)}", "/")
-        for name in names
-        if name not in known
-    ]
+    faults = [Fault(f.detail, "/") for f in unknown_fields(names, task.field_of, "")]
     faults += [
         Fault(f"the column {name} is there twice", "/") for name in known if names.count(name) > 1
     ]

@@ -1,6 +1,6 @@
 """Faults in plain words: from pydantic's errors to sentences with the field's name and range."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
@@ -18,6 +18,8 @@ _KIND_WORDS = {
 }
 _LONGEST_NAME = 50
 _MOST_REMEMBERED = 256
+MOST_UNKNOWN = 20
+"""So many unknown fields of one object are told one by one."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -60,27 +62,38 @@ def type_words(value: Any) -> str:
     return words.get(type(value), "an object")
 
 
-def faults_of(error: ValidationError, task: Task, at: str = "") -> list[Fault]:
-    """One fault for each of pydantic's errors about one row of `task`.
+def unknown_fields(names: Iterable[str], known: Collection[str], at: str) -> list[Fault]:
+    """A fault for each of `names` that is no field; of many the first MOST_UNKNOWN, and how many others.
 
-    at : the JSON pointer of the row.
+    To look for what each could have been takes long, and a body may have some hundred thousand names.
+    at : the JSON pointer of what has these names as members.
     """
-    return [
-        _fault(entry, task.field_of, at)
-        for entry in error.errors(include_url=False, include_context=True, include_input=True)
+    unknown = [name for name in names if name not in known]
+    faults = [
+        Fault(
+            f"there is no field {name[:_LONGEST_NAME]}; {instead_of(name, known)}",
+            f"{at}/{escape(name)}",
+        )
+        for name in unknown[:MOST_UNKNOWN]
     ]
+    others = len(unknown) - MOST_UNKNOWN
+    return faults + [Fault(f"there are {others} more fields that are none", at)] * (others > 0)
 
 
-def _fault(entry: Any, fields: Mapping[str, Field], at: str) -> Fault:
+def faults_of(error: ValidationError, task: Task) -> list[Fault]:
+    """What pydantic's errors say about one row of `task`: first of its fields, then of what is no field."""
+    entries = error.errors(include_url=False, include_context=True, include_input=True)
+    unknown = [str(e["loc"][0]) for e in entries if e["type"] == "extra_forbidden"]
+    faults = [_fault(e, task.field_of) for e in entries if e["type"] != "extra_forbidden"]
+    return faults + unknown_fields(unknown, task.field_of, "") if unknown else faults
+
+
+def _fault(entry: Any, fields: Mapping[str, Field]) -> Fault:
     if not entry["loc"]:
         detail = f"a row is an object with fields, and this is {type_words(entry['input'])}"
-        return Fault(detail, at)
+        return Fault(detail, "")
     name = str(entry["loc"][0])
-    pointer = f"{at}/{escape(name)}"
-    if entry["type"] == "extra_forbidden":
-        shown = name[:_LONGEST_NAME]
-        return Fault(f"there is no field {shown}; {instead_of(name, fields)}", pointer)
-    return Fault(f"{name} {_what_is_wrong(entry, fields[name])}", pointer)
+    return Fault(f"{name} {_what_is_wrong(entry, fields[name])}", f"/{escape(name)}")
 
 
 def _what_is_wrong(entry: Any, field: Field) -> str:  # noqa: PLR0911 - a table with conditions

@@ -12,7 +12,7 @@ from models.bikes import BIKES
 from models.model import Model
 from models.rows import to_json
 from models.tasks import TASKS
-from service import batches, limits, replies, rows
+from service import batches, limits, replies, rows, words
 from service.batches import SLICE_ROWS
 from service.query import Options
 from service.schemas import BATCH_ANSWERS
@@ -178,6 +178,33 @@ async def test_nan_is_the_fault_of_its_row() -> None:
     good, bad = answer.json()["predictions"]
     assert "rentals" in good
     assert bad["error"]["detail"] == "humidity must be a finite number, not NaN or Infinity"
+
+
+@pytest.mark.parametrize("form", ["alone", "instances", "inputs"])
+async def test_many_unknown_fields_are_counted(form: str) -> None:
+    """Of thousands of names that are no fields the first are told one by one, and the others counted."""
+    strange = example(BIKES, humidity=101) | {f"field{i}": [] for i in range(5000)}
+    async with connect(APP) as client:
+        if form == "alone":
+            problem = (await client.post("/predict/bikes", json=strange)).json()
+            at, wrong = "", {"/humidity": "humidity must be between 0 and 100 %"}
+        elif form == "instances":
+            body: Any = {"instances": [strange, example(BIKES)]}
+            answer = await client.post("/predict/bikes/batch", json=body)
+            problem, good = answer.json()["predictions"]
+            problem, at = problem["error"], "/instances/0"
+            wrong = {"/instances/0/humidity": "humidity must be between 0 and 100 %"}
+            assert "rentals" in good
+        else:
+            columns = {name: [value] for name, value in example(BIKES).items()}
+            body = {"inputs": columns | {f"field{i}": [1] for i in range(5000)}}
+            problem = (await client.post("/predict/bikes/batch", json=body)).json()
+            at, wrong = "/inputs", {}
+    found = {fault["pointer"]: fault["detail"] for fault in problem["errors"]}
+    unknown = [f"{at}/field{i}" for i in range(words.MOST_UNKNOWN)]
+    assert list(found) == [*wrong, *unknown, at]
+    assert wrong.items() <= found.items()
+    assert found[at] == f"there are {5000 - words.MOST_UNKNOWN} more fields that are none"
 
 
 class Work:
