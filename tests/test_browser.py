@@ -424,6 +424,29 @@ def test_file_that_cannot_be_taken_says_why(batch: Visit) -> None:
     expect(page.locator("#file-fault")).to_have_text("")
 
 
+def test_file_that_is_no_text_is_told_what_to_do(batch: Visit) -> None:
+    """Who drops a spreadsheet is not told that it has no rows."""
+    page, content = batch.page, b"PK\x03\x04\x14\x00\x06\x00\xd3\x9f"
+    page.locator("#file").set_input_files(
+        {"name": "mine.xlsx", "mimeType": "text/csv", "buffer": content}
+    )
+    expect(page.locator("#file-fault")).to_have_text(
+        "mine.xlsx: This is no text in UTF-8; a spreadsheet has to be saved as CSV first."
+    )
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_may_end_as_in_any_csv(batch: Visit, end: str) -> None:
+    """The page finds the rows that the service finds, whoever wrote the file."""
+    page = batch.page
+    page.get_by_text("Admission", exact=True).last.click()
+    content = f"gre,gpa,rank{end}660,3.6,1{end}500,3.1,2{end}".encode()
+    page.locator("#file").set_input_files(
+        {"name": "mine.csv", "mimeType": "text/csv", "buffer": content}
+    )
+    expect(page.locator("#summary")).to_have_text("2 rows: 2 answered, none wrong.")
+
+
 # ---- failures -----------------------------------------------------------------------------------
 
 

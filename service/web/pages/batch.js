@@ -58,6 +58,9 @@ async function update(signal) {
   if (!given) return;
   const model = chosen();
   given.text ??= await given.read(signal);
+  if (/[\0\ufffd]/.test(given.text)) {
+    throw new Failure("This is no text in UTF-8; a spreadsheet has to be saved as CSV first.");
+  }
   const [header, ...rows] = parse(given.text);
   if (!rows.length) throw new Failure("The file has no row below its first line.");
   const path = `/predict/${model}/batch`;

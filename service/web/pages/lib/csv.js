@@ -22,8 +22,8 @@ export function parse(text) {
     else if (c === ",") {
       row.push(cell);
       cell = "";
-    } else if (c === "\n") endRow();
-    else if (c !== "\r") cell += c;
+    } else if (c === "\n" || c === "\r") endRow();
+    else cell += c;
   }
   if (cell !== "" || row.length) endRow();
   return rows;
