@@ -156,9 +156,9 @@ BIKES = Task(
     unit="rentals per hour",
     bounds=(0.0, float("inf")),
     limits_of_use=(
-        "Trained on 2011 and 2012 of one system, Capital Bikeshare in Washington, D.C.",
+        "It knows one system, Capital Bikeshare in Washington, D.C., by the hours it was trained on.",
         (
-            "After 2012 the growth of the system is held at its last level: later years are an "
+            "After the last of them the growth of the system is held at its level: later years are an "
             "extrapolation."
         ),
         (

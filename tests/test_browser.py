@@ -369,6 +369,20 @@ def test_loss_descends_while_one_watches(backpropagation: Visit) -> None:
     expect(page.locator("#net .dot, #descent .dot")).to_have_count(1)
 
 
+def test_ticks_are_written_with_the_decimals_that_they_have(backpropagation: Visit) -> None:
+    """Ticks that stand evenly are evenly labelled: 0.25 and 0.75, never 0.3 and 0.8."""
+    found = backpropagation.page.evaluate(
+        """async () => {
+            const { exact, ticks } = await import("/pages/assets/any/lib/chart.js");
+            return [0.9, 0.3, 900].map((high) => {
+                const scale = ticks(0, high);
+                return scale.map(exact(scale)).join(" ");
+            });
+        }"""
+    )
+    assert found == ["0.00 0.25 0.50 0.75 1.00", "0.0 0.1 0.2 0.3", "0 250 500 750 1000"]
+
+
 # ---- a batch ------------------------------------------------------------------------------------
 
 

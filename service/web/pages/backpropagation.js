@@ -2,7 +2,7 @@
 
 import { ask } from "./lib/api.js";
 import { gradients, work } from "./lib/backprop.js";
-import { responsive, ticks } from "./lib/chart.js";
+import { exact, responsive, ticks } from "./lib/chart.js";
 import { byId, html, table, tableIn } from "./lib/dom.js";
 import { fieldsOf, setNumber } from "./lib/fields.js";
 import { drawLines } from "./lib/lines.js";
@@ -163,15 +163,14 @@ function drawDescent(width, height) {
   const losses = path.map((weights, i) => [i, work(startOf(weights)).loss]);
   const n = Math.max(10, path.length);
   const scale = ticks(0, Math.max(0.02, ...losses.map(([, loss]) => loss)), 4);
-  const decimals = Math.max(0, Math.ceil(-Math.log10(scale[1]) - 1e-9));
   const marks = [{ name: "loss before each step", mark: "line a", points: losses }];
   if (path.length < 60) marks.push({ name: "a step", mark: "dot", points: losses });
-  const xTicks = ticks(0, n, 5).filter((at) => at <= n);
+  const xTicks = ticks(0, n, 5).filter((at) => Number.isInteger(at) && at <= n);
   drawLines(byId("descent"), byId("descent-legend"), {
     width,
     height,
     x: { range: [0, n], ticks: xTicks, text: count, title: "steps" },
-    y: { range: [0, scale.at(-1)], ticks: scale, text: (loss) => loss.toFixed(decimals), zero: 0 },
+    y: { range: [0, scale.at(-1)], ticks: scale, text: exact(scale), zero: 0 },
     series: marks,
   });
 }

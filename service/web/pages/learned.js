@@ -2,7 +2,7 @@
 
 import { ask } from "./lib/api.js";
 import { bars } from "./lib/bars.js";
-import { responsive, ticks } from "./lib/chart.js";
+import { exact, responsive, ticks } from "./lib/chart.js";
 import { codeIn } from "./lib/code.js";
 import { byId, html, table, tableIn } from "./lib/dom.js";
 import { drawLines } from "./lib/lines.js";
@@ -110,10 +110,9 @@ function showLoss({ history, recipe }) {
   const low = Math.min(...losses) > 0.5 * Math.max(...losses) ? Math.min(...losses) : 0;
   const scale = ticks(low, Math.max(...losses));
   const last = Math.max(2, end.epoch);
-  const decimals = Math.max(0, Math.ceil(-Math.log10(scale[1] - scale[0]) - 1e-9));
   const spec = {
-    x: { range: [start.epoch, last], ticks: ticks(0, last).filter((at) => at >= start.epoch && at <= last), text: count, title: "epoch" },
-    y: { range: [scale[0], scale.at(-1)], ticks: scale, text: (loss) => loss.toFixed(decimals), zero: 0 },
+    x: { range: [start.epoch, last], ticks: ticks(0, last).filter((at) => Number.isInteger(at) && at >= start.epoch && at <= last), text: count, title: "epoch" },
+    y: { range: [scale[0], scale.at(-1)], ticks: scale, text: exact(scale), zero: 0 },
     series,
   };
   const label = `The loss on the training rows falls from ${digits(start.training)} to ${digits(end.training)} in ${end.epoch} epochs.`;

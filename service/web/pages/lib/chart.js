@@ -12,6 +12,12 @@ export function ticks(low, high, n = 4) {
   return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
 }
 
+/** A tick with as many decimals as the finest of its scale needs: 0.75 is not 0.8 beside 0.50. */
+export const exact = (scale) => {
+  const decimals = Math.max(...scale.map((tick) => (String(tick).split(".")[1] ?? "").length));
+  return (tick) => tick.toFixed(decimals);
+};
+
 /** Draw now, whenever the host changes its width, and whenever the returned function is called. */
 export function responsive(host, draw) {
   const redraw = () => {
