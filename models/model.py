@@ -4,8 +4,7 @@ columns -> task.derive -> encoder.encode -> network.forward -> links -> value
                                  └-------> spread of each row -> interval
 """
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -16,10 +15,10 @@ import numpy as np
 from models.arrays import Columns, FloatArray, Row
 from models.bulk import Bulk
 from models.features import Encoder, Inputs
+from models.few import Few, listed, times
 from models.interval import DEFAULT_LEVEL, Interval
 from models.links import LINKS, Link
 from models.network import Network, forward
-from models.single import Outputs, Single, listed
 from models.task import Task
 
 
@@ -74,12 +73,12 @@ class Head:
         value: FloatArray = (self.crossover * low + high * high) / (self.crossover + high)
         return value
 
-    def value_of_one(self, outputs: Outputs) -> float:
-        """The value of a single row, from the network's outputs, (n_members * n_outputs,)."""
+    def value_of_one(self, outputs: Sequence[float]) -> float:
+        """The value of a single row, from the network's n_members * n_outputs outputs."""
         if len(outputs) == 1:
             ((scale, mean, back),) = self._numbers
-            return back(float(outputs[0]) * scale + mean)
-        numbers = zip(listed(outputs), self._numbers, strict=True)
+            return back(outputs[0] * scale + mean)
+        numbers = zip(outputs, self._numbers, strict=True)
         answers = [back(z * scale + mean) for z, (scale, mean, back) in numbers]
         if not self._blends:
             return sum(answers) / len(self.links)
@@ -212,24 +211,35 @@ class Model:
     def _bulk(self) -> Bulk:
         return Bulk(self.encoder, [head.network for head in self._heads])
 
-    def predict_one(self, row: Row, level: float = DEFAULT_LEVEL) -> Answer:
-        """What `predict` answers to one row (up to float32's rounding), in a fraction of its time.
+    def predict_few(self, asked: Sequence[tuple[Row, float]]) -> list[Answer]:
+        """What `predict` answers (up to float32's rounding) to a few rows, each with its own level.
 
+        In a fraction of its time, and a row is answered with the same bits whatever stands beside it.
         Raises InputError for a level outside its range.
         """
-        outputs = self._single(row)
+        outputs = self._few([row for row, _ in asked])
         if self._is_plain_ensemble:
-            value, spread = self._of_plain_ensemble(np.asarray(outputs[0], np.float64))
+            values, spreads = self._of_plain_ensemble(np.asarray(outputs[0], np.float64))
         elif self.spread is None:
-            members = self.head.values_of(np.reshape(outputs[0], self.head.scale.shape))
-            value = self.head.value_of(members).item()
-            spread = self._deviation(members).item()
+            shape = self.head.scale.shape
+            of_rows = [self.head.values_of(np.reshape(numbers, shape)) for numbers in outputs[0]]
+            values = [self.head.value_of(members).item() for members in of_rows]
+            spreads = [self._deviation(members).item() for members in of_rows]
         else:
-            value = self.head.value_of_one(outputs[0])
-            spread = self.spread.value_of_one(outputs[1])
+            values = [self.head.value_of_one(numbers) for numbers in listed(outputs[0])]
+            spreads = [self.spread.value_of_one(numbers) for numbers in listed(outputs[1])]
         low, high = bounds = self.task.bounds
-        value = low if value < low else (high if value > high else value)  # noqa: FURB136 - as in `single`
-        return Answer(value, *self.interval.ends_of_one(value, spread, level, bounds))
+        answers = []
+        for value, spread, (_, level) in zip(values, spreads, asked, strict=True):
+            value = low if value < low else (high if value > high else value)  # noqa: FURB136, PLW2901 - as in `few`
+            ends = self.interval.ends_of_one(value, spread, level, bounds)
+            answers.append(Answer(value, *ends))
+        return answers
+
+    def predict_one(self, row: Row, level: float = DEFAULT_LEVEL) -> Answer:
+        """What `predict_few` answers to one row."""
+        (answer,) = self.predict_few([(row, level)])
+        return answer
 
     @cached_property
     def _is_plain_ensemble(self) -> bool:
@@ -237,12 +247,12 @@ class Model:
         head = self.head
         return self.spread is None and self._deviates_as_it_is and not head.standardises
 
-    def _of_plain_ensemble(self, linked: FloatArray) -> tuple[float, float]:
-        """Value and spread of a single row, from the members' outputs (n_members,)."""
+    def _of_plain_ensemble(self, linked: FloatArray) -> tuple[list[float], list[float]]:
+        """Values and spreads of a few rows, from the members' outputs (n_rows, n_members)."""
         answers = LINKS[self.interval.link].from_link(linked)
-        value = float(answers.dot(self._share))
-        off = linked - linked.dot(self._share)
-        return value, math.sqrt(off.dot(off) / len(off))
+        off = linked - times(linked, self._share)[:, np.newaxis]
+        variances = times(off * off, self._share)
+        return times(answers, self._share).tolist(), np.sqrt(variances).tolist()
 
     @cached_property
     def _share(self) -> FloatArray:
@@ -250,8 +260,8 @@ class Model:
         return np.full(self.head.network.n_members, 1.0 / self.head.network.n_members)
 
     @cached_property
-    def _single(self) -> Single:
-        return Single(self.task, self.encoder, [head.network for head in self._heads])
+    def _few(self) -> Few:
+        return Few(self.task, self.encoder, [head.network for head in self._heads])
 
     @property
     def _heads(self) -> tuple[Head, ...]:

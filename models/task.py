@@ -40,7 +40,7 @@ class Task:
 
     variables : names of the columns of what `derive` returns.
     derive : rows by column -> (n_rows, n_variables), float64.
-    recurring : the fields whose values come again and again: what one row is split by, see `models.single`.
+    recurring : the fields whose values come again and again: what one row is split by, see `models.few`.
     varying : the variables that are a number of the row as it is. All others follow from `recurring`.
     split : one row -> the values of `recurring` and those of `varying`.
     target, unit : what the answer is, and in which unit.

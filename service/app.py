@@ -37,7 +37,7 @@ class Service(FastAPI):
     """Called when the process is about to leave: readiness ends, answers go on."""
 
     at_once: frozenset[str] = frozenset()
-    """Paths of requests that are answered without waiting, see `service.connection`."""
+    """Paths of requests that are answered without waiting, see `service.turn`."""
 
     _describing = Lock()
     _document: dict[str, Any] | None = None

@@ -1,16 +1,8 @@
 """One connection: uvicorn's, with a limit on headers and a shorter way to what is answered at once.
 
-uvicorn makes a task of every request, and writes the head of an answer and its body apart, each by a
-system call that wakes the reader. Both cost more than a prediction, and after a system call the
-processor's caches are cold. So what requests for single rows become complete in one turn of the event
-loop are answered in one go (`Turn`): the application is run for one after the other, and then their
-answers are sent, each in one piece. Many clients send head and body apart: a small body is waited for
-before the application is asked.
-
-It is the same application, called as uvicorn calls it. Should it wait for something (an explanation
-gives way to others, a reader does not read), the rest of it becomes a task like any other, and so
-does whatever does not end as it should. What is answered in this way may not ask for the current
-task, for there may be none: a `Turn` is told which paths are fit for it.
+What requests for single rows become complete in one turn of the event loop are answered in one go, see
+`service.turn`. Many clients send head and body apart: a small body is waited for before the application
+is asked.
 
 A request that asks for another protocol as well (`Upgrade: h2c`, as Java's client and `curl --http2`
 send with everything) is answered in this one, which RFC 9110, section 7.8, leaves to the server. The
@@ -20,7 +12,6 @@ parser would take its body for the other protocol's.
 from __future__ import annotations
 
 import sys
-from types import coroutine
 from typing import TYPE_CHECKING, Any
 
 from httptools import HttpRequestParser
@@ -28,29 +19,21 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service import headers
 from service.errors import HEADERS_TOO_LARGE, MALFORMED, Kind, Problem, answer_of
+from service.turn import Turn
 
 if TYPE_CHECKING:
-    from asyncio import Transport
-    from collections.abc import Coroutine, Generator
-
-    from starlette.types import Receive, Scope, Send
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+    from service.turn import Application
 
 HEADER_LIMIT = 65_536
 """Bytes of a request's line and headers together."""
-
-Application = Any
-"""uvicorn and Starlette have each a type of their own for an ASGI application."""
 
 _SHORT_BODY = 65_536
 """Bytes of a body up to which uvicorn goes on reading by itself."""
 
 _LINGER_SECONDS = 1.0
 """What a peer that is still sending has to find its refusal, before the connection is closed."""
-
-_OK = b"HTTP/1.1 200 OK\r\n"
-_MOST_ANSWERS = 16
-"""So many answers wait for each other; with more there is nothing to be gained."""
 
 
 class Connection(HttpToolsProtocol):
@@ -131,24 +114,18 @@ class Connection(HttpToolsProtocol):
         """Leave what is begun to a task, as uvicorn does."""
         if self._begun is not None:
             (cycle, app), self._begun = self._begun, None
-            super()._start_asgi_task(cycle, app)
+            self.leave_to_task(cycle, app)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Application) -> None:
         """Called by uvicorn when the headers are complete: the body follows, in the same data or soon."""
         if self._reading and cycle.scope["path"] in self.turn.paths:
             self._begun = (cycle, app)
         else:
-            super()._start_asgi_task(cycle, app)
+            self.leave_to_task(cycle, app)
 
-    def answer(self, cycle: RequestResponseCycle, app: Application) -> None:
-        """Run the application as far as it goes without waiting; a task does what is left."""
-        whole = cycle.scope["at_once"] = Whole(self, cycle)  # type: ignore[typeddict-unknown-key]
-        rest = _begin(app(cycle.scope, cycle.receive, whole.send))
-        if rest is None and cycle.response_complete:
-            cycle.on_response = _nothing  # which held the connection, and so itself
-        else:
-            left: Application = rest or _end
-            super()._start_asgi_task(cycle, left)
+    def leave_to_task(self, cycle: RequestResponseCycle, app: Application) -> None:
+        """Run an application as uvicorn does."""
+        super()._start_asgi_task(cycle, app)
 
 
 def _is_short(cycle: RequestResponseCycle) -> bool:
@@ -164,139 +141,6 @@ def _is_short(cycle: RequestResponseCycle) -> bool:
 def connections(paths: frozenset[str]) -> type[Connection]:
     """The class of the connections of one server; `paths` as in Turn."""
     return type("Connection", (Connection,), {"turn": Turn(paths)})
-
-
-class Turn:
-    """The requests that came in this turn of the event loop and are answered at once.
-
-    paths : of the requests that are.
-    """
-
-    def __init__(self, paths: frozenset[str]) -> None:
-        self.paths = paths
-        self._requests: list[tuple[Connection, RequestResponseCycle, Application]] = []
-        self._answers: list[tuple[Transport, bytes]] = []
-        self._answering = False
-        self._headers: list[tuple[bytes, bytes]] | None = None
-        self._lines = b""
-
-    def add(self, connection: Connection, cycle: RequestResponseCycle, app: Application) -> None:
-        """Answer a request when all that there is to be read is read."""
-        if not self._requests:
-            connection.loop.call_soon(self._answer)
-        self._requests.append((connection, cycle, app))
-
-    def _answer(self) -> None:
-        requests, self._requests = self._requests, []
-        self._answering = True
-        try:
-            for connection, cycle, app in requests:
-                connection.answer(cycle, app)
-                if len(self._answers) >= _MOST_ANSWERS:
-                    self._send()
-        finally:
-            self._answering = False
-            self._send()
-
-    def _send(self) -> None:
-        for transport, answer in self._answers:
-            transport.write(answer)
-        self._answers.clear()
-
-    def send(self, transport: Transport, answer: bytes) -> None:
-        """Send a whole answer, together with the others of this turn."""
-        if self._answering:
-            self._answers.append((transport, answer))
-        else:
-            transport.write(answer)
-
-    def first_lines(self, headers: list[tuple[bytes, bytes]]) -> bytes:
-        """The status line 200 and uvicorn's own headers; nothing while these close connections."""
-        if headers is not self._headers:  # uvicorn makes a new list once a second, for the date
-            lines = (b"%b: %b\r\n" % header for header in headers)
-            closes = any(name == b"connection" for name, _ in headers)
-            self._headers, self._lines = headers, b"" if closes else b"".join((_OK, *lines))
-        return self._lines
-
-
-class Whole:
-    """Sends the whole answer to one request; the application finds it in the scope as "at_once".
-
-    send : what it stands beside. Who was handed another `send` must use that one.
-    """
-
-    __slots__ = ("_connection", "_cycle", "send")
-
-    def __init__(self, connection: Connection, cycle: RequestResponseCycle) -> None:
-        self._connection = connection
-        self._cycle = cycle
-        self.send = cycle.send
-
-    def __call__(self, headers: bytes, body: bytes) -> bool:
-        """Send an answer of status 200; False, and nothing is sent, where there is more to it.
-
-        headers : as they go over the wire, with the empty line after them.
-        """
-        connection, cycle = self._connection, self._cycle
-        first = connection.turn.first_lines(cycle.default_headers)
-        if (
-            not first
-            or cycle.response_started
-            or cycle.disconnected
-            or not cycle.keep_alive
-            or connection.flow.write_paused
-        ):
-            return False
-        cycle.response_started = cycle.response_complete = True
-        cycle.message_event.set()
-        connection.turn.send(connection.transport, b"".join((first, headers, body)))
-        cycle.on_response()
-        return True
-
-
-def _begin(running: Coroutine[Any, Any, None]) -> Application | None:
-    """Run a coroutine until it waits; what is left of it, as an application, or None."""
-    try:
-        waits_for = running.send(None)
-    except StopIteration:
-        return None
-    except Exception as error:  # noqa: BLE001 - uvicorn's task answers it
-        return _raising(error)
-
-    async def rest(_: Scope, __: Receive, ___: Send) -> None:
-        await _go_on(running, waits_for)
-
-    return rest
-
-
-@coroutine
-def _go_on(running: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any, Any, None]:
-    """A coroutine that was begun elsewhere and waits for something, to be awaited to its end."""
-    while True:
-        try:
-            try:
-                sent = yield waits_for
-            except BaseException as error:  # noqa: BLE001 - the coroutine's to handle
-                waits_for = running.throw(error)
-            else:
-                waits_for = running.send(sent)
-        except StopIteration:
-            return
-
-
-def _raising(error: Exception) -> Application:
-    async def fail(_: Scope, __: Receive, ___: Send) -> None:
-        raise error
-
-    return fail
-
-
-async def _end(_: Scope, __: Receive, ___: Send) -> None:
-    """What is left of an application that came to its end: uvicorn sees whether it has answered."""
-
-
-def _nothing() -> None:
-    pass
 
 
 def refuse(connection: Connection, kind: Kind, detail: str) -> None:

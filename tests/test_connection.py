@@ -19,6 +19,7 @@ from service.limits import LimitsLayer, limits_of
 from service.registry import Registry
 from service.server import waiting_for
 from service.settings import Settings
+from service.turn import shared
 from tests.serving import example, tiny_served
 
 if TYPE_CHECKING:
@@ -300,6 +301,78 @@ async def test_of_a_burst_no_more_are_taken_on_than_there_are_places() -> None:
         statuses = [wire.written[0][9:12] for _, wire in many]
         assert statuses == [b"200"] * 3 + [b"503"] * 5
         await asyncio.sleep(0)
+
+
+class Counted:
+    """An application of rows that share their work; it says how many were worked on together."""
+
+    def __init__(self) -> None:
+        self.together: list[list[bytes]] = []
+
+    def work(self, asked: list[bytes]) -> list[bytes]:
+        """Each text reversed; it fails if one is "faulty"."""
+        self.together.append(asked)
+        if b"faulty" in asked:
+            raise ValueError
+        return [text[::-1] for text in asked]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a body by what the work makes of it: in a second round, if it says so."""
+        body = (await receive())["body"]
+        if body == b"later":
+            await asyncio.sleep(0)
+        given = await shared(scope, self.work, body)
+        if body == b"twice":
+            given = await shared(scope, self.work, given)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": given})
+
+
+async def ask_together(server: Server, bodies: list[bytes]) -> list[bytes]:
+    """The answers to requests that come in one turn of the loop, each on a connection of its own."""
+    connected = [server.connect() for _ in bodies]
+    for (connection, _), body in zip(connected, bodies, strict=True):
+        connection.data_received(request(body))
+    for connection, _ in connected:
+        await settled(connection)
+    return [b"".join(wire.written) for _, wire in connected]
+
+
+async def test_work_of_one_turn_is_done_for_all_at_once() -> None:
+    """What came together is worked on together, in its order; who wants more is not forgotten."""
+    app = Counted()
+    answers = await ask_together(Server(app), [b"one", b"twice", b"later", b"four"])
+    assert app.together == [[b"one", b"twice", b"four"], [b"eciwt"], [b"later"]]
+    for answer, wanted in zip(answers, (b"eno", b"twice", b"retal", b"ruof"), strict=True):
+        assert wanted in answer
+
+
+async def test_failing_work_fails_no_other_request_of_the_turn() -> None:
+    """Where the common work fails, it is done for each alone, and only the one at fault is answered 500."""
+    app = Counted()
+    answers = await ask_together(Server(app), [b"one", b"faulty", b"three"])
+    assert app.together == [[b"one", b"faulty", b"three"], [b"one"], [b"faulty"], [b"three"]]
+    assert [answer[9:12] for answer in answers] == [b"200", b"500", b"200"]
+
+
+async def test_rows_of_a_turn_are_answered_as_each_alone() -> None:
+    """Rows of both models, levels, explanations and faults in one turn: byte for byte as alone."""
+    asked = [
+        request(),
+        request(WARM, "/predict/bikes?level=0.8"),
+        request(b"{}"),
+        request(json.dumps(example(TASKS["admission"])).encode(), "/predict/admission"),
+        request(target="/predict/bikes?explain=true"),
+        request(),
+    ]
+    server = Server(service())
+    connected = [server.connect() for _ in asked]
+    for (connection, _), one in zip(connected, asked, strict=True):
+        connection.data_received(one)
+    for connection, _ in connected:
+        await settled(connection)
+    alone = [await Server(service()).ask(one) for one in asked]
+    assert [wire.written for _, wire in connected] == [wire.written for wire in alone]
 
 
 async def test_more_answers_than_are_sent_together() -> None:

@@ -19,6 +19,7 @@ from service.raw import JSON, RawRoute, media_type, read_body, refuse_media, sen
 from service.registry import Registry
 from service.routes import documented
 from service.schemas import ANSWERS, REQUESTS
+from service.turn import shared
 from service.words import faults_of, type_words
 
 PARAMETERS = ("level", "explain")
@@ -48,7 +49,7 @@ class Predict:
         except ValidationError as error:
             raise self._problem(error, body) from None
         row: Row = request.__dict__
-        answer = served.model.predict_one(row, options.level)
+        answer = await shared(scope, served.model.predict_few, (row, options.level))
         explanation = None
         if options.explain:
             columns = columns_of([row], served.model.task)

@@ -1,8 +1,8 @@
-"""Passes of one row: the same as those of many, and quick for what comes again."""
+"""Passes of one row and of a few: the same as those of many, and quick for what comes again."""
 
 import math
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models import bundle
+from models.few import MOST_REMEMBERED
 from models.interval import Interval
 from models.links import LINKS
 from models.model import Head, Model
 from models.network import Layer, Network
 from models.rows import columns_of
-from models.single import MOST_REMEMBERED
 from models.tasks import TASKS
+from service.main import ARTIFACTS
 from service.schemas import REQUESTS
 from tests import strategies, tiny
 from tests.serving import example
@@ -40,6 +42,38 @@ def test_one_row_is_answered_as_in_a_batch(name: str, data: st.DataObject) -> No
     for one, many in zip(found, (wanted.value, wanted.low, wanted.high), strict=True):
         assert type(one) is float
         assert one == pytest.approx(many.item(), rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", TASKS)
+@given(data=st.data())
+def test_a_row_is_answered_alike_in_any_company(name: str, data: st.DataObject) -> None:
+    """predict_few gives each row what predict_one gives it, to the bit."""
+    rows = data.draw(st.lists(strategies.rows(TASKS[name]), min_size=2, max_size=9))
+    asked = [
+        (parsed(name, row), data.draw(st.sampled_from([0.5, 0.9, 0.99]) | st.floats(0.5, 0.99)))
+        for row in rows
+    ]
+    alone = [MODELS[name].predict_one(row, level) for row, level in asked]
+    assert MODELS[name].predict_few(asked) == alone
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_models_that_are_served_answer_alike_in_any_company(name: str) -> None:
+    """So do the networks that come with the code, whose products are larger."""
+    model, rng = bundle.load(ARTIFACTS / name).model, np.random.default_rng(2)
+    rows = []
+    for i in range(40):
+        row = parsed(name, example(TASKS[name]))
+        for field in TASKS[name].fields:
+            if field.kind == "timestamp":
+                row[field.name] += timedelta(hours=i)
+            elif field.low is not None and field.high is not None:
+                row[field.name] = type(row[field.name])(rng.uniform(field.low, field.high))
+        rows.append(row)
+    alone = [model.predict_one(row) for row in rows]
+    assert len({answer.value for answer in alone}) > 20
+    for n in (2, 3, 16, 40):
+        assert model.predict_few([(row, 0.9) for row in rows[:n]]) == alone[:n]
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -94,6 +128,9 @@ def test_networks_of_every_form(activation: str, members: int, *, deep: bool, sk
     )
     row = parsed("bikes", example(whole.task))
     found, wanted = model.predict_one(row), model.predict(columns_of([row], whole.task))
+    other = row | {"temperature": 3.0}
+    beside = [model.predict_one(other), found, found]
+    assert model.predict_few([(other, 0.9), (row, 0.9), (row, 0.9)]) == beside
     assert found.value == pytest.approx(wanted.value.item(), rel=1e-5)
     assert found.low == pytest.approx(wanted.low.item(), rel=1e-4, abs=1e-6)
 
@@ -135,5 +172,5 @@ def test_what_is_remembered_is_bounded_and_not_written_to() -> None:
     for hour in range(20):
         model.predict_one(row | {"timestamp": datetime(2012, 1, 1, hour)})  # noqa: DTZ001
     assert model.predict_one(row) == first
-    known = model._single._remembered.cache_info()
+    known = model._few._remembered.cache_info()
     assert (known.hits, known.misses, known.maxsize) == (1, 21, MOST_REMEMBERED)
