@@ -22,6 +22,7 @@ import uvloop
 
 from bench.serving import bodies, references
 from models import explain
+from models.interval import DEFAULT_LEVEL
 from models.model import Head, Model
 from models.rows import columns_of
 from models.store import Store
@@ -34,6 +35,8 @@ from service.settings import Settings
 from training import data
 
 ROUNDS = 15
+TOGETHER = 8
+"""Rows of one turn of the event loop."""
 EXPLAINED = 60
 MANY_BACKGROUND = 1000
 JSON = b"application/json", b"*/*"
@@ -75,13 +78,15 @@ def one_row(model: Model) -> dict[str, float]:
     name = model.task.name
     row = vars(REQUESTS[name].model_validate(bodies.ROW[name]))
     heads = [head for head in (model.head, model.spread) if head]
-    single = model._single  # noqa: SLF001 - parts of predict_one, to be told apart
-    remember = single._remembered.__wrapped__  # noqa: SLF001
+    few = model._few  # noqa: SLF001 - parts of predict_one, to be told apart
+    remember = few._remembered.__wrapped__  # noqa: SLF001
+    together = [(row, DEFAULT_LEVEL)] * TOGETHER
     key, _ = model.task.split(row)
     return {
         "predict": cpu_us(lambda: model.predict(columns_of([row], model.task)), 500),
         "predict_one": cpu_us(lambda: model.predict_one(row), 2000),
-        "networks": cpu_us(lambda: single(row), 2000),
+        "together": cpu_us(lambda: model.predict_few(together), 500) / TOGETHER,
+        "networks": cpu_us(lambda: few([row]), 2000),
         "products": cpu_us(products(heads, 1), 2000),
         "remember": cpu_us(lambda: remember(key), 500),
     }

@@ -2,9 +2,9 @@
 
 python -m bench.serving.run [--rounds N] [--seconds S]
 
-Every server runs pinned to core 0, wrk on core 1; the cases take turns, and the medians of the rounds
-are kept. Needs wrk (Debian: apt-get install wrk) and two cores. Writes results.json, from which
-`bench.serving.table` makes RESULTS.md.
+Every server runs pinned to core 0, wrk on core 1; the cases take turns, many short ones, and the medians
+of the rounds are kept. Needs wrk (Debian: apt-get install wrk) and two cores. Writes results.json, from
+which `bench.serving.table` makes RESULTS.md.
 """
 
 import argparse
@@ -63,8 +63,8 @@ def cases(folder: Path) -> list[Case]:
 def main() -> None:
     """Measure everything and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--seconds", type=int, default=1)
     options = parser.parse_args()
     inside = [sys.executable, "-m", "bench.serving.inside"]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
@@ -75,7 +75,7 @@ def main() -> None:
         found["load_before"] = os.getloadavg()[0]
         found |= compared(folder, options.rounds, options.seconds)
         found["starts"] = starts(folder)
-        found["workers"] = workers.measure(folder, options.rounds, options.seconds)
+        found["workers"] = workers.measure(folder)
     answer = subprocess.run(inside, check=True, capture_output=True, env=environment, cwd=ROOT)
     found["inside"] = json.loads(answer.stdout)
     found["load_after"] = os.getloadavg()[0]

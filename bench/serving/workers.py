@@ -76,7 +76,7 @@ def main() -> None:
     table.main()
 
 
-def measure(folder: Path, rounds: int, seconds: int) -> dict[str, Any]:
+def measure(folder: Path, rounds: int = 5, seconds: int = 2) -> dict[str, Any]:
     """All lines of ours, and bare ASGI under uvicorn's own workers."""
     found: dict[str, Any] = {"load_before": os.getloadavg()[0], "both": both_cores()}
     sizes = [ours(folder / "store", size) for size in (1, 2)]
