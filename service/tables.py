@@ -13,10 +13,12 @@ from typing import Any
 from models.task import Field, Task
 from service.errors import MALFORMED, Fault, Problem, invalid
 from service.rows import MISSING, Values
-from service.words import unknown_fields
+from service.words import MOST_UNKNOWN, unknown_fields
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+[.]?[0-9]*|[.][0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
 _NUMBERS = re.compile(r"[0-9.+\-eE]*").fullmatch
+_OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
+"""What programs write that are set to a language with a decimal comma, or copy from a spreadsheet."""
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "": MISSING}
 
 
@@ -101,7 +103,17 @@ def _lines(text: str) -> list[list[str]]:
 
 def _check_header(names: list[str], task: Task) -> None:
     known = task.field_names
-    faults = [Fault(f.detail, "/") for f in unknown_fields(names, task.field_of, "")]
+    for separator, words in _OTHER_SEPARATORS.items():
+        if len(names) == 1 and separator in names[0]:
+            raise invalid(
+                [Fault(f"the cells must have commas between them, and have {words}", "/")]
+            )
+    faults = [Fault(f.detail, "/") for f in unknown_fields(filter(None, names), task.field_of, "")]
+    faults += [
+        Fault(f"column {i} has no name; if it counts the rows, leave it out", "/")
+        for i, name in enumerate(names[:MOST_UNKNOWN], 1)
+        if not name
+    ]
     faults += [
         Fault(f"the column {name} is there twice", "/") for name in known if names.count(name) > 1
     ]

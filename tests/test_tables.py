@@ -141,8 +141,23 @@ async def test_strict_refuses_a_csv_with_a_faulty_row() -> None:
         (b"timestamp,temprature\n", 422, "there is no field temprature; did you mean temperature?"),
         (HEADER.encode() + b",humidity\n", 422, "the column humidity is there twice"),
         (b"timestamp,temperature,humidity,weather\n", 422, "the column wind_speed is missing"),
+        (
+            b"timestamp;temperature\n2012-06-01T17:00;20,5\n",
+            422,
+            "the cells must have commas between them, and have semicolons",
+        ),
+        (
+            b"timestamp\ttemperature\n",
+            422,
+            "the cells must have commas between them, and have tabs",
+        ),
+        (
+            b",timestamp,temperature\n0,2012-06-01T17:00,20\n",
+            422,
+            "column 1 has no name; if it counts",
+        ),
     ],
-    ids=["empty", "encoding", "quote", "unknown", "twice", "missing"],
+    ids=["empty", "encoding", "quote", "unknown", "twice", "missing", ";", "tab", "no name"],
 )
 async def test_csv_that_cannot_be_read_is_explained(body: bytes, status: int, words: str) -> None:
     """What is wrong with the file as a whole is said in words."""
