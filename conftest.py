@@ -2,14 +2,20 @@
 
 A test whose need is not met is left out, and the end of the run says so. With REQUIRE_ALL=1 in the
 environment, as in CI, a need that is not met or a test that is skipped fails the run instead.
+
+A shell starts what runs behind it (`pytest &`) with SIGINT ignored, and so would be all that the tests
+start and interrupt: here it is what it is in a terminal.
 """
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 
 import pytest
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 

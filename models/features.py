@@ -16,7 +16,6 @@ All columns of a kind are computed at once, so a single row costs a handful of N
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -47,12 +46,6 @@ class Category:
 
 
 Column = Number | Category
-
-
-def segments(variable: str, *knots: float) -> tuple[Number, ...]:
-    """The columns of a continuous piecewise-linear function of `variable` with these knots."""
-    edges = (None, *knots, None)
-    return tuple(Number(variable, low, high) for low, high in pairwise(edges))
 
 
 @dataclass(frozen=True, slots=True)

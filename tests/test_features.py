@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.arrays import FloatArray
-from models.features import Category, Column, Encoder, Inputs, Number, fit_encoder, segments
+from models.features import Category, Column, Encoder, Inputs, Number, fit_encoder
 
 VARIABLES = ("warmth", "hour", "working", "flat")
 ROWS = np.array(
@@ -47,10 +47,10 @@ def test_a_constant_number_is_zero() -> None:
     np.testing.assert_array_equal(numbers((Number("flat"),), ROWS), 0.0)
 
 
-def test_segments_make_a_piecewise_linear_function() -> None:
-    """The segments between knots add up to the clipped variable itself."""
-    columns = segments("warmth", 5.0, 15.0)
-    assert [(c.low, c.high) for c in columns] == [(None, 5.0), (5.0, 15.0), (15.0, None)]
+def test_ranges_that_meet_make_a_piecewise_linear_function() -> None:
+    """Numbers whose ranges meet at knots add up to the clipped variable itself."""
+    ranges = (None, 5.0), (5.0, 15.0), (15.0, None)
+    columns = tuple(Number("warmth", *ends) for ends in ranges)
     encoder = fit_encoder(VARIABLES, columns, ROWS)
     rows = np.array([[w, 0, 0, 7.0] for w in (-5.0, 2.0, 7.0, 25.0, 99.0)])
     parts = encoder.encode(rows, np.float64).numbers * encoder.scale + encoder.mean
@@ -115,7 +115,7 @@ def test_part_is_a_view(dense: bool) -> None:  # noqa: FBT001
 def test_a_row_is_encoded_alike_alone_and_in_a_batch() -> None:
     """Encoding has no sum over rows: a row alone gets the same bits."""
     crossed = Category(("hour", "working"), (3, 2))
-    columns: tuple[Column, ...] = (Number("warmth"), *segments("warmth", 5.0), crossed)
+    columns: tuple[Column, ...] = (Number("warmth"), Number("warmth", None, 5.0), crossed)
     encoder = fit_encoder(VARIABLES, columns, ROWS)
     batch = encoder.encode(ROWS)
     for i in range(len(ROWS)):

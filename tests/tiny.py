@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.features import Category, Column, Number, fit_encoder, segments
+from models.features import Category, Column, Number, fit_encoder
 from models.interval import Interval
 from models.model import Head, Model
 from models.network import Layer, Network
@@ -19,8 +19,12 @@ BIKES_OUTPUTS = 2
 
 COLUMNS: dict[str, tuple[Column, ...]] = {
     "bikes": (
-        *segments("day_index", 200.0, 500.0),
-        *segments("temperature", 15.0, 25.0),
+        Number("day_index", None, 200.0),
+        Number("day_index", 200.0, 500.0),
+        Number("day_index", 500.0, None),
+        Number("temperature", None, 15.0),
+        Number("temperature", 15.0, 25.0),
+        Number("temperature", 25.0, None),
         Number("feels_like"),
         Number("humidity"),
         Number("wind_speed"),
