@@ -64,8 +64,8 @@ def lines(folder: Path) -> list[Line]:
 def main() -> None:
     """Measure, and write this part of the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--seconds", type=int, default=1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -76,7 +76,7 @@ def main() -> None:
     table.main()
 
 
-def measure(folder: Path, rounds: int = 5, seconds: int = 2) -> dict[str, Any]:
+def measure(folder: Path, rounds: int = 12, seconds: int = 1) -> dict[str, Any]:
     """All lines of ours, and bare ASGI under uvicorn's own workers."""
     found: dict[str, Any] = {"load_before": os.getloadavg()[0], "both": both_cores()}
     sizes = [ours(folder / "store", size) for size in (1, 2)]
