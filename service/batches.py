@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import orjson
-from pydantic_core import from_json
 
 from models.arrays import Columns, FloatArray
 from models.task import Task
 from service import explanations, replies
 from service.errors import INVALID, MALFORMED, TOO_LARGE, Fault, Problem, invalid
 from service.limits import Turns
+from service.parsing import json_of
 from service.query import Options
 from service.replies import Answered
 from service.rows import MISSING, Rows, Values, check, transpose
@@ -58,7 +57,7 @@ class Batch:
 
 def read_json(body: bytes, task: Task, most: int) -> Batch:
     """The batch in a JSON body. Raises Problem."""
-    document = _parse(body)
+    document = json_of(body, most)
     if type(document) is not dict or len(document) != 1:
         raise Problem(
             MALFORMED, 'The body must be {"instances": [...]} or {"inputs": {field: [values]}}.'
@@ -70,18 +69,6 @@ def read_json(body: bytes, task: Task, most: int) -> Batch:
         return _of_inputs(rows, task, most)
     words = f"there is no member {form[:50]}; {instead_of(form, ('instances', 'inputs'))}"
     raise invalid([Fault(words, pointer=f"/{escape(form)}")])
-
-
-def _parse(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except ValueError:
-        pass
-    try:
-        return from_json(body)  # slower, but reads NaN, which then is one row's fault
-    except ValueError as error:
-        words = f"The body is not JSON: {error}." if body.strip() else "The body is empty."
-        raise Problem(MALFORMED, words) from None
 
 
 def _of_instances(rows: Any, task: Task, most: int) -> Batch:

@@ -146,9 +146,9 @@ class InferenceRequest(BaseModel):
 
     id: str | None = Field(default=None, description="Comes back in the answer", examples=["42"])
     parameters: RequestParameters | None = Field(default=None, description="Of the whole request")
-    inputs: list[RequestTensor] = Field(description="A column each, of one length")
+    inputs: list[RequestTensor] = Field(description="A column each, of one length", fail_fast=True)
     outputs: list[RequestedOutput] | None = Field(
-        default=None, description="Which outputs are wanted; without it all"
+        default=None, fail_fast=True, description="Which outputs are wanted; without it all"
     )
 
 

@@ -18,8 +18,11 @@ from pydantic import ValidationError
 from models.interval import DEFAULT_LEVEL, HIGHEST_LEVEL, LOWEST_LEVEL
 from models.model import Model, Prediction
 from models.task import Field, Task
+from service.batches import limit
 from service.errors import MALFORMED, Fault, Problem, invalid
 from service.inference_schema import InferenceRequest, RequestTensor
+from service.limits import Turns
+from service.parsing import json_of
 from service.rows import Values
 from service.served import Served
 from service.words import instead_of
@@ -82,17 +85,21 @@ def outputs_of(model: Model) -> list[tuple[str, str]]:
     return [(model.task.target, "FP64"), *decision, *ends, ("warnings", BYTES)]
 
 
-def read(body: bytes, json_length: int | None, model: Model) -> Asked:
+async def read(
+    body: bytes, json_length: int | None, model: Model, most: int, turns: Turns
+) -> Asked:
     """The request in a body whose JSON has `json_length` bytes, all if it is None.
 
-    Raises Problem.
+    Raises Problem, also for more than `most` rows.
     """
     end = len(body) if json_length is None else json_length
     if end > len(body):
         words = f"Inference-Header-Content-Length is {end}, and the body has {len(body)} bytes."
         raise Problem(MALFORMED, words)
-    request = _parse(body[:end])
-    values = _values(request.inputs, memoryview(body)[end:], model.task)
+    document = json_of(body[:end], most)
+    await turns.pause()
+    request = _request(document)
+    values = await _values(request.inputs, memoryview(body)[end:], model.task, most, turns)
     given = request.parameters
     level = DEFAULT_LEVEL if given is None or given.level is None else given.level
     if not LOWEST_LEVEL <= level <= HIGHEST_LEVEL:
@@ -101,16 +108,15 @@ def read(body: bytes, json_length: int | None, model: Model) -> Asked:
     return Asked(request.id, level, n_rows, values, _wanted(request, model))
 
 
-def _parse(text: bytes) -> InferenceRequest:
+def _request(document: Any) -> InferenceRequest:
+    if type(document) is not dict:
+        raise _fault("the body: input should be an object")
     try:
-        return InferenceRequest.model_validate_json(text)
+        return InferenceRequest.model_validate(document)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    words = first["msg"][0].lower() + first["msg"][1:]
-    if first["type"] == "json_invalid":
-        raise Problem(MALFORMED, f"The body is not JSON: {words.removeprefix('invalid JSON: ')}.")
-    place = "/".join(map(str, first["loc"])) or "the body"
-    raise _fault(f"{place}: {words}")
+    place, words = "/".join(map(str, first["loc"])), first["msg"]
+    raise _fault(f"{place}: {words[0].lower()}{words[1:]}")
 
 
 def _fault(words: str) -> Problem:
@@ -135,7 +141,9 @@ def _wanted(request: InferenceRequest, model: Model) -> dict[str, bool]:
     return wanted
 
 
-def _values(tensors: Iterable[RequestTensor], binary: memoryview, task: Task) -> Values:
+async def _values(
+    tensors: Iterable[RequestTensor], binary: memoryview, task: Task, most: int, turns: Turns
+) -> Values:
     """The elements of each input, of one length."""
     fields = {field.name: field for field in task.fields}
     values: Values = {}
@@ -147,10 +155,12 @@ def _values(tensors: Iterable[RequestTensor], binary: memoryview, task: Task) ->
         if field.name in values:
             raise _fault(f"input {field.name} is there twice")
         _check_form(tensor, field)
+        limit(tensor.shape[0], most)
         elements, binary = _elements(tensor, field, binary)
         if not field.required:  # a tensor of numbers has no other way to leave one out
             elements = [None if value != value else value for value in elements]  # noqa: PLR0124
         values[field.name] = elements
+        await turns.pause()
     if binary:
         raise _fault(f"{len(binary)} bytes follow the last tensor")
     missing = [f.name for f in task.fields if f.required and f.name not in values]
@@ -206,7 +216,7 @@ def _check_count(tensor: RequestTensor, field: Field, count: int) -> None:
 
 def _decoded(tensor: RequestTensor, field: Field, content: memoryview) -> list[Any]:
     if tensor.datatype == BYTES:
-        texts = _texts(content, field)
+        texts = _texts(content, field, tensor.shape[0])
         _check_count(tensor, field, len(texts))
         return texts
     dtype = np.dtype(DTYPES[tensor.datatype])
@@ -217,11 +227,12 @@ def _decoded(tensor: RequestTensor, field: Field, content: memoryview) -> list[A
     return values
 
 
-def _texts(content: memoryview, field: Field) -> list[str]:
+def _texts(content: memoryview, field: Field, most: int) -> list[str]:
+    """The texts in a tensor; of more than `most` only one more."""
     texts: list[str] = []
     at = 0
     try:
-        while at < len(content):
+        while at < len(content) and len(texts) <= most:
             (length,) = _LENGTH.unpack_from(content, at)
             at += _LENGTH.size
             if at + length > len(content):

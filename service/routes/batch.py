@@ -16,6 +16,7 @@ from service import batches, query, tables
 from service.errors import MALFORMED, Fault, Problem, invalid
 from service.exchange import Exchange
 from service.limits import Turns
+from service.parsing import check_csv
 from service.query import DEFAULTS
 from service.raw import JSON, RawRoute, header, media_type, read_body, refuse_media, send_bytes
 from service.registry import Registry
@@ -62,6 +63,7 @@ class PredictBatch:
         if found == FORM:
             body = await uploaded_file(scope, body)
         if found in (CSV, FORM):
+            check_csv(body, self._most)
             return batches.of_table(tables.read_csv(body, task), task, self._most)
         return batches.read_json(body, task, self._most)
 

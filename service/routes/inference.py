@@ -138,8 +138,9 @@ class Infer:
         found = media_type(scope)
         if found not in (JSON, OCTETS, b""):
             raise refuse_media(found, "application/json", "application/octet-stream")
-        asked = tensors.read(await read_body(receive), json_length(scope), served.model)
-        prediction, bits = await answer(scope, served, asked, self._most)
+        body, turns = await read_body(receive), Turns(scope)
+        asked = await tensors.read(body, json_length(scope), served.model, self._most, turns)
+        prediction, bits = await answer(turns, served, asked, self._most)
         body, length = tensors.write(served, asked, prediction, bits)
         await _send(send, body, length)
 
@@ -155,12 +156,11 @@ def json_length(scope: Scope) -> int | None:
 
 
 async def answer(
-    scope: Scope, served: Served, asked: tensors.Asked, most: int
+    turns: Turns, served: Served, asked: tensors.Asked, most: int
 ) -> tuple[Prediction, Any]:
     """The answers, slice by slice, and `Served.outside` of each row. Raises Problem."""
     batch = batches.of_columns("inputs", asked.values, served.model.task, most)
     pieces, bits, inputs = [], [], []
-    turns = Turns(scope)
     for start in range(0, max(batch.n_rows, 1), batches.SLICE_ROWS):
         rows = await batch.piece(start, min(start + batches.SLICE_ROWS, batch.n_rows), turns)
         if rows.faults:
@@ -173,7 +173,7 @@ async def answer(
     ends = ([getattr(p, end) for p in pieces] for end in ("value", "low", "high"))
     prediction = Prediction(*map(np.concatenate, ends))
     outside = np.concatenate(bits)
-    exchange: Exchange = scope["exchange"]
+    exchange: Exchange = turns.scope["exchange"]
     exchange.rows, exchange.values = batch.n_rows, prediction.value
     exchange.columns = {name: np.concatenate([c[name] for c in inputs]) for name in inputs[0]}
     exchange.outside = int(np.count_nonzero(outside))
