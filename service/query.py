@@ -8,6 +8,8 @@ from service.errors import Fault, invalid
 from service.words import instead_of
 
 _SWITCH = {"true": True, "false": False}
+_MOST = 20
+"""Of a query's parameters; to say of thousands what each was meant to be takes long."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,12 @@ def parse(query: bytes, taken: tuple[str, ...]) -> Options:
         return DEFAULTS
     faults: list[Fault] = []
     given: dict[str, float | bool] = {}
-    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="replace")
+    text = query.decode("latin-1")
+    if text.count("&") >= _MOST:
+        raise invalid(
+            [Fault(f"there are more than {_MOST} parameters; known are {', '.join(taken)}")]
+        )
+    pairs = parse_qsl(text, keep_blank_values=True, errors="replace")
     for name, text in pairs:
         if name not in taken:
             words = f"there is no parameter {name[:50]}; {instead_of(name, taken)}"
