@@ -7,11 +7,14 @@ more or fewer cells than the first line is a faulty row like any other.
 
 import csv
 import io
+import itertools
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from models.task import Field, Task
 from service.errors import MALFORMED, Fault, Problem, invalid
+from service.limits import Turns
 from service.rows import MISSING, Values
 from service.words import MOST_UNKNOWN, unknown_fields
 
@@ -19,6 +22,8 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+[.]?[0-9]*|[.][0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NUMBERS = re.compile(r"[0-9.+\-eE]*").fullmatch
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
 """What programs write that are set to a language with a decimal comma, or copy from a spreadsheet."""
+_PIECE = 500
+"""Lines between two turns of others."""
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "": MISSING}
 
 
@@ -61,14 +66,18 @@ class Table:
         }
 
 
-def read_csv(body: bytes, task: Task) -> Table:
+async def read_csv(body: bytes, task: Task, turns: Turns) -> Table:
     """The rows of a CSV, in UTF-8 with a header. Raises Problem."""
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise Problem(MALFORMED, f"The CSV is not UTF-8: byte {error.start}.") from None
     plain = _plain_lines(text)
-    lines = plain or _lines(text)
+    lines: list[Any] = plain or []
+    if not lines:
+        for piece in _pieces(text):
+            lines += piece
+            await turns.pause()
     if not lines:
         words = (
             f"The CSV is empty; its first line must name the fields {', '.join(task.field_names)}."
@@ -91,10 +100,12 @@ def _plain_lines(text: str) -> list[str] | None:
     return [line for line in lines if line]
 
 
-def _lines(text: str) -> list[list[str]]:
+def _pieces(text: str) -> Iterator[list[list[str]]]:
+    """The lines that are not empty, each its cells, some hundred at a time."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        return [line for line in reader if line]
+        while piece := list(itertools.islice(reader, _PIECE)):
+            yield [line for line in piece if line]
     except csv.Error as error:
         raise Problem(
             MALFORMED, f"The CSV cannot be read: line {reader.line_num}: {error}."

@@ -43,9 +43,13 @@ async def connect(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 def checked_csv(body: bytes, task: Task) -> Rows:
     """All rows of a CSV as the service checks them, in one piece. Raises Problem."""
-    table = tables.read_csv(body, task)
-    batch = batches.of_table(table, task, table.n_rows)
-    return asyncio.run(batch.piece(0, batch.n_rows, Turns({})))
+
+    async def checked() -> Rows:
+        turns = Turns({})
+        table = await tables.read_csv(body, task, turns)
+        return await batches.of_table(table, task, table.n_rows).piece(0, table.n_rows, turns)
+
+    return asyncio.run(checked())
 
 
 def example(task: Task, **changes: Any) -> dict[str, Any]:

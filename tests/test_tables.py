@@ -1,5 +1,6 @@
 """CSV in and out, as a body and as an uploaded file."""
 
+import asyncio
 import csv
 import io
 import json
@@ -17,6 +18,7 @@ from models.tasks import TASKS
 from service import tables
 from service.batches import SLICE_ROWS
 from service.errors import Problem
+from service.limits import Turns
 from service.routes.batch import wants_csv
 from service.rows import MISSING
 from tests import strategies, tiny
@@ -183,7 +185,8 @@ def test_plain_lines_are_what_the_csv_reader_reads(lines: list[str], end: str) -
     """The short way to the cells gives what the csv module gives, or leaves the text to it."""
     text = end.join(lines)
     found = tables._plain_lines(text)
-    assert found is None or [line.split(",") for line in found] == tables._lines(text)
+    read = [line for piece in tables._pieces(text) for line in piece]
+    assert found is None or [line.split(",") for line in found] == read
     assert tables._plain_lines('a,"b"') is None
     assert tables._plain_lines("a" * (csv.field_size_limit() + 1)) is None
 
@@ -267,6 +270,27 @@ async def test_csv_is_written_when_it_is_preferred(accept: str, *, is_csv: bool)
     assert answer.headers["content-type"].startswith("text/csv" if is_csv else "application/json")
 
 
+async def test_others_have_their_turn_while_quoted_cells_are_read() -> None:
+    """A CSV whose cells are quoted is read piece by piece, to the same lines, and gives way between."""
+    text = ",".join(BIKES.field_names) + "\n" + '"1",2\n\n"3"\n' * 1000
+    now = iter(range(1000))
+    turns = Turns({}, lambda: float(next(now)))
+    others = 0
+
+    async def count() -> None:
+        nonlocal others
+        while True:
+            others += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.ensure_future(count())
+    table = await tables.read_csv(text.encode(), BIKES, turns)
+    counting.cancel()
+    assert table.cells(0, 3) == [["1", "2"], ["3"], ["1", "2"]]
+    assert table.n_rows == 2000
+    assert others >= 6  # pieces of 3001 lines
+
+
 @given(data=st.data())
 @pytest.mark.parametrize("name", TASKS)
 def test_cells_are_read_as_the_values_that_json_has(name: str, data: st.DataObject) -> None:
@@ -274,7 +298,7 @@ def test_cells_are_read_as_the_values_that_json_has(name: str, data: st.DataObje
     task = TASKS[name]
     rows = data.draw(st.lists(strategies.rows(task), min_size=1, max_size=5))
     values = {field: [row.get(field) for row in rows] for field in task.field_names}
-    read = tables.read_csv(as_csv(values).encode(), task)
+    read = asyncio.run(tables.read_csv(as_csv(values).encode(), task, Turns({})))
     read_values = read.values(read.cells(0, len(rows)))
     for field, column in values.items():
         found = [None if value is MISSING else value for value in read_values[field]]

@@ -46,7 +46,7 @@ class PredictBatch:
         served = exchange.served = self._registry[self._name]
         options = query.parse(scope["query_string"], PARAMETERS)
         turns = Turns(scope)
-        batch = await self._read(scope, receive, served.model.task)
+        batch = await self._read(scope, receive, served.model.task, turns)
         if options.explain:
             batches.limit_explained(batch.n_rows, self._most_explained)
         as_csv = wants_csv(header(scope, b"accept"))
@@ -55,7 +55,9 @@ class PredictBatch:
         exchange.columns, exchange.values = reply.columns, reply.values
         await send_bytes(send, b"text/csv; charset=utf-8" if as_csv else JSON, reply.body)
 
-    async def _read(self, scope: Scope, receive: Receive, task: Task) -> batches.Batch:
+    async def _read(
+        self, scope: Scope, receive: Receive, task: Task, turns: Turns
+    ) -> batches.Batch:
         found = media_type(scope)
         if found not in (JSON, CSV, FORM, b""):
             raise refuse_media(found, "application/json", "text/csv", "multipart/form-data")
@@ -64,7 +66,8 @@ class PredictBatch:
             body = await uploaded_file(scope, body)
         if found in (CSV, FORM):
             check_csv(body, self._most)
-            return batches.of_table(tables.read_csv(body, task), task, self._most)
+            table = await tables.read_csv(body, task, turns)
+            return batches.of_table(table, task, self._most)
         return batches.read_json(body, task, self._most)
 
 
