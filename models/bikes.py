@@ -84,9 +84,9 @@ def derive(columns: Columns) -> FloatArray:
 
 def _decide(given: IntArray, rows: FloatArray) -> None:
     """Write into `rows` (len(VARIABLES), n_rows) what a `holiday` that is `given` (n_rows,) decides."""
-    by_calendar = rows[_AT["holiday"]]
-    (decided,) = np.nonzero((given >= 0) & (given != by_calendar))
-    if len(decided):
+    differs = given != rows[_AT["holiday"]]
+    if differs.any():  # seldom, where every row gives it
+        (decided,) = np.nonzero(differs & (given >= 0))
         changed = rows[:, decided]
         holiday = given[decided] > 0
         changed[_AT["holiday"]] = holiday

@@ -75,10 +75,12 @@ class Bulk:
         n_numbers = len(self._source)
         numbers = np.empty((len(self._numbers), len(variables)), self._numbers.dtype)
         inside = numbers[:n_numbers]
-        inside[:] = variables.T.take(self._source, axis=0)
+        rounded = variables.T.astype(numbers.dtype, order="C")
+        rounded.take(self._source, axis=0, out=inside, mode="clip")  # else by way of another array
         np.minimum(inside, self._high, out=inside)
         np.maximum(inside, self._low, out=inside)
-        numbers[n_numbers:] = 1.0
+        if n_numbers < len(numbers):
+            numbers[n_numbers:] = 1.0
         return Encoded(numbers, (variables @ self._strides).astype(np.intp))
 
     def outputs(self, encoded: Encoded) -> list[FloatArray]:

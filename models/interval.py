@@ -44,7 +44,7 @@ class Interval:
         ends = factors * spread
         ends += link.to_link(value)
         low, high = link.from_link(ends)
-        return np.maximum(low, bounds[0]), np.minimum(high, bounds[1])
+        return inside(low, bounds[0], np.inf), inside(high, -np.inf, bounds[1])
 
     def ends_of_one(
         self, value: float, spread: float, level: float, bounds: tuple[float, float]
@@ -76,3 +76,10 @@ class Interval:
     @cached_property
     def _default_numbers(self) -> tuple[float, float]:
         return self._default.item(0), self._default.item(1)
+
+
+def inside(values: FloatArray, low: float, high: float) -> FloatArray:
+    """`values`, of any shape, with what lies outside moved to that end; an infinite end costs nothing."""
+    if low > -np.inf:
+        values = np.maximum(values, low)
+    return np.minimum(values, high) if high < np.inf else values

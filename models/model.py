@@ -16,7 +16,7 @@ from models.arrays import Columns, FloatArray, Row
 from models.bulk import Bulk
 from models.features import Encoder, Inputs
 from models.few import Few, listed, times
-from models.interval import DEFAULT_LEVEL, Interval
+from models.interval import DEFAULT_LEVEL, Interval, inside
 from models.links import LINKS, Link
 from models.network import Network, forward
 from models.task import Task
@@ -44,19 +44,22 @@ class Head:
 
     def member_values(self, inputs: Inputs) -> FloatArray:
         """What each member answers, in the unit of the target: (n_members, n_rows)."""
-        return self.values_of(forward(self.network, inputs))
+        return self.values_of(forward(self.network, inputs).transpose(0, 2, 1))
 
     def values_of(self, outputs: FloatArray) -> FloatArray:
-        """What each member answers, (n_members, n_rows), from the outputs of the network."""
+        """What each member answers, (n_members, n_rows), from its outputs, see `linked`."""
         return self.values_of_linked(self.linked(outputs))
 
     def linked(self, outputs: FloatArray) -> FloatArray:
-        """The outputs on the scale of the links, (n_members, n_outputs, n_rows), in float64."""
-        # The long axis last: NumPy's inner loops are then long ones.
-        z = outputs.transpose(0, 2, 1).astype(np.float64, order="C")
+        """Outputs of the network on the scale of the links, in float64.
+
+        (n_members, n_outputs, n_rows) both: with the long axis last NumPy's inner loops are long ones.
+        """
+        z = outputs.astype(np.float64, order="C")
         if self.standardises:
-            z *= self.scale.transpose(0, 2, 1)
-            z += self.mean.transpose(0, 2, 1)
+            scale, mean = self._standardisation
+            z *= scale
+            z += mean
         return z
 
     def values_of_linked(self, z: FloatArray) -> FloatArray:
@@ -91,6 +94,11 @@ class Head:
     def standardises(self) -> bool:
         """Whether outputs are scaled and moved before they are mapped back through the link."""
         return bool((self.scale != 1.0).any() or (self.mean != 0.0).any())
+
+    @cached_property
+    def _standardisation(self) -> tuple[FloatArray, FloatArray]:
+        """Scale and mean for `linked`: (n_members, n_outputs, 1) both."""
+        return self.scale.transpose(0, 2, 1), self.mean.transpose(0, 2, 1)
 
     @cached_property
     def _blends(self) -> bool:
@@ -203,9 +211,8 @@ class Model:
         return Prediction(value, low, high)
 
     def _outputs(self, columns: Columns) -> list[FloatArray]:
-        """The outputs of the networks of head and spread: (n_members, n_rows, n_outputs) each."""
-        encoded = self._bulk.encode(self.task.derive(columns))
-        return [outputs.transpose(0, 2, 1) for outputs in self._bulk.outputs(encoded)]
+        """The outputs of the networks of head and spread: (n_members, n_outputs, n_rows) each."""
+        return self._bulk.outputs(self._bulk.encode(self.task.derive(columns)))
 
     @cached_property
     def _bulk(self) -> Bulk:
@@ -221,7 +228,7 @@ class Model:
         if self._is_plain_ensemble:
             values, spreads = self._of_plain_ensemble(np.asarray(outputs[0], np.float64))
         elif self.spread is None:
-            shape = self.head.scale.shape
+            shape = (len(self.head.links), self.head.network.n_outputs, 1)
             of_rows = [self.head.values_of(np.reshape(numbers, shape)) for numbers in outputs[0]]
             values = [self.head.value_of(members).item() for members in of_rows]
             spreads = [self._deviation(members).item() for members in of_rows]
@@ -269,10 +276,7 @@ class Model:
 
     def _bounded(self, members: FloatArray) -> FloatArray:
         """The head's value, kept inside the task's bounds: (n_rows,)."""
-        value = self.head.value_of(members)
-        low, high = self.task.bounds
-        np.maximum(value, low, out=value)
-        return np.minimum(value, high, out=value)
+        return inside(self.head.value_of(members), *self.task.bounds)
 
     @cached_property
     def _deviates_as_it_is(self) -> bool:
@@ -294,6 +298,9 @@ def _deviation(linked: FloatArray) -> FloatArray:
 
 def _mean(members: FloatArray) -> FloatArray:
     """The mean over the members: (n_members, n_rows) -> (n_rows,). `mean` costs a row twice as much."""
+    if len(members) == 1:
+        of_one: FloatArray = members[0]
+        return of_one
     mean: FloatArray = np.add.reduce(members, axis=0)
     mean /= len(members)
     return mean

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
+
 from models.arrays import Columns, FloatArray, Row
 
 Kind = Literal["timestamp", "number", "integer", "category", "boolean"]
@@ -73,3 +75,15 @@ class Task:
     def field_of(self) -> Mapping[str, Field]:
         """The request's fields by name, in order."""
         return {field.name: field for field in self.fields}
+
+    @cached_property
+    def numbers(self) -> tuple[Field, ...]:
+        """The fields that are numbers, in order."""
+        return tuple(field for field in self.fields if field.kind in {"number", "integer"})
+
+    @cached_property
+    def number_ends(self) -> tuple[FloatArray, FloatArray]:
+        """The lowest and the highest value that each of `numbers` takes: (n_numbers, 1) both."""
+        low = [[-np.inf if field.low is None else field.low] for field in self.numbers]
+        high = [[np.inf if field.high is None else field.high] for field in self.numbers]
+        return np.array(low, np.float64), np.array(high, np.float64)

@@ -7,8 +7,7 @@ not exist.
 """
 
 import re
-from calendar import isleap
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from functools import cache
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
@@ -102,29 +101,30 @@ _HIGHEST = b"2999-19-39T29:59:59"
 _BLANK = np.uint8(ord(" ") - ord("T") & 0xFF)
 """A blank in the place of the T, as its difference from the layout."""
 
-_PARTS = (((0, 4),), ((5, 2), (8, 2)), ((11, 2),))
-_PLACES = np.zeros((len(_PARTS), len(_LAYOUT) + 1), dtype=np.float32)
-"""What each digit counts in the year, in 100 * month + day and in the hour; all others count in nothing."""
-for _row, _spans in enumerate(_PARTS):
-    _at = [i for start, width in _spans for i in range(start, start + width)]
-    _PLACES[_row, _at] = 10.0 ** np.arange(len(_at))[::-1]
-
-_NEVER = -(1 << 40)
-"""Hours of a year or a date that is not taken: a sum with it is below 0."""
-_YEAR_HOURS = np.full(3000, _NEVER, dtype=np.int64)
-"""Of each year, hours from 1970 to its beginning."""
-_LEAP = np.zeros(3000, dtype=np.int64)
-"""Of each year, where its dates begin in _DATE_HOURS."""
-_DATE_HOURS = np.full(2 * 2000, _NEVER, dtype=np.int64)
-"""Of each 100 * month + day, hours from the beginning of the year; then the same of leap years."""
-for _year in range(FIRST_YEAR, LAST_YEAR + 1):
-    _YEAR_HOURS[_year] = np.datetime64(f"{_year}-01-01T00", "h").astype(np.int64)
-    _LEAP[_year] = 2000 * isleap(_year)
-for _year in (2011, 2012):
-    for _i in range(365 + isleap(_year)):
-        _day = date(_year, 1, 1) + timedelta(days=_i)
-        _DATE_HOURS[_LEAP[_year] + 100 * _day.month + _day.day] = 24 * _i
+_OF_MONTH, _OF_YEAR = 40, 800
+"""How far months and years lie apart in the number of a date: there is room for 19-39."""
+_DIGITS = np.array([1000, 100, 10, 1], np.float32)
+_PLACES = np.zeros((2, len(_LAYOUT)), np.float32)
+"""What each digit counts in the number of the date and in the hour; all others count in neither."""
+_PLACES[0, :4] = _OF_YEAR * _DIGITS
+_PLACES[0, 5:7] = _OF_MONTH * _DIGITS[2:]
+_PLACES[0, 8:10] = _PLACES[1, 11:13] = _DIGITS[2:]
+_FIRST_DATE = _OF_YEAR * FIRST_YEAR
 _LAST_HOUR = 23
+
+
+def _hours_of_dates() -> IntArray:
+    """Of each number of a date, less _FIRST_DATE, the hours from 1970 to its midnight; -1: no such date."""
+    days = np.arange(f"{FIRST_YEAR}-01-01", f"{LAST_YEAR + 1}-01-01", dtype="datetime64[D]")
+    months = days.astype("datetime64[M]")
+    month = months.astype(np.int64)  # from 1970 on, as the years
+    numbers = _OF_YEAR * (month // 12) + _OF_MONTH * (month % 12 + 1) + (days - months).astype(int)
+    hours = np.full(_OF_YEAR * (LAST_YEAR - FIRST_YEAR + 1), -1, np.int32)
+    hours[numbers + 1] = 24 * days.astype(np.int64)
+    return hours
+
+
+_DATE_HOURS = _hours_of_dates()
 
 
 def _parse_fixed(texts: list[Any]) -> Parsed | None:
@@ -142,13 +142,13 @@ def _parse_fixed(texts: list[Any]) -> Parsed | None:
 def parse_letters(letters: NDArray[np.uint8], end: bytes = b"") -> Parsed | None:
     """`parse_many` for local times of one layout, `2012-06-01T17:00:00` or `2012-06-01T17:00`.
 
-    letters : the bytes of the texts with `end`, at most one letter, after each: (n, 19 or 16 + len(end)).
+    letters : the bytes of the texts with `end` after each: (n, 19 or 16 + len(end)).
     None if any text has another layout, or is not followed by `end`.
     """
     width = letters.shape[1]
     if width - len(end) not in _FIXED_LENGTHS:
         return None
-    layout, highest = _layouts(_LAYOUT[: width - len(end)] + end)
+    layout, highest, places = _layouts(_LAYOUT[: width - len(end)], end)
     digits = np.empty(letters.shape, np.uint8)
     for start in range(0, len(letters), _BLOCK):
         block = digits[start : start + _BLOCK]
@@ -158,31 +158,35 @@ def parse_letters(letters: NDArray[np.uint8], end: bytes = b"") -> Parsed | None
             separator[separator == _BLANK] = 0
             if (block > highest[: len(block)]).any():
                 return None
-    return _hours((_PLACES[:, :width] @ digits.astype(np.float32).T).astype(np.int64))
+    return _hours((places @ digits.astype(np.float32).T).astype(np.int64))
 
 
 @cache
-def _layouts(layout: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The letters of a layout, and what a text may have above each: (_BLOCK, len(layout)) both.
+def _layouts(
+    layout: bytes, end: bytes
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
+    """The letters of a layout with `end`, what a text may have above each, and _PLACES.
 
-    For a whole block, so that NumPy goes through it in one run and not line by line.
+    (_BLOCK, width), (_BLOCK, width) and (2, width): for a whole block, so that NumPy goes through it in
+    one run and not line by line.
     """
-    highest = (_HIGHEST + layout[len(_HIGHEST) :])[: len(layout)]
-    letters = np.frombuffer(layout * _BLOCK, np.uint8).reshape(_BLOCK, len(layout))
-    return letters, np.frombuffer(highest * _BLOCK, np.uint8).reshape(letters.shape) - letters
+    width = len(layout) + len(end)
+    letters = np.frombuffer((layout + end) * _BLOCK, np.uint8).reshape(_BLOCK, width)
+    highest = np.frombuffer((_HIGHEST[: len(layout)] + end) * _BLOCK, np.uint8)
+    places = np.pad(_PLACES[:, : len(layout)], ((0, 0), (0, len(end))))
+    return letters, highest.reshape(letters.shape) - letters, places
 
 
 def _hours(parts: IntArray) -> Parsed:
     """Hours since 1970 of each time, and whether it exists in the years that are taken: (n,) both.
 
-    parts : (3, n), see _PLACES.
+    parts : (2, n), see _PLACES.
     """
-    years, dates, hours = parts
-    good = hours <= _LAST_HOUR
-    dates += _LEAP.take(years)
-    hours += _YEAR_HOURS.take(years)
-    hours += _DATE_HOURS.take(dates)
-    good &= hours >= 0
+    dates, hours = parts
+    dates -= _FIRST_DATE
+    midnights = _DATE_HOURS.take(dates, mode="clip")  # at both ends of the table there is no date
+    good = (hours <= _LAST_HOUR) & (midnights >= 0)
+    hours += midnights
     if not good.all():
         hours *= good
     return hours.view("datetime64[h]"), good

@@ -21,7 +21,7 @@ from service.errors import INVALID, MALFORMED, TOO_LARGE, Fault, Problem, invali
 from service.limits import Turns
 from service.parsing import json_of
 from service.query import Options
-from service.replies import Answered
+from service.replies import Answered, Text
 from service.rows import MISSING, Rows, Values, check, transpose
 from service.served import Served
 from service.tables import Table
@@ -88,6 +88,20 @@ def _of_inputs(columns: Any, task: Task, most: int) -> Batch:
     if type(columns) is not dict:
         words = f"inputs must be an object of lists, and is {type_words(columns)}"
         raise invalid([Fault(words, "/inputs")])
+    whole = columns.keys() == task.field_of.keys() and {*map(type, columns.values())} == {list}
+    faults = [] if whole else _faults_of_form(columns, task)
+    if faults:
+        raise invalid(faults)
+    if len(set(map(len, columns.values()))) > 1:
+        words = ", ".join(f"{name} {len(values)}" for name, values in columns.items())
+        raise invalid(
+            [Fault(f"the lists must be of one length, and have {words} values", "/inputs")]
+        )
+    return of_columns("inputs", columns, task, most)
+
+
+def _faults_of_form(columns: dict[str, Any], task: Task) -> list[Fault]:
+    """Fields that there are not, that are missing, and that are no lists."""
     faults = unknown_fields(columns, task.field_of, "/inputs")
     faults += [
         Fault(f"{field.name} is missing", _at(field.name))
@@ -99,15 +113,7 @@ def _of_inputs(columns: Any, task: Task, most: int) -> Batch:
         Fault(f"{name[:50]} must be a list, and is {type_words(columns[name])}", _at(name))
         for name in itertools.islice(no_lists, MOST_UNKNOWN)
     ]
-    if faults:
-        raise invalid(faults)
-    lengths = {name: len(values) for name, values in columns.items()}
-    if len(set(lengths.values())) > 1:
-        words = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise invalid(
-            [Fault(f"the lists must be of one length, and have {words} values", "/inputs")]
-        )
-    return of_columns("inputs", columns, task, most)
+    return faults
 
 
 def _at(name: str) -> str:
@@ -121,6 +127,8 @@ def of_columns(form: str, columns: Values, task: Task, most: int) -> Batch:
     absent = [MISSING] * min(n_rows, SLICE_ROWS)
 
     async def piece(start: int, stop: int, turns: Turns) -> Rows:
+        if stop - start == n_rows and len(columns) == len(task.fields):
+            return await check(columns, task, turns)
         values = {
             name: columns[name][start:stop] if name in columns else absent[: stop - start]
             for name in task.field_names
@@ -167,7 +175,7 @@ class Reply:
     outside : how many of them have a warning.
     """
 
-    body: bytes
+    body: Text
     columns: Columns
     values: FloatArray
     outside: int

@@ -36,8 +36,10 @@ NUMBERS = {int, float}
 _MOST_MEMBERS = 100
 _MARSHAL_HEAD = len(marshal.dumps([], 2))
 ABSENT = {type(None), type(MISSING)}
-Checked = tuple[NDArray[Any], NDArray[np.bool_]]
-"""A column as the model takes it, and which rows of it are surely right: (n_rows,) both."""
+Right = NDArray[np.bool_] | None
+"""Which rows are surely right, (n_rows,); None: all of them, as nearly always."""
+Checked = tuple[NDArray[Any], Right]
+"""A column as the model takes it, (n_rows,), and which rows of it are surely right."""
 
 
 @dataclass(frozen=True)
@@ -52,19 +54,20 @@ class Rows:
     faults: dict[int, list[Fault]]
 
 
-def _numbers(values: list[Any], field: Field) -> Checked:
+def _numbers(values: list[Any], field: Field) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     kinds = set(map(type, values))
     if kinds <= ABSENT:
         return np.full(len(values), np.nan), np.full(len(values), not field.required)
     array = np.array([_as_float(v) if type(v) in NUMBERS else np.nan for v in values])
-    low, high = _ends(field)
+    low = -np.inf if field.low is None else field.low
+    high = np.inf if field.high is None else field.high
     good = (array >= low) & (array <= high)
     if not field.required and kinds & ABSENT:
         good |= np.fromiter((v is None or v is MISSING for v in values), bool, len(values))
     return array, good
 
 
-def _packed_numbers(values: Values, task: Task) -> tuple[Columns, NDArray[np.bool_]]:
+def _packed_numbers(values: Values, task: Task) -> tuple[dict[str, NDArray[Any]], Right]:
     """The columns that hold nothing but numbers, and the rows of which all of these are surely right.
 
     All columns are looked at together, in a fraction of the time that each on its own takes. `struct`
@@ -72,36 +75,29 @@ def _packed_numbers(values: Values, task: Task) -> tuple[Columns, NDArray[np.boo
     false: they are 1 and 0 then, so only of those few the type is looked at.
     """
     n_rows = len(values[task.field_names[0]])
-    numbers = [field for field in task.fields if field.kind in {"number", "integer"}]
-    arrays = np.empty((len(numbers), n_rows))
-    fields: list[Field] = []
-    for field in numbers:
+    arrays = np.empty((len(task.numbers), n_rows))
+    form = f"{n_rows}d"
+    packed: list[int] = []
+    for j, field in enumerate(task.numbers):
         try:
-            struct.pack_into(f"{n_rows}d", arrays[len(fields)], 0, *values[field.name])
+            struct.pack_into(form, arrays[len(packed)], 0, *values[field.name])
         except struct.error:
             continue
-        fields.append(field)
-    if not fields:
-        return {}, np.ones(n_rows, bool)
-    arrays = arrays[: len(fields)]
-    ends = np.array([_ends(field) for field in fields])
-    good = (arrays >= ends[:, :1]) & (arrays <= ends[:, 1:])
-    doubtful = np.nonzero((arrays == 0.0) | (arrays == 1.0))
-    for j, i in zip(doubtful[0].tolist(), doubtful[1].tolist(), strict=True):
-        if type(values[fields[j].name][i]) is bool:
+        packed.append(j)
+    low, high = task.number_ends
+    if len(packed) < len(arrays):
+        arrays, low, high = arrays[: len(packed)], low[packed], high[packed]
+    good = (arrays >= low) & (arrays <= high)
+    lists = [values[task.numbers[j].name] for j in packed]
+    for at in np.flatnonzero((arrays == 0.0) | (arrays == 1.0)).tolist():
+        j, i = divmod(at, n_rows)
+        if type(lists[j][i]) is bool:
             good[j, i] = False
     columns: dict[str, NDArray[Any]] = {}
-    for j, field in enumerate(fields):
-        columns[field.name] = arrays[j]
-        if field.kind == "integer":
-            columns[field.name] = _whole(arrays[j], good[j])
-    return columns, np.logical_and.reduce(good)
-
-
-def _ends(field: Field) -> tuple[float, float]:
-    """The lowest and the highest number that a field takes."""
-    low, high = field.low, field.high
-    return -np.inf if low is None else low, np.inf if high is None else high
+    for j, array, right in zip(packed, arrays, good, strict=True):
+        field = task.numbers[j]
+        columns[field.name] = _whole(array, right) if field.kind == "integer" else array
+    return columns, None if good.all() else np.logical_and.reduce(good)
 
 
 def _whole(array: NDArray[np.float64], good: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -138,7 +134,7 @@ def _categories(values: list[Any], field: Field) -> Checked:
         array = np.frombuffer(bytearray(map(table.__getitem__, values)), np.int8)
     except (KeyError, TypeError):
         return _look_up(values, table, {str})
-    return array, np.ones(len(values), dtype=bool)
+    return array, None
 
 
 _TRUTH = np.full(256, -2, np.int8)
@@ -160,9 +156,8 @@ def _booleans(values: list[Any], field: Field) -> Checked:
     letters = _one_letter_each(values)
     if letters is not None:
         array = _TRUTH.take(letters)
-        good = array >= (0 if field.required else -1)
-        if good.all():
-            return array, good
+        if (array >= (0 if field.required else -1)).all():
+            return array, None
     kinds = set(map(type, values))
     if kinds <= ABSENT:
         return np.full(len(values), -1, np.int8), np.full(len(values), not field.required)
@@ -173,7 +168,8 @@ def _booleans(values: list[Any], field: Field) -> Checked:
 
 
 def _timestamps(values: list[Any], _: Field) -> Checked:
-    return timestamps.parse_many(values)
+    hours, good = timestamps.parse_many(values)
+    return hours, None if good.all() else good
 
 
 CHECKS = {
@@ -226,9 +222,10 @@ async def check(
     """
     columns, good = _look_at(values, task)
     if strange:
+        good = np.ones(len(values[task.field_names[0]]), bool) if good is None else good
         good[list(strange)] = False
     faults: dict[int, list[Fault]] = {}
-    for i in () if good.all() else np.flatnonzero(~good).tolist():
+    for i in () if good is None else np.flatnonzero(~good).tolist():
         row = {name: column[i] for name, column in values.items() if column[i] is not MISSING}
         found = judge(row if rows is None else rows[i], task, columns, i)
         if found:
@@ -239,16 +236,14 @@ async def check(
     return Rows(columns, faults)
 
 
-def _look_at(values: Values, task: Task) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]:
+def _look_at(values: Values, task: Task) -> tuple[dict[str, NDArray[Any]], Right]:
     """Every column as the model takes it, and which rows are surely right."""
-    packed, good = _packed_numbers(values, task)
-    columns: dict[str, NDArray[Any]] = {}
+    columns, good = _packed_numbers(values, task)
     for field in task.fields:
-        if field.name in packed:
-            columns[field.name] = packed[field.name]
-            continue
-        columns[field.name], right = CHECKS[field.kind](values[field.name], field)
-        good &= right
+        if field.name not in columns:
+            columns[field.name], right = CHECKS[field.kind](values[field.name], field)
+            if right is not None:
+                good = right if good is None else good & right
     return columns, good
 
 

@@ -27,6 +27,8 @@ from service.settings import Settings
 PARAMETERS = ("level", "explain", "strict")
 CSV = b"text/csv"
 FORM = b"multipart/form-data"
+_WITHOUT_PREFERENCE = {b"", b"*/*", JSON}
+"""What most clients accept."""
 
 
 class PredictBatch:
@@ -53,7 +55,7 @@ class PredictBatch:
         reply = await batches.answer(turns, served, batch, options, as_csv=as_csv)
         exchange.rows, exchange.outside = batch.n_rows, reply.outside
         exchange.columns, exchange.values = reply.columns, reply.values
-        await send_bytes(send, b"text/csv; charset=utf-8" if as_csv else JSON, reply.body)
+        await send_bytes(send, b"text/csv; charset=utf-8" if as_csv else JSON, bytes(reply.body))
 
     async def _read(
         self, scope: Scope, receive: Receive, task: Task, turns: Turns
@@ -76,6 +78,8 @@ def wants_csv(accept: bytes) -> bool:
 
     Of two that are wanted as much, the one that is named is preferred to one that a wildcard admits.
     """
+    if accept in _WITHOUT_PREFERENCE:
+        return False
     quality: dict[bytes, float] = {}
     for part in accept.lower().split(b","):
         kind, *parameters = (piece.strip() for piece in part.split(b";"))
