@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from models import calendar
-from models.arrays import Columns, FloatArray, IntArray, Row
+from models.arrays import Columns, FloatArray, IntArray, Row, any_of
 from models.task import Field, Task
 
 WEATHERS = ("clear", "mist", "light_precipitation", "heavy_precipitation")
@@ -85,7 +85,7 @@ def derive(columns: Columns) -> FloatArray:
 def _decide(given: IntArray, rows: FloatArray) -> None:
     """Write into `rows` (len(VARIABLES), n_rows) what a `holiday` that is `given` (n_rows,) decides."""
     differs = given != rows[_AT["holiday"]]
-    if differs.any():  # seldom, where every row gives it
+    if any_of(differs):  # seldom, where every row gives it
         (decided,) = np.nonzero(differs & (given >= 0))
         changed = rows[:, decided]
         holiday = given[decided] > 0

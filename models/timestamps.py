@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays import IntArray
+from models.arrays import IntArray, all_of, any_of
 from models.calendar import FIRST_YEAR, LAST_YEAR
 
 Parsed: TypeAlias = tuple[NDArray[np.datetime64], NDArray[np.bool_]]
@@ -153,10 +153,10 @@ def parse_letters(letters: NDArray[np.uint8], end: bytes = b"") -> Parsed | None
     for start in range(0, len(letters), _BLOCK):
         block = digits[start : start + _BLOCK]
         np.subtract(letters[start : start + _BLOCK], layout[: len(block)], out=block)
-        if (block > highest[: len(block)]).any():  # what is below "0" has become large
+        if any_of(block > highest[: len(block)]):  # what is below "0" has become large
             separator = block[:, 10]
             separator[separator == _BLANK] = 0
-            if (block > highest[: len(block)]).any():
+            if any_of(block > highest[: len(block)]):
                 return None
     return _hours((places @ digits.astype(np.float32).T).astype(np.int64))
 
@@ -187,6 +187,6 @@ def _hours(parts: IntArray) -> Parsed:
     midnights = _DATE_HOURS.take(dates, mode="clip")  # at both ends of the table there is no date
     good = (hours <= _LAST_HOUR) & (midnights >= 0)
     hours += midnights
-    if not good.all():
+    if not all_of(good):
         hours *= good
     return hours.view("datetime64[h]"), good

@@ -10,7 +10,7 @@ the machine is. What is not divided is the parsing of the body and the joining o
 import itertools
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -175,7 +175,15 @@ class Reply:
     outside : how many of them have a warning.
     """
 
-    body: Text
+    body: bytes
+    columns: Columns
+    values: FloatArray
+    outside: int
+
+
+class _Counted(NamedTuple):
+    """Of a slice what is in `Reply`, but for the text."""
+
     columns: Columns
     values: FloatArray
     outside: int
@@ -188,7 +196,8 @@ async def answer(
     error_text = (
         replies.error_csv(served, explained=options.explain) if as_csv else replies.error_json
     )
-    slices: list[Reply] = []
+    texts: list[Text] = []
+    slices: list[_Counted] = []
     refused = _Refused()
     for start in range(0, batch.n_rows, SLICE_ROWS):
         await turns.pause()
@@ -208,15 +217,19 @@ async def answer(
             )
         await turns.pause()
         answered = Answered(prediction, served.outside(rows.columns), failed, explained)
-        slices.append(_slice_reply(served, rows, answered, None if as_csv else options.level))
+        texts.append(
+            replies.rows_csv(served, answered)
+            if as_csv
+            else replies.rows_json(served, answered, options.level)
+        )
+        slices.append(_counted(rows, answered))
     await turns.pause()
     if options.strict and refused.count:
         raise refused.problem()
-    parts = [part.body for part in slices]
     body = (
-        replies.csv_header(served, explained=options.explain) + b"".join(parts)
+        replies.csv_header(served, explained=options.explain) + b"".join(texts)
         if as_csv
-        else replies.batch_json(served, parts)
+        else replies.batch_json(served, texts)
     )
     return _together(body, slices)
 
@@ -241,26 +254,21 @@ class _Refused:
         return Problem(INVALID, words, self._first[:_MOST_FAULTS])
 
 
-def _slice_reply(served: Served, rows: Rows, answered: Answered, level: float | None) -> Reply:
-    """The reply to one slice, the faulty rows left out of what is counted; CSV if there is no level."""
-    body = (
-        replies.rows_csv(served, answered)
-        if level is None
-        else replies.rows_json(served, answered, level)
-    )
+def _counted(rows: Rows, answered: Answered) -> _Counted:
+    """What is counted of one slice, the faulty rows left out."""
     columns, value, bits = rows.columns, answered.prediction.value, answered.bits
     if rows.faults:
         kept = np.ones(len(bits), dtype=bool)
         kept[list(rows.faults)] = False
         columns = {name: column[kept] for name, column in columns.items()}
         value, bits = value[kept], bits[kept]
-    return Reply(body, columns, value, int(np.count_nonzero(bits)))
+    return _Counted(columns, value, int(np.count_nonzero(bits)))
 
 
-def _together(body: bytes, slices: list[Reply]) -> Reply:
-    """The reply to a batch from those to its slices."""
+def _together(body: bytes, slices: list[_Counted]) -> Reply:
+    """The reply to a batch from its text and what is counted of its slices."""
     if len(slices) == 1:
-        return Reply(body, slices[0].columns, slices[0].values, slices[0].outside)
+        return Reply(body, *slices[0])
     if not slices:
         return Reply(body, {}, np.empty(0), 0)
     columns = {

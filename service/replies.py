@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from models.arrays import FloatArray, IntArray
+from models.arrays import FloatArray, IntArray, all_of
 from models.explain import Explanation
 from models.model import Answer, Prediction
 from service.errors import Fault, first_of
@@ -139,7 +139,7 @@ def _written(
 
 def _distinct(kinds: IntArray) -> tuple[list[int], IntArray]:
     """The kinds that there are, and of each row (n_rows,) which of them is its."""
-    if (kinds == kinds[:1]).all():  # nearly always
+    if all_of(kinds == kinds[:1]):  # nearly always
         return kinds[:1].tolist(), np.zeros(len(kinds), np.intp)
     found, which = np.unique(kinds, return_inverse=True)
     return found.tolist(), which

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from models import timestamps
-from models.arrays import Columns
+from models.arrays import Columns, all_of
 from models.rows import column_value
 from models.task import Field, Task
 from service.errors import Fault
@@ -97,7 +97,7 @@ def _packed_numbers(values: Values, task: Task) -> tuple[dict[str, NDArray[Any]]
     for j, array, right in zip(packed, arrays, good, strict=True):
         field = task.numbers[j]
         columns[field.name] = _whole(array, right) if field.kind == "integer" else array
-    return columns, None if good.all() else np.logical_and.reduce(good)
+    return columns, None if all_of(good) else np.logical_and.reduce(good)
 
 
 def _whole(array: NDArray[np.float64], good: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -156,7 +156,7 @@ def _booleans(values: list[Any], field: Field) -> Checked:
     letters = _one_letter_each(values)
     if letters is not None:
         array = _TRUTH.take(letters)
-        if (array >= (0 if field.required else -1)).all():
+        if all_of(array >= (0 if field.required else -1)):
             return array, None
     kinds = set(map(type, values))
     if kinds <= ABSENT:
@@ -169,7 +169,7 @@ def _booleans(values: list[Any], field: Field) -> Checked:
 
 def _timestamps(values: list[Any], _: Field) -> Checked:
     hours, good = timestamps.parse_many(values)
-    return hours, None if good.all() else good
+    return hours, None if all_of(good) else good
 
 
 CHECKS = {

@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from models.arrays import Columns, FloatArray, Row
+from models.arrays import Columns, FloatArray, Row, any_of
 from models.bundle import Bundle
 from models.model import Model
 from models.task import Field
@@ -93,7 +93,7 @@ class Served:
             row[:] = columns[edge.name]
         below, above = values < self._lows, values > self._highs
         for outside, first in ((below, 0), (above, 1)):
-            if outside.any():  # seldom
+            if any_of(outside):  # seldom
                 for i, rows in enumerate(outside):
                     bits |= rows.astype(np.int64) << 2 * i + first
         return bits

@@ -55,7 +55,7 @@ class PredictBatch:
         reply = await batches.answer(turns, served, batch, options, as_csv=as_csv)
         exchange.rows, exchange.outside = batch.n_rows, reply.outside
         exchange.columns, exchange.values = reply.columns, reply.values
-        await send_bytes(send, b"text/csv; charset=utf-8" if as_csv else JSON, bytes(reply.body))
+        await send_bytes(send, b"text/csv; charset=utf-8" if as_csv else JSON, reply.body)
 
     async def _read(
         self, scope: Scope, receive: Receive, task: Task, turns: Turns
