@@ -16,7 +16,7 @@ import numpy as np
 
 from models.arrays import Columns, FloatArray
 from models.task import Task
-from service import explanations, replies
+from service import explanations, replies, texts
 from service.errors import INVALID, MALFORMED, TOO_LARGE, Fault, Problem, invalid
 from service.limits import Turns
 from service.parsing import json_of
@@ -29,6 +29,7 @@ from service.words import MOST_UNKNOWN, escape, instead_of, type_words, unknown_
 
 SLICE_ROWS = 1000
 _MOST_FAULTS = 100
+_LISTS = {list, texts.Taken}
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Batch:
 
 def read_json(body: bytes, task: Task, most: int) -> Batch:
     """The batch in a JSON body. Raises Problem."""
-    document = json_of(body, most)
+    document = json_of(body, most, task)
     if type(document) is not dict or len(document) != 1:
         raise Problem(
             MALFORMED, 'The body must be {"instances": [...]} or {"inputs": {field: [values]}}.'
@@ -88,7 +89,7 @@ def _of_inputs(columns: Any, task: Task, most: int) -> Batch:
     if type(columns) is not dict:
         words = f"inputs must be an object of lists, and is {type_words(columns)}"
         raise invalid([Fault(words, "/inputs")])
-    whole = columns.keys() == task.field_of.keys() and {*map(type, columns.values())} == {list}
+    whole = columns.keys() == task.field_of.keys() and {*map(type, columns.values())} <= _LISTS
     faults = [] if whole else _faults_of_form(columns, task)
     if faults:
         raise invalid(faults)
@@ -108,7 +109,7 @@ def _faults_of_form(columns: dict[str, Any], task: Task) -> list[Fault]:
         for field in task.fields
         if field.required and field.name not in columns
     ]
-    no_lists = (name for name, values in columns.items() if type(values) is not list)
+    no_lists = (name for name, values in columns.items() if type(values) not in _LISTS)
     faults += [
         Fault(f"{name[:50]} must be a list, and is {type_words(columns[name])}", _at(name))
         for name in itertools.islice(no_lists, MOST_UNKNOWN)
@@ -196,7 +197,7 @@ async def answer(
     error_text = (
         replies.error_csv(served, explained=options.explain) if as_csv else replies.error_json
     )
-    texts: list[Text] = []
+    written: list[Text] = []
     slices: list[_Counted] = []
     refused = _Refused()
     for start in range(0, batch.n_rows, SLICE_ROWS):
@@ -217,7 +218,7 @@ async def answer(
             )
         await turns.pause()
         answered = Answered(prediction, served.outside(rows.columns), failed, explained)
-        texts.append(
+        written.append(
             replies.rows_csv(served, answered)
             if as_csv
             else replies.rows_json(served, answered, options.level)
@@ -227,9 +228,9 @@ async def answer(
     if options.strict and refused.count:
         raise refused.problem()
     body = (
-        replies.csv_header(served, explained=options.explain) + b"".join(texts)
+        replies.csv_header(served, explained=options.explain) + b"".join(written)
         if as_csv
-        else replies.batch_json(served, texts)
+        else replies.batch_json(served, written)
     )
     return _together(body, slices)
 

@@ -24,13 +24,14 @@ from models.task import Field, Task
 from service.errors import Fault
 from service.limits import Turns
 from service.schemas import REQUESTS
+from service.texts import Taken
 from service.words import faults_of, unknown_fields
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda _: "MISSING"})()
 """Stands in a column where a row does not have the field."""
 
-Values = dict[str, list[Any]]
-"""The values of some rows as JSON has them: field name -> one a row."""
+Values = dict[str, Any]
+"""The values of some rows as JSON has them: field name -> a list of one a row, or a `Taken`."""
 
 NUMBERS = {int, float}
 _MOST_MEMBERS = 100
@@ -89,10 +90,10 @@ def _packed_numbers(values: Values, task: Task) -> tuple[dict[str, NDArray[Any]]
         arrays, low, high = arrays[: len(packed)], low[packed], high[packed]
     good = (arrays >= low) & (arrays <= high)
     lists = [values[task.numbers[j].name] for j in packed]
-    for at in np.flatnonzero((arrays == 0.0) | (arrays == 1.0)).tolist():
-        j, i = divmod(at, n_rows)
-        if type(lists[j][i]) is bool:
-            good[j, i] = False
+    doubtful = np.flatnonzero((arrays == 0.0) | (arrays == 1.0)).tolist()
+    wrong = [at for at in doubtful if type(lists[at // n_rows][at % n_rows]) is bool]
+    if wrong:
+        good.ravel()[wrong] = False
     columns: dict[str, NDArray[Any]] = {}
     for j, array, right in zip(packed, arrays, good, strict=True):
         field = task.numbers[j]
@@ -240,8 +241,11 @@ def _look_at(values: Values, task: Task) -> tuple[dict[str, NDArray[Any]], Right
     """Every column as the model takes it, and which rows are surely right."""
     columns, good = _packed_numbers(values, task)
     for field in task.fields:
-        if field.name not in columns:
-            columns[field.name], right = CHECKS[field.kind](values[field.name], field)
+        column = values[field.name]
+        if type(column) is Taken:
+            columns[field.name] = column.array
+        elif field.name not in columns:
+            columns[field.name], right = CHECKS[field.kind](column, field)
             if right is not None:
                 good = right if good is None else good & right
     return columns, good

@@ -133,6 +133,8 @@ class Served:
 
     def warnings(self, bits: int) -> list[str]:
         """The words for a row's bits of `outside`."""
+        if not bits:  # nearly always
+            return []
         words = [text for edge in self.edges for text in (edge.below, edge.above)]
         return [text for i, text in enumerate(words) if bits >> i & 1]
 
