@@ -113,6 +113,7 @@ _FIRST_DATE = _OF_YEAR * FIRST_YEAR
 _LAST_HOUR = 23
 
 
+@cache
 def _hours_of_dates() -> IntArray:
     """Of each number of a date, less _FIRST_DATE, the hours from 1970 to its midnight; -1: no such date."""
     days = np.arange(f"{FIRST_YEAR}-01-01", f"{LAST_YEAR + 1}-01-01", dtype="datetime64[D]")
@@ -122,9 +123,6 @@ def _hours_of_dates() -> IntArray:
     hours = np.full(_OF_YEAR * (LAST_YEAR - FIRST_YEAR + 1), -1, np.int32)
     hours[numbers + 1] = 24 * days.astype(np.int64)
     return hours
-
-
-_DATE_HOURS = _hours_of_dates()
 
 
 def _parse_fixed(texts: list[Any]) -> Parsed | None:
@@ -184,7 +182,9 @@ def _hours(parts: IntArray) -> Parsed:
     """
     dates, hours = parts
     dates -= _FIRST_DATE
-    midnights = _DATE_HOURS.take(dates, mode="clip")  # at both ends of the table there is no date
+    midnights = _hours_of_dates().take(
+        dates, mode="clip"
+    )  # at both ends of the table there is no date
     good = (hours <= _LAST_HOUR) & (midnights >= 0)
     hours += midnights
     if not all_of(good):
