@@ -5,7 +5,7 @@ and the 95 % quantile from the training rows; of the validation days the even on
 and the odd ones calibrate. Settings are drawn like those of the forecast and chosen by the interval
 score on the even days (`rolling`: on its early windows), never by the scored rows.
 
-    python -m bench.accuracy.intervals --trials 10
+    python -m bench.accuracy.intervals --trials 50
 """
 
 import argparse
@@ -140,7 +140,7 @@ def run_study(study: Study, hours: Hours, trials: int, until: float) -> None:
 def main() -> None:
     """Run every study that scores intervals."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=10)
+    parser.add_argument("--trials", type=int, default=50)
     until = add_deadline(parser)
     options = parser.parse_args()
     dataset, hours = read()
