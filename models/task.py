@@ -35,6 +35,12 @@ class Field:
     choices: tuple[str, ...] = ()
     required: bool = True
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The lowest and the highest number that it takes."""
+        low, high = self.low, self.high
+        return -np.inf if low is None else low, np.inf if high is None else high
+
 
 @dataclass(frozen=True)
 class Task:
@@ -84,6 +90,5 @@ class Task:
     @cached_property
     def number_ends(self) -> tuple[FloatArray, FloatArray]:
         """The lowest and the highest value that each of `numbers` takes: (n_numbers, 1) both."""
-        low = [[-np.inf if field.low is None else field.low] for field in self.numbers]
-        high = [[np.inf if field.high is None else field.high] for field in self.numbers]
-        return np.array(low, np.float64), np.array(high, np.float64)
+        ends = np.array([field.ends for field in self.numbers], np.float64).reshape(-1, 2)
+        return ends[:, :1], ends[:, 1:]

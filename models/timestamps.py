@@ -182,9 +182,7 @@ def _hours(parts: IntArray) -> Parsed:
     """
     dates, hours = parts
     dates -= _FIRST_DATE
-    midnights = _hours_of_dates().take(
-        dates, mode="clip"
-    )  # at both ends of the table there is no date
+    midnights = _hours_of_dates().take(dates, mode="clip")  # its first and last are no dates
     good = (hours <= _LAST_HOUR) & (midnights >= 0)
     hours += midnights
     if not all_of(good):

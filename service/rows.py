@@ -60,8 +60,7 @@ def _numbers(values: list[Any], field: Field) -> tuple[NDArray[Any], NDArray[np.
     if kinds <= ABSENT:
         return np.full(len(values), np.nan), np.full(len(values), not field.required)
     array = np.array([_as_float(v) if type(v) in NUMBERS else np.nan for v in values])
-    low = -np.inf if field.low is None else field.low
-    high = np.inf if field.high is None else field.high
+    low, high = field.ends
     good = (array >= low) & (array <= high)
     if not field.required and kinds & ABSENT:
         good |= np.fromiter((v is None or v is MISSING for v in values), bool, len(values))

@@ -37,41 +37,16 @@ WRONG: dict[str, Any] = {
     "weather": ["clar", "Clear", "", 1, None, '"', "\x00", "clear, mist", "\u0063lear\n"],
     "humidity": [101, True, None, "55"],
 }
-PIECES = (
-    *(
-        '"timestamp"',
-        '"timestamp": [',
-        '"timestamp": ["2012-06-01T17:00:00"], ',
-        '"weather": "mist", ',
-    ),
-    *(
-        '"inputs": {}, ',
-        '"inputs"',
-        "}",
-        "{",
-        "]",
-        "[",
-        '"',
-        '["',
-        '", "',
-        ",",
-        ":",
-        " ",
-        "\\",
-        "0",
-        "-",
-    ),
-    *(
-        "NaN",
-        "null",
-        "\x00",
-        "\x01",
-        "\x03",
-        "é",
-        "\\u0063",
-        '"x": {"weather": ["mist", "clear"]}, ',
-    ),
+FRAGMENTS = (
+    '"timestamp"',
+    '"timestamp": [',
+    '"timestamp": ["2012-06-01T17:00:00"], ',
+    '"weather": "mist", ',
+    '"inputs": {}, ',
+    '"inputs"',
+    '"x": {"weather": ["mist", "clear"]}, ',
 )
+PIECES = (*FRAGMENTS, *'}{][",: \\0-\x00\x01\x03é', '["', '", "', "NaN", "null", "\\u0063")
 
 
 @st.composite
