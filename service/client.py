@@ -16,13 +16,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import islice
 from types import TracebackType
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self, SupportsFloat, TypeVar, overload
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from models.errors import ProjectError
+from models.errors import InputError, ProjectError, SettingsError
 from models.interval import DEFAULT_LEVEL
+from models.task import Task
 from models.tasks import TASKS
 from service.card_schema import Card
 from service.schemas import (
@@ -43,6 +44,7 @@ _TRY_AGAIN = frozenset({429, 502, 503})
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
 
 Row = Mapping[str, Any]
+_Form = TypeVar("_Form", bound=BaseModel)
 
 
 class RefusedError(ProjectError):
@@ -52,8 +54,9 @@ class RefusedError(ProjectError):
     problem : what the service said, or None if the answer was not the service's own.
     """
 
-    def __init__(self, status: int, problem: ProblemDocument | None) -> None:
-        super().__init__(problem.detail if problem else f"the answer is HTTP status {status}")
+    def __init__(self, status: int, problem: ProblemDocument | None, url: str = "") -> None:
+        stranger = f"{url} answers with HTTP status {status}, and not as this service does"
+        super().__init__(problem.detail if problem else stranger)
         self.status = status
         self.problem = problem
 
@@ -61,7 +64,9 @@ class RefusedError(ProjectError):
 class Client:
     """Asks the service at `url`. May be shared by threads; ends with `close` or a `with` block.
 
-    key : an API key, if the service asks for one.
+    Raises SettingsError for a `url` or `key` that no request can have.
+
+    key : an API key, if the service asks for one; space around it, as files have, is left out.
     timeout : seconds to wait for an answer; attempts : how often one is asked for, at least once.
     chunk : rows of one request of a batch, for a service that takes fewer than most do.
     transport : for tests, and for those who need one of their own.
@@ -77,7 +82,8 @@ class Client:
         chunk: int = CHUNK,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        headers = {} if key is None else {"X-API-Key": key}
+        _check(url, key)
+        headers = {} if key is None else {"X-API-Key": key.strip()}
         self._http = httpx.Client(
             base_url=url, headers=headers, timeout=timeout, transport=transport
         )
@@ -103,12 +109,12 @@ class Client:
         """Whether every model can answer, asked once."""
         try:
             return self._http.get("/health/ready").is_success
-        except httpx.TransportError:
+        except httpx.RequestError:
             return False
 
     def card(self, name: str) -> Card:
-        """The card of a model: its fields, how good it is, what it is for."""
-        return Card.model_validate_json(self._ask("GET", f"/models/{name}").content)
+        """The card of a model: its fields, how good it is, what it is for. Raises as `predict`."""
+        return _read(self._ask("GET", f"/models/{name}"), Card)
 
     @overload
     def predict(
@@ -121,13 +127,15 @@ class Client:
     def predict(
         self, name: str, row: Row, *, level: float = DEFAULT_LEVEL, explain: bool = False
     ) -> BaseModel:
-        """The answer to one row; a time may be a `datetime`. Raises RefusedError, httpx.TransportError.
+        """The answer to one row; a time may be a `datetime`.
 
         level : of the interval; explain : whether the answer says what each field added.
+        Raises InputError for what is no row of a model that there is, RefusedError where the service
+        says no, httpx.TransportError where nobody answers.
         """
-        body = {field: _json(value) for field, value in row.items()}
-        answer = self._post(f"/predict/{name}", body, level=level, explain=explain)
-        return ANSWERS[name].model_validate_json(answer.content)
+        path = f"/predict/{_task(name).name}"
+        answer = self._post(path, _instance(row), level=level, explain=explain)
+        return _read(answer, ANSWERS[name])
 
     @overload
     def predict_many(
@@ -146,8 +154,7 @@ class Client:
         """
         found: list[BaseModel] = []
         for chunk in _chunks(rows, self._chunk):
-            instances = [{field: _json(value) for field, value in row.items()} for row in chunk]
-            found += self._batch(name, {"instances": instances}, level)
+            found += self._batch(name, {"instances": [_instance(row) for row in chunk]}, level)
         return found
 
     def predict_frame(self, name: str, frame: Any, *, level: float = DEFAULT_LEVEL) -> Any:
@@ -157,31 +164,34 @@ class Client:
         `warnings`, and `error`, which is missing for a row that was answered. Columns of `frame` that
         are no fields of the model are not sent. Raises as `predict`.
         """
-        fields = [field for field in TASKS[name].field_names if field in frame.columns]
+        task = _task(name)
+        fields = [field for field in task.field_names if field in frame.columns]
+        for field in fields:
+            if list(frame.columns).count(field) > 1:
+                raise InputError(f"the frame has more than one column {field}")
         columns = {field: [_json(value) for value in frame[field].tolist()] for field in fields}
         answers: list[dict[str, Any]] = []
         for start in range(0, len(frame), self._chunk):
-            part = {name: values[start : start + self._chunk] for name, values in columns.items()}
+            part = {key: values[start : start + self._chunk] for key, values in columns.items()}
             answers += [_cells(row) for row in self._batch(name, {"inputs": part}, level)]
-        task = TASKS[name]
         decision = [] if task.threshold is None else [task.decision]
         names = [task.target, *decision, "low", "high", "warnings", "error"]
         numbers = {task.target, "low", "high"}  # so also where no row was answered
         empty = {column: math.nan if column in numbers else None for column in names}
-        made = {name: [cells.get(name, empty[name]) for cells in answers] for name in names}
+        made = {key: [cells.get(key, empty[key]) for cells in answers] for key in names}
         return type(frame)(made, index=frame.index)
 
     def _batch(self, name: str, body: Any, level: float) -> Sequence[BaseModel]:
-        answer = self._post(f"/predict/{name}/batch", body, level=level)
+        answer = self._post(f"/predict/{_task(name).name}/batch", body, level=level)
         predictions: Sequence[BaseModel] = getattr(
-            BATCH_ANSWERS[name].model_validate_json(answer.content), "predictions", ()
+            _read(answer, BATCH_ANSWERS[name]), "predictions", ()
         )
         return predictions
 
     def _post(self, path: str, body: Any, *, level: float, explain: bool = False) -> httpx.Response:
         query = {"level": str(level)} | ({"explain": "true"} if explain else {})
         # httpx would raise for an infinite number, of one row; the service has words for it.
-        content = json.dumps(body, separators=(",", ":")).encode()
+        content = json.dumps(body, separators=(",", ":"), default=_other).encode()
         headers = {"Content-Type": "application/json"}
         return self._ask("POST", path, content=content, headers=headers, params=query)
 
@@ -190,8 +200,9 @@ class Client:
         for attempt in range(1, self._attempts + 1):
             try:
                 answer = self._http.request(method, path, **how)
-            except httpx.TransportError:
+            except httpx.TransportError as error:
                 if attempt == self._attempts:
+                    error.args = (f"{self._http.base_url} gives no answer: {error}",)
                     raise
                 answer = None
             if answer is not None and answer.is_success:
@@ -199,15 +210,41 @@ class Client:
             if answer is not None and (
                 answer.status_code not in _TRY_AGAIN or attempt == self._attempts
             ):
-                raise RefusedError(answer.status_code, _problem(answer))
+                raise RefusedError(answer.status_code, _problem(answer), str(answer.url))
             time.sleep(_pause(attempt, answer))
         raise AssertionError("the last attempt returns or raises")
+
+
+def _check(url: str, key: str | None) -> None:
+    """Raises SettingsError. What is wrong with a key is said without it."""
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise SettingsError(f"url is {url!r}: {error}") from None
+    if address.scheme not in {"http", "https"} or not address.host:
+        raise SettingsError(f"url must begin with http:// or https:// and a host, and is {url!r}")
+    if key is not None and not (key.isascii() and key.strip().isprintable()):
+        raise SettingsError("key must be printable ASCII text")
+
+
+def _task(name: str) -> Task:
+    if name not in TASKS:
+        raise InputError(f"there is no model {name!r}; there are {' and '.join(TASKS)}")
+    return TASKS[name]
+
+
+def _read(answer: httpx.Response, form: type[_Form]) -> _Form:
+    """What the service says. Raises RefusedError for what is not its answer."""
+    try:
+        return form.model_validate_json(answer.content)
+    except ValidationError:
+        raise RefusedError(answer.status_code, None, str(answer.url)) from None
 
 
 def _pause(attempt: int, answer: httpx.Response | None) -> float:
     """Seconds until the next attempt: what the service says, else doubling, and a little at random."""
     said = answer.headers.get("Retry-After", "") if answer is not None else ""
-    pause = float(said) if said.isdigit() else _FIRST_PAUSE * 2 ** (attempt - 1)
+    pause = float(said) if said.isdecimal() else _FIRST_PAUSE * 2 ** (attempt - 1)
     return min(pause, _LONGEST_PAUSE) * random.uniform(1.0, 1.25)  # noqa: S311 - no secret
 
 
@@ -218,13 +255,28 @@ def _problem(answer: httpx.Response) -> ProblemDocument | None:
         return None
 
 
+def _instance(row: Row) -> dict[str, Any]:
+    """A row as JSON has it."""
+    if not hasattr(row, "items"):
+        words = f"a row must be a dict of fields and values, and is a {type(row).__name__}"
+        raise InputError(f"{words}; a data frame goes to predict_frame")
+    return {field: _json(value) for field, value in row.items()}
+
+
 def _json(value: Any) -> Any:
     """A value as JSON has it: times as text, NumPy's scalars as Python's, NaN, NaT and NA as null."""
+    if getattr(value, "dtype", None) == "datetime64[ns]":  # as Python it would be a number
+        value = value.astype("datetime64[us]")
     if hasattr(value, "item"):
         value = value.item()
     if type(value).__name__ == "NAType" or value != value:  # noqa: PLR0124 - NaN, NaT
         return None
     return value.isoformat() if isinstance(value, date) else value
+
+
+def _other(value: Any) -> float | str:
+    """What JSON has no word for: decimals as numbers, the rest as text, which the service judges."""
+    return float(value) if isinstance(value, SupportsFloat) else str(value)
 
 
 def _chunks(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ import pytest
 
 from models.admission import ADMISSION
 from models.bikes import BIKES
+from models.errors import InputError, SettingsError
 from service.client import Client, RefusedError
 from service.schemas import AdmissionRow, BikesRow, FailedRow
 from tests import tiny
@@ -224,29 +226,86 @@ def test_last_attempt_says_what_happened(pauses: list[float]) -> None:
     with pytest.raises(RefusedError, match="All 128 places"):
         client.predict("admission", {})
     client, _ = scripted(*[httpx.ConnectError("refused")] * 3)
-    with pytest.raises(httpx.ConnectError):
+    with pytest.raises(httpx.ConnectError, match=r"^http://service gives no answer: refused$"):
         client.predict("admission", {})
     assert len(pauses) == 4
 
 
-def test_answer_of_a_stranger_is_named_by_its_status(pauses: list[float]) -> None:
-    """What a proxy says in HTML is not parsed: the error names the status."""
-    client, sent = scripted(httpx.Response(404, text="<html>"))
-    with pytest.raises(RefusedError, match="the answer is HTTP status 404") as refused:
-        client.card("bikes")
+@pytest.mark.parametrize("status", [200, 301, 404])
+@pytest.mark.parametrize("text", ["<html>", "", '{"probability":0.5,', '{"hello":1}'])
+def test_answer_of_a_stranger_is_named_by_address_and_status(
+    pauses: list[float], status: int, text: str
+) -> None:
+    """What a proxy or another server says is one line, also where it says it with 200."""
+    client, sent = scripted(httpx.Response(status, text=text))
+    with pytest.raises(RefusedError) as refused:
+        client.predict("admission", {})
+    address = "http://service/predict/admission?level=0.9"
+    said = f"{address} answers with HTTP status {status}, and not as this service does"
+    assert str(refused.value) == said
     assert refused.value.problem is None
     assert (len(sent), pauses) == (1, [])
 
 
+@pytest.mark.parametrize("url", ["localhost:8000", "", "http://", "/x", "ftp://x", "http://[::1"])
+def test_address_that_cannot_be_one_is_refused_before_anything_is_asked(url: str) -> None:
+    """A scheme that was forgotten is no broken connection, which would be tried again."""
+    with pytest.raises(SettingsError, match=r"^url ") as refused:
+        Client(url)
+    assert repr(url) in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["schl\u00fcssel", "a\nb"])
+def test_key_that_no_header_can_have_is_refused_without_repeating_it(key: str) -> None:
+    """A key stays secret in the error, too."""
+    with pytest.raises(SettingsError) as refused:
+        Client(key=key)
+    assert str(refused.value) == "key must be printable ASCII text"
+
+
+def test_call_that_no_service_could_answer_is_one_line(client: Client) -> None:
+    """A model that is none, a row that is none, a frame of two minds: nothing is asked."""
+    frame = pd.DataFrame([example(ADMISSION)])
+    twice = pd.concat([frame, frame[["gre"]]], axis=1)
+    rows: Any = frame
+    calls: dict[str, Callable[[], Any]] = {
+        "there is no model 'bike'; there are bikes and admission": lambda: client.predict_frame(
+            "bike", frame
+        ),
+        "a row must be a dict of fields and values, and is a str; a data frame goes to "
+        "predict_frame": lambda: client.predict_many("admission", rows),
+        "the frame has more than one column gre": lambda: client.predict_frame("admission", twice),
+    }
+    for words, call in calls.items():
+        with pytest.raises(InputError) as refused:
+            call()
+        assert str(refused.value) == words
+
+
+def test_values_of_other_libraries_are_taken(client: Client) -> None:
+    """Decimals of a database, the nanoseconds of pandas and its hours, a time in a row of any kind."""
+    decimal = example(ADMISSION, gpa=Decimal("3.67"))
+    assert client.predict("admission", decimal) == client.predict("admission", example(ADMISSION))
+    same = client.predict("bikes", example(BIKES))
+    hour = np.datetime64("2012-06-01T17")
+    times: list[Any] = [hour, hour.astype("datetime64[ns]"), pd.Period("2012-06-01 17:00", "h")]
+    for time in times:
+        assert client.predict("bikes", example(BIKES, timestamp=time)) == same
+    times = [np.datetime64("2012-06-01"), np.datetime64("NaT", "ns"), {17}]
+    for time in times:
+        with pytest.raises(RefusedError, match="timestamp"):
+            client.predict("bikes", example(BIKES, timestamp=time))
+
+
 def test_key_is_sent() -> None:
-    """With a key every request carries it."""
+    """With a key every request carries it, without the end of the line that it had in its file."""
     seen: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         seen.append(request.headers["X-API-Key"])
         return httpx.Response(200)
 
-    with Client("http://service", key="k", transport=httpx.MockTransport(answer)) as client:
+    with Client("http://service", key="k\n", transport=httpx.MockTransport(answer)) as client:
         assert client.ready()
     assert seen == ["k"]
 
