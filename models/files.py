@@ -18,11 +18,13 @@ def read_regular(path: Path, limit: int) -> bytes:
     Raises OSError for anything else (a symbolic link, a pipe, a device) and above `limit` bytes.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:  # noqa: PTH123  # a descriptor, not a path
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError("not a regular file")
-        content = file.read(limit + 1)
+        with open(descriptor, "rb", closefd=False) as file:  # a descriptor
+            content = file.read(limit + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > limit:
         raise OSError(f"larger than {limit / 2**20:g} MiB")
     return content

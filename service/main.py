@@ -123,9 +123,10 @@ def _configure_logs(settings: Settings) -> logs.LineWriter:
 def _listen(settings: Settings) -> socket.socket:
     try:
         return open_port(settings.host, settings.port)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter: what cannot be the name of a host
+        reason = getattr(error, "strerror", None) or error
         raise SettingsError(
-            f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}; "
+            f"cannot listen on {settings.host} port {settings.port}: {reason}; "
             "SERVICE_HOST and SERVICE_PORT say where"
         ) from None
 

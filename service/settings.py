@@ -129,7 +129,11 @@ def _parse(setting: Field[Any], key: str, text: str) -> Any:
                 return float(text)
     except (KeyError, ValueError):
         raise SettingsError(f"{key} must be {_WANTED[kind]}, and is {text!r}") from None
-    return Path(text) if "Path" in kind else text
+    if "Path" not in kind:
+        return text
+    if not text:  # which `Path` takes for the current folder
+        raise SettingsError(f"{key} must be a path, and is empty")
+    return Path(text)
 
 
 def _check_range(setting: Field[Any], value: Any) -> None:

@@ -147,6 +147,20 @@ def test_a_bad_call_is_one_line(train: Run, tmp_path: Path, case: str) -> None:
     assert not (tmp_path / "store").exists()
 
 
+def test_hours_that_are_all_alike_are_told(train: Run, tmp_path: Path) -> None:
+    """Where there is nothing to learn, no learning rate is at fault, and NumPy says nothing."""
+    head = "dteday,hr,holiday,weathersit,temp,atemp,hum,windspeed,casual,registered,cnt\n"
+    rows = [
+        f"2012-06-{day:02},{hour},0,1,0.5,0.5,0.5,0.2,1,2,3\n"
+        for day in range(1, 31)
+        for hour in (8, 17)
+    ]
+    (tmp_path / "some.csv").write_text(head + "".join(rows))
+    status, _, err = train("bikes", "--data", tmp_path / "some.csv", "--store", tmp_path / "store")
+    assert status == 2
+    assert err == "train: some.csv: casual is the same in all 60 rows to learn from\n"
+
+
 def test_divergence_says_what_to_change(train: Run, tmp_path: Path) -> None:
     """A training whose loss is no longer finite stops, publishes nothing and gives advice."""
     call = ("admission", "--recipe", "lecture-gre", "--set", "rate=1e30")
@@ -194,6 +208,12 @@ def test_the_store_is_kept_from_the_command_line(train: Run, tmp_path: Path) -> 
     assert newest in listed
     assert train("store", "activate", "admission", newest, *at)[0] == 0
     assert store.current("admission") == newest
+    pointer = first_store / "admission" / "current"
+    pointer.write_text("nonsense\n")
+    listed = " ".join(train("store", "list", *at)[1].split())
+    assert newest in listed
+    assert f"{pointer}: does not name a version; `train store activate admission" in listed
+    assert train("store", "activate", "admission", newest, *at)[0] == 0
     assert train("store", "copy", "admission", oldest, "--to", other, *at)[0] == 0
     assert Store(other).current("admission") == oldest
     status, _, err = train("store", "activate", "admission", "20200101T000000Z-00000000", *at)

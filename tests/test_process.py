@@ -152,8 +152,22 @@ def test_url_that_is_announced_can_be_opened(host: str, url: str) -> None:
         ({"require_keys": "true"}, "serve: SERVICE_REQUIRE_KEYS is set and there is no key"),
         ({"signing_key_file": "/no/such"}, "serve: signing key: /no/such: No such file"),
         ({"host": "no.such.host.invalid"}, "serve: cannot listen on no.such.host.invalid port"),
+        ({"host": "\u00fc" * 80}, "serve: cannot listen on \u00fc\u00fc"),
+        ({"store": ""}, "serve: SERVICE_STORE must be a path, and is empty"),
     ],
-    ids=["form", "range", "workers", "unknown", "folder", "choice", "keys", "file", "host"],
+    ids=[
+        "form",
+        "range",
+        "workers",
+        "unknown",
+        "folder",
+        "choice",
+        "keys",
+        "file",
+        "host",
+        "label",
+        "path",
+    ],
 )
 def test_bad_setting_is_refused_in_one_line(
     store: Path, settings: dict[str, object], words: str

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from models.errors import DataError, SettingsError
+from models.errors import DataError, SettingsError, TrainingError
 from tests.searches import quick_search
 from training import cli, cluster, protocols, search
 from training.search import Search, parse
@@ -59,17 +59,25 @@ def test_range_above_zero_is_drawn_evenly_in_its_logarithm() -> None:
 def test_setting_of_no_form_is_refused_in_one_line(asked: Search, text: str) -> None:
     """The line repeats what was written and says how to write it."""
     with pytest.raises(SettingsError, match=r"^--vary "):
-        search.check(replace(asked, settings=(parse(text),)))
+        search.check(replace(asked, settings=(parse(text),)), 1)
 
 
 def test_value_that_no_recipe_takes_is_refused_before_the_first_trial(
     asked: Search, tmp_path: Path
 ) -> None:
-    """A misspelt key or an impossible choice does not cost a night."""
-    for text in ("rte=0.1..1", "hidden=2|none", "epochs=0|5"):
-        wrong = replace(asked, settings=(parse(text),))
+    """A misspelt key or an impossible choice does not cost a night, wherever in it it is drawn."""
+    for texts in (
+        ["rte=0.1..1"],
+        ["hidden=2|none"],
+        ["epochs=0|5"],
+        ["hidden=0..9"],
+        ["epochs=5..9", "average_epochs=0..9"],
+    ):
+        wrong = replace(asked, settings=tuple(parse(text) for text in texts))
         with pytest.raises(SettingsError):
-            search.run(wrong, 2, tmp_path / "out", 1, None)
+            search.run(wrong, 40, tmp_path / "out", 1, None)
+    with pytest.raises(TrainingError, match="no protocol 'p9'"):
+        search.run(replace(asked, protocol="p9"), 1, tmp_path / "out", 1, None)
     assert not (tmp_path / "out").exists()
 
 
@@ -118,6 +126,20 @@ def test_file_of_another_search_is_refused(asked: Search, tmp_path: Path) -> Non
     search.run(asked, 1, tmp_path / "out", 1, None)
     with pytest.raises(DataError, match="is not of this search"):
         search.run(replace(asked, seed=1), 1, tmp_path / "out", 1, None)
+
+
+@pytest.mark.parametrize("line", [b"{}", b"nonsense", b"\xff\xfe", b"[1]"])
+def test_file_with_a_damaged_line_is_refused_in_one_line(
+    asked: Search, tmp_path: Path, line: bytes
+) -> None:
+    """What was found before is not thrown away, and the error names the file."""
+    out = tmp_path / "out"
+    search.run(asked, 1, out, 1, None)
+    content = out.read_bytes() + line + b"\n"
+    out.write_bytes(content)
+    with pytest.raises(DataError, match="out: has a line that is no trial"):
+        search.run(asked, 2, out, 1, None)
+    assert out.read_bytes() == content
 
 
 def test_diverged_trial_is_the_last_and_ends_nothing(asked: Search, tmp_path: Path) -> None:

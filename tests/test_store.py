@@ -9,6 +9,7 @@ import pytest
 from models.errors import StoreError
 from models.store import Store
 from tests import tiny
+from tests.process import descriptors
 
 NAME = "admission"
 
@@ -94,6 +95,16 @@ def test_pointer_that_says_nothing_is_told_and_mended(tmp_path: Path) -> None:
             store.load(NAME)
         store.activate(NAME, version)
         assert store.current(NAME) == version
+
+
+def test_folder_in_the_place_of_a_file_is_named_and_leaves_nothing_open(tmp_path: Path) -> None:
+    """A service looks at its pointers twice a second: a descriptor lost each time ends it in minutes."""
+    pointer = tmp_path / NAME / "current"
+    pointer.mkdir(parents=True)
+    before = descriptors(os.getpid())
+    with pytest.raises(StoreError, match=f"^{pointer}: not a regular file$"):
+        Store(tmp_path).current(NAME)
+    assert descriptors(os.getpid()) == before
 
 
 @pytest.mark.parametrize("name", ["..", "../x", "", "a/b", "/etc", "Bikes", ".lock", "a" * 65])

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.arrays import FloatArray, IntArray
+from models.errors import TrainingError
 from models.features import Encoder, Inputs, fit_encoder
 from models.links import LINKS
 from models.model import Head
@@ -47,7 +48,10 @@ class Targets:
 
 
 def linked_targets(recipe: Recipe, dataset: Dataset, rows: IntArray) -> Targets:
-    """The targets of every row, standardised by those of the training rows `rows`."""
+    """The targets of every row, standardised by those of the training rows `rows`.
+
+    Raises TrainingError for a target that is the same in all of them.
+    """
     raw = np.stack([dataset.targets[name] for name in recipe.targets], axis=-1)
     shape = (len(recipe.links), 1, len(recipe.targets))
     if not recipe.standardise_target:
@@ -56,6 +60,10 @@ def linked_targets(recipe: Recipe, dataset: Dataset, rows: IntArray) -> Targets:
     values = np.stack([LINKS[link].to_link(raw) for link in recipe.links])
     mean = values[:, rows].mean(axis=1, keepdims=True)
     scale = values[:, rows].std(axis=1, keepdims=True)
+    if not scale.all():
+        constant = recipe.targets[int(np.argmin(scale.min(axis=(0, 1))))]
+        words = f"{constant} is the same in all {len(rows)} rows to learn from"
+        raise TrainingError(f"{dataset.source}: {words}")
     return Targets(((values - mean) / scale).astype(np.float32), mean, scale)
 
 

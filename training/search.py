@@ -121,15 +121,17 @@ class Trial:
     reason: str = ""
 
 
-def check(search: Search) -> None:
-    """Raises SettingsError for a setting or a value that no recipe takes, before anything is tried."""
+def check(search: Search, trials: int) -> None:
+    """Raises SettingsError or TrainingError for what no trial, or one of them, can be made of."""
     for setting in search.settings:
         if setting.key.startswith(STUDENT):
             what = "a trial judges the networks that a student learns from, and not the student"
             raise SettingsError(f"--vary {setting.key}: {what}")
-        values = setting.choices or (setting.draw(np.random.default_rng(0)),)
-        for value in values:
+        for value in setting.choices:
             override(search.recipe, [f"{setting.key}={value}"])
+    for number in range(trials):
+        override(search.recipe, search.drawn(number))
+    splits(search.dataset, search.protocol, search.seed)
 
 
 def try_one(search: Search, number: int) -> Trial:
@@ -175,7 +177,7 @@ def run(search: Search, trials: int, out: Path, jobs: int, dask: str | None) -> 
 
     Raises DataError when `out` is of another search.
     """
-    check(search)
+    check(search, trials)
     found = _begun(search, out)
     left = [number for number in range(trials) if number not in found]
     with counting("trials", trials, trials - len(left)) as counter:
@@ -195,12 +197,17 @@ def _begun(search: Search, out: Path) -> dict[int, Trial]:
     if not out.exists():
         out.write_text(header + "\n", encoding="utf-8")
         return {}
-    content = out.read_text(encoding="utf-8")
+    content = out.read_text(encoding="utf-8", errors="replace")
     whole, _, torn = content.rpartition("\n")
     if torn:  # a line that was being written when the search ended
         out.write_text(whole + "\n", encoding="utf-8")
     first, *lines = whole.splitlines() or [""]
     if first != header:
         raise DataError(f"{out}: is not of this search; choose another --out")
-    trials = [Trial(**json.loads(line)) for line in lines]
+    try:
+        trials = [Trial(**json.loads(line)) for line in lines]
+    except (ValueError, TypeError):
+        raise DataError(
+            f"{out}: has a line that is no trial; remove it, or choose another"
+        ) from None
     return {trial.number: trial for trial in trials}

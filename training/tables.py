@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from models.errors import StoreError
 from models.store import Store
 from models.tasks import TASKS
 from training import baselines
@@ -197,10 +198,15 @@ def exercise(worked: Exercise) -> RenderableType:
 def versions(store: Store) -> RenderableType:
     """The versions of every model, the newest first."""
     table = _table(f"versions in {store.folder}", "model", "version", "")
+    faults: list[str] = []
     for name in TASKS:
-        active = store.current(name)
+        try:
+            active = store.current(name)
+        except StoreError as error:  # whose remedy needs what is listed here
+            active = None
+            faults.append(f"{error}; `train store activate {name} VERSION` puts it right")
         for version in reversed(store.versions(name)):
             table.add_row(name, version, "active" if version == active else "")
     if not table.row_count:
         return Text(f"{store.folder} has no versions; `train all` makes the first")
-    return table
+    return Group(table, *map(Text, faults))
