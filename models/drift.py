@@ -90,17 +90,19 @@ def _edges(field: Field, values: NDArray[np.generic]) -> FloatArray:
 
 
 def _count(field: Field, edges: FloatArray, values: NDArray[np.generic]) -> FloatArray:
-    codes, n_bins = _codes(field, edges, values)
-    return np.bincount(codes, minlength=n_bins).astype(np.float64)
-
-
-def _codes(field: Field, edges: FloatArray, values: NDArray[np.generic]) -> tuple[IntArray, int]:
-    """The bin of each value that is given, and the number of bins."""
-    if field.kind == "timestamp":
-        hours = values.astype("datetime64[h]").astype(np.int64) % 24
-        return hours // _HOURS_A_BIN, 24 // _HOURS_A_BIN
+    """How many of the values that are given fall in each bin: (n_bins,)."""
     if field.kind in {"number", "integer"}:
-        numbers = values.astype(np.float64)
-        return np.searchsorted(edges, numbers[~np.isnan(numbers)], side="right"), len(edges) + 1
-    codes = values.astype(np.int64)
-    return codes[codes >= 0], len(field.choices) or 2
+        return _count_numbers(edges, values.astype(np.float64, copy=False))
+    if field.kind == "timestamp":
+        hours = values.astype("datetime64[h]", copy=False).view(np.int64)
+        return np.bincount(hours % 24 // _HOURS_A_BIN, minlength=24 // _HOURS_A_BIN).astype(np.float64)
+    n_bins = len(field.choices) or 2
+    from_not_given = values.astype(np.int64) + 1
+    return np.bincount(from_not_given, minlength=n_bins + 1)[1:].astype(np.float64)
+
+
+def _count_numbers(edges: FloatArray, numbers: FloatArray) -> FloatArray:
+    places = edges.searchsorted(numbers, side="right")  # NaN belongs behind every number
+    counts = np.bincount(places, minlength=len(edges) + 1).astype(np.float64)
+    counts[-1] -= np.count_nonzero(np.isnan(numbers))
+    return counts

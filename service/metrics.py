@@ -136,9 +136,10 @@ class Metrics:
         values[start + bisect_left(SECONDS, seconds)] += 1.0
         values[start + _SUM] += seconds
         values[answered] += 1.0
-        if exchange.outside:
+        outside = exchange.outside > 0
+        if outside:
             values[warned] += 1.0
-        self.monitor.add_row(served, row, exchange.value)
+        self.monitor.add_row(served, row, exchange.value, warned=outside)
 
     def _count(self, exchange: Exchange, scope: Scope) -> None:
         """Count a request that is no answered single row."""
@@ -150,7 +151,8 @@ class Metrics:
             answered = len(exchange.values)
             self.monitor.count(served, exchange.rows, answered, exchange.outside)
             if answered:
-                self.monitor.add(served, exchange.columns, exchange.values)
+                warned = exchange.outside > 0
+                self.monitor.add(served, exchange.columns, exchange.values, warned=warned)
 
     def _new_of_rows(
         self, served: Served, exchange: Exchange, scope: Scope

@@ -10,7 +10,7 @@ import asyncio
 import time
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -46,7 +46,8 @@ SLOTS = 6
 _MOST_BINS = 16
 """Cells for the bins of a field, whatever the bins of a version."""
 
-_FOLD_ROWS = 512
+_FOLD_SINGLES, _FOLD_ROWS = 512, 4096
+"""So many requests for single rows, or rows of batches, are looked at together."""
 _FOLD_SECONDS = 1.0
 
 
@@ -73,12 +74,34 @@ class _Series:
 
     edges: tuple[Edge, ...]
     bins: dict[str, drift.Bins]
-    buckets: tuple[float, ...]
+    buckets: FloatArray
     rows: int
     rejected: int
     warned: int
     answers: int
     outside: dict[str, int]
+
+
+class _Answered(NamedTuple):
+    """Answered rows, see `Monitor.add`."""
+
+    served: Served
+    columns: Columns
+    values: FloatArray
+    warned: bool
+
+
+def _together(parts: list[_Answered]) -> _Answered:
+    """The rows of several, all of one version."""
+    if len(parts) == 1:
+        return parts[0]
+    served = parts[0].served
+    columns = {
+        name: np.concatenate([part.columns[name] for part in parts])
+        for name in served.model.task.field_names
+    }
+    values = np.concatenate([part.values for part in parts])
+    return _Answered(served, columns, values, any(part.warned for part in parts))
 
 
 class Monitor:
@@ -87,27 +110,32 @@ class Monitor:
     def __init__(self, cells: Cells, clock: Callable[[], float] = time.time) -> None:
         self._cells = cells
         self._clock = clock
-        self._pending: list[tuple[Served, Columns, FloatArray]] = []
-        self._singles: list[tuple[Served, Row, float]] = []
+        self._pending: list[_Answered] = []
+        self._singles: list[tuple[Served, Row, float, bool]] = []
         self._pending_rows = 0
         self._series: dict[tuple[str, str], _Series] = {}
 
-    def add(self, served: Served, columns: Columns, values: FloatArray) -> None:
-        """Take note of answered rows: columns of `values`' length (n_rows,)."""
+    def add(
+        self, served: Served, columns: Columns, values: FloatArray, *, warned: bool = True
+    ) -> None:
+        """Take note of answered rows: columns of `values`' length (n_rows,).
+
+        warned : whether any of them may lie outside the training ranges.
+        """
         if self._pending_rows == 0:
             self._fold_later()
-        self._pending.append((served, columns, values))
+        self._pending.append(_Answered(served, columns, values, warned))
         self._pending_rows += len(values)
         if self._pending_rows >= _FOLD_ROWS:
             self.fold()
 
-    def add_row(self, served: Served, row: Row, value: float) -> None:
-        """Take note of a single row that was answered."""
+    def add_row(self, served: Served, row: Row, value: float, *, warned: bool = True) -> None:
+        """Take note of a single row that was answered; `warned` as in `add`."""
         singles = self._singles
-        singles.append((served, row, value))
+        singles.append((served, row, value, warned))
         if len(singles) == 1:
             self._fold_later()
-        elif len(singles) >= _FOLD_ROWS:
+        elif len(singles) >= _FOLD_SINGLES:
             self.fold()
 
     def _fold_later(self) -> None:
@@ -135,25 +163,22 @@ class Monitor:
         pending, self._pending, self._pending_rows = self._pending, [], 0
         singles, self._singles = self._singles, []
         for served in {id(entry[0]): entry[0] for entry in singles}.values():
-            answered = [entry[1] for entry in singles if entry[0] is served]
-            answers = np.array([entry[2] for entry in singles if entry[0] is served])
-            pending.append((served, rows.columns_of(answered, served.model.task), answers))
+            same = [entry for entry in singles if entry[0] is served]
+            columns = rows.columns_of([row for _, row, _, _ in same], served.model.task)
+            answers = np.array([value for _, _, value, _ in same])
+            warned = any(entry[3] for entry in same)
+            pending.append(_Answered(served, columns, answers, warned))
         while pending:
-            served = pending[0][0]
-            same = [entry for entry in pending if entry[0] is served]
-            pending = [entry for entry in pending if entry[0] is not served]
-            columns = {
-                name: np.concatenate([entry[1][name] for entry in same])
-                for name in served.model.task.field_names
-            }
-            self._count_inputs(served, columns)
-            self._count_answers(self._of(served), np.concatenate([entry[2] for entry in same]))
+            served = pending[0].served
+            of_served = [entry for entry in pending if entry.served is served]
+            pending = [entry for entry in pending if entry.served is not served]
+            self._count_rows(_together(of_served))
 
     def _of(self, served: Served) -> _Series:
         key = (served.name, served.version)
         series = self._series.get(key)
         if series is None:
-            block, buckets = self._cells.block, answer_buckets(served)
+            block, buckets = self._cells.block, np.array(answer_buckets(served))
             series = self._series[key] = _Series(
                 served.edges,
                 bins_of(served),
@@ -166,18 +191,20 @@ class Monitor:
             )
         return series
 
-    def _count_inputs(self, served: Served, columns: Columns) -> None:
+    def _count_rows(self, answered: _Answered) -> None:
+        served, columns, values, warned = answered
         series, cells = self._of(served), self._cells.values
-        for edge in series.edges:
-            values = columns[edge.name].astype(np.float64)
-            outside = (values < edge.low) | (values > edge.high)
-            cells[series.outside[edge.name]] += int(np.count_nonzero(outside))
+        if warned:
+            bits = served.outside(columns)
+            for i, edge in enumerate(series.edges):
+                cells[series.outside[edge.name]] += int(np.count_nonzero(bits >> 2 * i & 3))
         slot = int(self._clock() // SLOT_SECONDS)
         for name, bins in series.bins.items():
             counts = bins.count(columns[name])
             start = self._window(served, name, slot, len(counts))
             for i, count in enumerate(counts.tolist(), start + 2):
                 cells[i] += count
+        self._count_answers(series, values)
 
     def _window(self, served: Served, field: str, slot: int, width: int) -> int:
         """The cells of a field in this slot of the window: the slot, the version, then the counts.
@@ -198,7 +225,7 @@ class Monitor:
 
     def _count_answers(self, series: _Series, values: FloatArray) -> None:
         cells, start, n_buckets = self._cells.values, series.answers, len(series.buckets)
-        places = np.searchsorted(series.buckets, values, side="left")
+        places = series.buckets.searchsorted(values, side="left")
         counts = np.bincount(places, minlength=n_buckets + 1)
         for i, count in enumerate(counts.tolist(), start):
             cells[i] += count

@@ -4,7 +4,7 @@ import numpy as np
 
 from models.arrays import Columns
 from service.cells import Cells
-from service.monitor import SLOT_SECONDS, SLOTS, Monitor
+from service.monitor import SLOT_SECONDS, SLOTS, Monitor, _Answered
 from service.served import Served
 from tests import tiny
 from tests.serving import VERSION
@@ -27,7 +27,7 @@ def served(version: str = VERSION) -> Served:
 
 def take(monitor: Monitor, of: Served, columns: Columns) -> None:
     """Let the monitor see rows, as it does after a request."""
-    monitor._pending.append((of, columns, of.model.value(columns)))
+    monitor._pending.append(_Answered(of, columns, of.model.value(columns), warned=True))
     monitor.fold()
 
 
