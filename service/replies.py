@@ -168,9 +168,10 @@ def _of_few_kinds(templates: Sequence[bytes], which: IntArray, numbers: FloatArr
     rows[-1] = ord(",")
     letters = np.frombuffer(rows, np.uint8)
     of_rows = np.array(table, np.uint8) + _MARKS[0]
-    if len(templates) > 1:  # else `put` begins them anew for each row
-        of_rows = of_rows.take(which, axis=0)
-    letters.put(np.flatnonzero(letters == ord(",")), of_rows)
+    of_rows = of_rows[0] if len(templates) == 1 else of_rows.take(which, axis=0)
+    commas = np.flatnonzero(letters == ord(","))
+    for place in range(3):
+        letters[commas[place::3]] = of_rows[..., place]
     letters[0] = letters[-1]
     for text, mark in marks.items():
         rows = rows.replace(_MARKS[mark : mark + 1], text)
