@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays import Columns, FloatArray, IntArray
+from models.arrays import Columns, FloatArray
 from models.task import Field, Task
 
 JSON = dict[str, dict[str, list[float]]]

@@ -73,3 +73,18 @@ def test_versions_share_the_cells_of_the_window_one_after_the_other() -> None:
     for i in range(100):
         take(monitor, served(f"20260102T030405Z-{i:08x}"), rows)
     assert sum(key[0] == "window" for key, _ in cells.read()) == windows
+
+
+def test_rows_outside_the_training_range_are_counted_by_field() -> None:
+    """Below and above count alike, a field that is inside counts nothing, and a row may count for two."""
+    cells = Cells()
+    monitor, of = Monitor(cells, Clock()), served()
+    rows = tiny.rows("admission", 40, np.random.default_rng(0))
+    low, high = of.model.ranges["gpa"]
+    gpa = np.clip(rows["gpa"], low, high)
+    gpa[:3], gpa[3:5] = low - 0.1, high + 0.1
+    gre = np.clip(rows["gre"], *of.model.ranges["gre"]).astype(rows["gre"].dtype)
+    gre[4:10] = of.model.ranges["gre"][0] - 10
+    take(monitor, of, {**rows, "gpa": gpa, "gre": gre})
+    counts = {key[-1]: values[0] for key, values in cells.read() if key[0] == "outside"}
+    assert counts == {"gpa": 5, "gre": 6, "rank": 0}
