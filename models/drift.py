@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays import Columns, FloatArray
+from models.arrays import Columns, FloatArray, IntArray
 from models.task import Field, Task
 
 JSON = dict[str, dict[str, list[float]]]
@@ -92,17 +92,17 @@ def _edges(field: Field, values: NDArray[np.generic]) -> FloatArray:
 def _count(field: Field, edges: FloatArray, values: NDArray[np.generic]) -> FloatArray:
     """How many of the values that are given fall in each bin: (n_bins,)."""
     if field.kind in {"number", "integer"}:
-        return _count_numbers(edges, values.astype(np.float64, copy=False))
-    if field.kind == "timestamp":
-        hours = values.astype("datetime64[h]", copy=False).view(np.int64)
-        return np.bincount(hours % 24 // _HOURS_A_BIN, minlength=24 // _HOURS_A_BIN).astype(np.float64)
-    n_bins = len(field.choices) or 2
-    from_not_given = values.astype(np.int64) + 1
-    return np.bincount(from_not_given, minlength=n_bins + 1)[1:].astype(np.float64)
+        counts = _count_numbers(edges, values.astype(np.float64, copy=False))
+    elif field.kind == "timestamp":
+        hours = values.astype("datetime64[h]", copy=False).view(np.int64) % 24
+        counts = np.bincount(hours // _HOURS_A_BIN, minlength=24 // _HOURS_A_BIN)
+    else:
+        codes = values.astype(np.int64) + 1  # 0 where none is given
+        counts = np.bincount(codes, minlength=1 + (len(field.choices) or 2))[1:]
+    return counts.astype(np.float64)
 
 
-def _count_numbers(edges: FloatArray, numbers: FloatArray) -> FloatArray:
-    places = edges.searchsorted(numbers, side="right")  # NaN belongs behind every number
-    counts = np.bincount(places, minlength=len(edges) + 1).astype(np.float64)
-    counts[-1] -= np.count_nonzero(np.isnan(numbers))
+def _count_numbers(edges: FloatArray, numbers: FloatArray) -> IntArray:
+    counts = np.bincount(edges.searchsorted(numbers, side="right"), minlength=len(edges) + 1)
+    counts[-1] -= np.count_nonzero(np.isnan(numbers))  # which sorts behind every number
     return counts
