@@ -29,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ProjectError as error:
         print(f"serve: {error}", file=sys.stderr)  # noqa: T201 - the command's own words
         return 2
+    except KeyboardInterrupt:  # before the server listens to signals
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:

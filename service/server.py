@@ -231,10 +231,10 @@ def make_server(
 
 def serve(server: Server, sockets: list[socket] | None = None) -> int:
     """Answer requests until a signal; returns the exit status."""
-    # uvicorn raises a signal again once it has shut down; with a handler of ours that is not our
-    # end.
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    signal.signal(signal.SIGINT, lambda *_: None)
+    # uvicorn listens to signals only once it runs, and raises them again once it has shut down. With
+    # a handler of ours what comes before is obeyed, and what comes after is not our end.
+    signal.signal(signal.SIGTERM, server.handle_exit)
+    signal.signal(signal.SIGINT, server.handle_exit)
     signal.signal(signal.SIGUSR1, server.retire)
     sys.setswitchinterval(_SWITCH_SECONDS)
     # What is there by now stays; the collector would look at all of it, for tens of milliseconds,

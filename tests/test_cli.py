@@ -299,6 +299,19 @@ def test_environment_that_only_serves_says_what_is_missing(
     )
 
 
+def test_ctrl_c_while_the_packages_are_imported_is_no_fault(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who changes their mind in the first second reads no traceback."""
+
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "run", interrupted)
+    assert main() == 130
+    assert capsys.readouterr().err == ""
+
+
 UNDER_CTRL_C = """
 import signal, sys
 from training.__main__ import main

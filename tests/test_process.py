@@ -11,6 +11,7 @@ import pytest
 
 from models.store import Store
 from models.tasks import TASKS
+from service.cli import main
 from service.main import url_of
 from service.schemas import REQUESTS
 from tests import tiny
@@ -174,6 +175,19 @@ def test_bad_setting_is_refused_in_one_line(
 ) -> None:
     """A setting that cannot be used ends the start with one line and a status that is not 0."""
     assert refused(**({"store": store} | settings)).startswith(words)
+
+
+def test_ctrl_c_during_the_start_is_the_end_and_no_fault(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who stops a service that is not up yet reads no traceback."""
+
+    def interrupted(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("service.main.run", interrupted)
+    assert main([]) == 130
+    assert capsys.readouterr().err == ""
 
 
 def test_port_in_use_is_refused_in_one_line(store: Path, client: httpx.Client) -> None:

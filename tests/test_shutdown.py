@@ -8,6 +8,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.engine import free_port
-from tests.process import fill, launched, lines, workers_of
+from tests.process import environment, fill, launched, lines, workers_of
 from tests.traffic import Answer, Client, Load, faults, get, measured, metric, request, wait_for
 
 pytestmark = pytest.mark.slow
@@ -48,6 +49,24 @@ async def _whole(url: str, supervisor: int, gone: set[int]) -> bool:
     if len(workers) != WORKERS or gone & set(workers):
         return False
     return await metric(url, "service_workers") == WORKERS
+
+
+TOLD_BEFORE_IT_LISTENS = """
+import gc, os, signal, sys
+from service.cli import main
+gc.freeze = lambda: os.kill(os.getpid(), signal.%s)  # the last step before uvicorn's
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_signal_at_the_end_of_the_start_is_obeyed(tmp_path: Path, name: str) -> None:
+    """Whoever stops a service that is just coming up is not left with one that runs on."""
+    command = [sys.executable, "-c", TOLD_BEFORE_IT_LISTENS % name]
+    process = subprocess.run(
+        command, env=environment(store=fill(tmp_path)), timeout=60, check=False, capture_output=True
+    )
+    assert (process.returncode, process.stderr) == (0, b"")
 
 
 def test_terminated_service_answers_what_it_has_taken(tmp_path: Path) -> None:

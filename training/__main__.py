@@ -14,11 +14,14 @@ def main() -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         from training.cli import run  # noqa: PLC0415
+
+        return run()
     except ModuleNotFoundError as error:
         needs = "pip install -r requirements/train.txt, or `make train` in a checkout"
         print(f"train: the package {error.name} is missing: {needs}", file=sys.stderr)  # noqa: T201
         return 2
-    return run()
+    except KeyboardInterrupt:  # while the packages are imported, which takes a second
+        return 130
 
 
 if __name__ == "__main__":
