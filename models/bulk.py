@@ -8,6 +8,7 @@ with fewer and shorter passes:
 - The first layers of all networks stand side by side, then what is added to their last layers: one
   product serves them all, one activation, and the biases are a part of that product or of a table.
 - Categories are crossed as far as their table stays small: one look-up serves several of them.
+- SiLU comes from NumPy's exp, which takes two thirds of the time of its tanh.
 - A unit's values lie side by side, also in layers of few units: NumPy's inner loops are long ones.
 
 In float32 as there; a test holds both equal up to its rounding.
@@ -31,6 +32,8 @@ MOST_CODES = 2048
 """Of a cross of several categories; its table has a row of units for each."""
 
 Activation = Callable[[FloatArray, FloatArray | None], FloatArray]
+
+_ONE = np.array(1.0, np.float32)
 
 
 class Encoded(NamedTuple):
@@ -168,7 +171,16 @@ def _of_raw_numbers(
 
 
 def _function(layer: Layer) -> Activation:
-    return ACTIVATIONS[layer.activation].function
+    return _silu if layer.activation == "silu" else ACTIVATIONS[layer.activation].function
+
+
+def _silu(z: FloatArray, out: FloatArray | None = None) -> FloatArray:
+    """a = z / (1 + exp(-z)), which is 0 where exp is infinite."""
+    divisor = np.negative(z)
+    with np.errstate(over="ignore"):
+        np.exp(divisor, out=divisor)
+    divisor += _ONE
+    return np.divide(z, divisor, out=out)
 
 
 def _side_by_side(networks: Sequence[Network]) -> tuple[FloatArray, FloatArray, list[slice]]:
