@@ -158,7 +158,7 @@ def test_hours_that_are_all_alike_are_told(train: Run, tmp_path: Path) -> None:
     (tmp_path / "some.csv").write_text(head + "".join(rows))
     status, _, err = train("bikes", "--data", tmp_path / "some.csv", "--store", tmp_path / "store")
     assert status == 2
-    assert err == "train: some.csv: casual is the same in all 60 rows to learn from\n"
+    assert err == "train: some.csv: casual is the same in every row to learn from\n"
 
 
 def test_divergence_says_what_to_change(train: Run, tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """The report: one page that needs nothing else, with every number that a reader asks for."""
 
+import errno
+import os
 import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from playwright.sync_api import sync_playwright
@@ -53,6 +56,10 @@ def test_page_of_admission() -> None:
     assert "No decision on a person should rest on this model." in text
     assert "calibration<br>" not in text
     assert "log loss" in text
+    (simple,) = re.findall(r"simple baseline</th>(.*?)</tr>", text)
+    assert (
+        simple.count("<td>-</td>") == 3
+    )  # of one answer for all: AUC, calibration slope and intercept
 
 
 @pytest.mark.browser
@@ -82,6 +89,20 @@ def test_page_of_bikes(tmp_path: Path) -> None:
     text = page("bikes", "p1", dataset).replace(dataset.digest, data.SCHEMAS["bikes"].digest)
     check_page(text, "bikes", pictures=5)
     assert re.search(r"90% intervals: 0\.\d{3} of the outcomes inside", text)
+
+
+def test_page_that_cannot_be_written_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk there is the old report and no half of a new one."""
+    monkeypatch.setattr(report, "evaluate", lambda *_: None)
+    monkeypatch.setattr(report, "page", lambda *_: "new" * 10_000)
+    (tmp_path / "admission.html").write_text("old")
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    monkeypatch.setattr("os.fsync", Mock(side_effect=full))
+    with pytest.raises(OSError, match="No space left"):
+        report.write("admission", data.read("admission"), tmp_path, 0, Nobody())
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
 def test_peers_that_were_not_measured_are_left_out(

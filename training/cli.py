@@ -86,7 +86,8 @@ def run() -> int:
     except ProjectError as error:
         return _fail(str(error))
     except OSError as error:
-        return _fail(f"{error.filename or 'the file'}: {error.strerror or error}")
+        reason = error.strerror or str(error)
+        return _fail(f"{error.filename}: {reason}" if error.filename else reason)
     return 0
 
 

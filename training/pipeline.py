@@ -62,8 +62,7 @@ def linked_targets(recipe: Recipe, dataset: Dataset, rows: IntArray) -> Targets:
     scale = values[:, rows].std(axis=1, keepdims=True)
     if not scale.all():
         constant = recipe.targets[int(np.argmin(scale.min(axis=(0, 1))))]
-        words = f"{constant} is the same in all {len(rows)} rows to learn from"
-        raise TrainingError(f"{dataset.source}: {words}")
+        raise TrainingError(f"{dataset.source}: {constant} is the same in every row to learn from")
     return Targets(((values - mean) / scale).astype(np.float32), mean, scale)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from models import __version__
+from models import __version__, files
 from training import catalogue, figures, plots
 from training.data import Dataset
 from training.evaluate import DESCRIPTIONS, MAIN_PROTOCOL, Evaluation, evaluate
@@ -58,7 +58,7 @@ def write(task: str, dataset: Dataset, folder: Path, seed: int, watch: Watch) ->
     )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{task}.html"
-    path.write_text(page(dataset, ours, lecture), encoding="utf-8")
+    files.replace_file(path, page(dataset, ours, lecture).encode())
     return path
 
 

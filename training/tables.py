@@ -35,7 +35,7 @@ NAMES = {
 
 _TRIALS_SHOWN = 10
 
-OF_A_MODEL = {"slope", "intercept"}
+OF_A_MODEL = {"auc", "slope", "intercept"}
 """What means nothing for a forecast that is nearly the same for every row."""
 
 
