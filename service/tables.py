@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
+
 from models.task import Field, Task
 from service.errors import MALFORMED, Fault, Problem, invalid
 from service.limits import Turns
@@ -152,10 +154,16 @@ def _values(field: Field, cells: tuple[str, ...] | None, n_rows: int) -> list[An
 
 
 def _plain_numbers(cells: tuple[str, ...]) -> list[Any] | None:
-    """The cells as numbers if all are, or empty: of these letters `float` takes nothing else."""
+    """The cells as numbers if all are, or empty."""
     if not _NUMBERS("".join(cells)):
         return None
-    try:
+    try:  # as JSON, in a tenth of the time of `float`
+        numbers: list[Any] = orjson.loads(f"[{','.join(cells)}]")
+    except ValueError:
+        numbers = []
+    if len(numbers) == len(cells):
+        return numbers
+    try:  # with empty cells, or as JSON does not write it: .5 and +3. Of these letters `float` takes no word
         return [float(cell) if cell else MISSING for cell in cells]
     except ValueError:
         return None
