@@ -163,7 +163,7 @@ def _plain_numbers(cells: tuple[str, ...]) -> list[Any] | None:
         numbers = []
     if len(numbers) == len(cells):
         return numbers
-    try:  # with empty cells, or as JSON does not write it: .5 and +3. Of these letters `float` takes no word
+    try:  # empty cells, or what JSON does not write: .5 and +3; of these letters `float` takes no word
         return [float(cell) if cell else MISSING for cell in cells]
     except ValueError:
         return None
