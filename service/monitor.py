@@ -115,9 +115,7 @@ class Monitor:
         self._pending_rows = 0
         self._series: dict[tuple[str, str], _Series] = {}
 
-    def add(
-        self, served: Served, columns: Columns, values: FloatArray, *, warned: bool = True
-    ) -> None:
+    def add(self, served: Served, columns: Columns, values: FloatArray, *, warned: bool) -> None:
         """Take note of answered rows: columns of `values`' length (n_rows,).
 
         warned : whether any of them may lie outside the training ranges.
@@ -129,7 +127,7 @@ class Monitor:
         if self._pending_rows >= _FOLD_ROWS:
             self.fold()
 
-    def add_row(self, served: Served, row: Row, value: float, *, warned: bool = True) -> None:
+    def add_row(self, served: Served, row: Row, value: float, *, warned: bool) -> None:
         """Take note of a single row that was answered; `warned` as in `add`."""
         singles = self._singles
         singles.append((served, row, value, warned))
