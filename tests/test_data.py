@@ -130,6 +130,7 @@ def test_missing_column(tmp_path: Path, column: str) -> None:
         pytest.param("0.22,0.27", "inf,0.27", "temp is inf, outside", id="infinite"),
         pytest.param("0.22,0.27", "warm,0.27", "temp is 'warm', no number", id="word"),
         pytest.param("8,32,40", "-8,48,40", "casual is -8, outside", id="negative"),
+        pytest.param(",1,1,0,6", ",1,0,0,6", "the hour 2011-01-01T00 is there before", id="twice"),
         pytest.param("8,32,40", "8,32,41", "cnt is 41, not casual + registered = 40", id="sum"),
     ],
 )

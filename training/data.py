@@ -190,6 +190,12 @@ def fill_from_before(values: FloatArray) -> FloatArray:
 def _bikes(table: _Table) -> _Converted:
     hours = table.days("dteday").astype("datetime64[h]") + table.numbers("hr").astype(np.int64)
     order = np.argsort(hours, kind="stable")
+    again = np.zeros(len(hours), bool)  # else one may be learned from, and the other score
+    again[order[1:]] = hours[order[1:]] == hours[order[:-1]]
+    table.refuse(
+        again,
+        lambda row: f"the hour {hours[row]} is there before; one row must hold all its rentals",
+    )
     weather = table.numbers("weathersit")
     if np.isnan(weather).all():
         raise DataError(f"{table.name}: column weathersit is blank in every row")
