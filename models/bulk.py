@@ -175,7 +175,10 @@ def _function(layer: Layer) -> Activation:
 
 
 def _silu(z: FloatArray, out: FloatArray | None = None) -> FloatArray:
-    """a = z / (1 + exp(-z)), which is 0 where exp is infinite."""
+    """a = z / (1 + exp(-z)), which is 0 where exp is infinite.
+
+    `models.activations.silu` is this by tanh, and stays: what is learned with it depends on its bits.
+    """
     divisor = np.negative(z)
     with np.errstate(over="ignore"):
         np.exp(divisor, out=divisor)

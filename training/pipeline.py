@@ -57,12 +57,15 @@ def linked_targets(recipe: Recipe, dataset: Dataset, rows: IntArray) -> Targets:
     if not recipe.standardise_target:
         values = np.broadcast_to(raw, (len(recipe.links), *raw.shape))
         return Targets(values.astype(np.float32), np.zeros(shape), np.ones(shape))
+    constant = (
+        np.ptp(raw[rows], axis=0) == 0.0
+    )  # of which the deviation may be a rounding error above 0
+    if constant.any():
+        name = recipe.targets[int(np.argmax(constant))]
+        raise TrainingError(f"{dataset.source}: {name} is the same in every row to learn from")
     values = np.stack([LINKS[link].to_link(raw) for link in recipe.links])
     mean = values[:, rows].mean(axis=1, keepdims=True)
     scale = values[:, rows].std(axis=1, keepdims=True)
-    if not scale.all():
-        constant = recipe.targets[int(np.argmin(scale.min(axis=(0, 1))))]
-        raise TrainingError(f"{dataset.source}: {constant} is the same in every row to learn from")
     return Targets(((values - mean) / scale).astype(np.float32), mean, scale)
 
 
