@@ -21,7 +21,7 @@ from service import headers, openapi
 from service.exchange import ExchangeLayer, Observer
 from service.head import HeadLayer
 from service.metrics import Metrics
-from service.raw import RawRoute, Shortcut
+from service.raw_routes import RawRoute, Shortcut
 from service.registry import Registry
 from service.routes import batch, health, inference, models, pages, predict, problems, web
 from service.routes import metrics as metrics_route
@@ -37,7 +37,7 @@ class Service(FastAPI):
     """Called when the process is about to leave: readiness ends, answers go on."""
 
     at_once: frozenset[str] = frozenset()
-    """Paths of requests that are answered without waiting, see `service.turn`."""
+    """Paths of requests that are answered without waiting, see `service.microbatch`."""
 
     _describing = Lock()
     _document: dict[str, Any] | None = None

@@ -18,6 +18,7 @@ from models.arrays import Columns, FloatArray
 from models.task import Task
 from service import explanations, replies, texts
 from service.errors import INVALID, MALFORMED, TOO_LARGE, Fault, Problem, invalid
+from service.fault_messages import MOST_UNKNOWN, escape, instead_of, type_words, unknown_fields
 from service.limits import Turns
 from service.parsing import json_of
 from service.query import Options
@@ -25,7 +26,6 @@ from service.replies import Answered, Text
 from service.rows import MISSING, Rows, Values, check, transpose
 from service.served import Served
 from service.tables import Table
-from service.words import MOST_UNKNOWN, escape, instead_of, type_words, unknown_fields
 
 SLICE_ROWS = 1000
 _MOST_FAULTS = 100

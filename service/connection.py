@@ -1,12 +1,11 @@
-"""One connection: uvicorn's, with a limit on headers and a shorter way to what is answered at once.
+"""One connection: uvicorn's, with a limit on the size of headers and a fast path for single rows.
 
-What requests for single rows become complete in one turn of the event loop are answered in one go, see
-`service.turn`. Many clients send head and body apart: a small body is waited for before the application
-is asked.
+Requests for single rows go to the `Microbatch` of the server. Many clients send head and body in two
+packets; for those the fast path waits for a small body before it calls the application.
 
-A request that asks for another protocol as well (`Upgrade: h2c`, as Java's client and `curl --http2`
-send with everything) is answered in this one, which RFC 9110, section 7.8, leaves to the server. The
-parser would take its body for the other protocol's.
+A request that also offers another protocol (`Upgrade: h2c`, which Java's client and `curl --http2` send
+with every request) is answered in HTTP/1.1, as RFC 9110, section 7.8, allows. Left to itself the parser
+would take the body for data of the other protocol.
 """
 
 from __future__ import annotations
@@ -19,29 +18,29 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service import headers
 from service.errors import HEADERS_TOO_LARGE, MALFORMED, Kind, Problem, answer_of
-from service.turn import Turn
+from service.microbatch import Microbatch
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-    from service.turn import Application
+    from service.microbatch import Application
 
 HEADER_LIMIT = 65_536
 """Bytes of a request's line and headers together."""
 
 _SHORT_BODY = 65_536
-"""Bytes of a body up to which uvicorn goes on reading by itself."""
+"""Bytes of a body up to which uvicorn goes on reading without being asked."""
 
 _LINGER_SECONDS = 1.0
-"""What a peer that is still sending has to find its refusal, before the connection is closed."""
+"""Seconds for which a refused connection stays open, so that a peer still sending reads the refusal."""
 
 
 class Connection(HttpToolsProtocol):
     """uvicorn's connection; see the module. `connections` makes its class."""
 
-    turn: Turn
+    microbatch: Microbatch
     is_refused = False
-    """Whether its answer is said already; what else comes is read, and thrown away."""
+    """Whether it was refused; whatever else arrives is read and discarded."""
     _unparsed = 0
     _reading = False
     _data = b""
@@ -49,7 +48,7 @@ class Connection(HttpToolsProtocol):
     _begun: tuple[RequestResponseCycle, Application] | None = None
 
     def data_received(self, data: bytes) -> None:
-        """Parse `data`; the connection is refused when its headers come to no end."""
+        """Parse `data`; refuse the connection when its headers exceed HEADER_LIMIT."""
         if self.is_refused:
             return
         self._reading = True
@@ -65,7 +64,7 @@ class Connection(HttpToolsProtocol):
                 self._start_begun()
             elif not cycle.more_body:
                 self._begun = None
-                self.turn.add(self, cycle, app)
+                self.microbatch.add(self, cycle, app)
             elif not _is_short(cycle):
                 self._start_begun()
         elif self.scope is not None and "path" not in self.scope:  # headers begun, not complete
@@ -78,17 +77,17 @@ class Connection(HttpToolsProtocol):
             self._unparsed = 0
 
     def _should_upgrade(self) -> bool:
-        """Asked by uvicorn of what the parser takes for an upgrade; it leaves that to the next method."""
+        """Called by uvicorn for what the parser takes for an upgrade; true leads to the next method."""
         return any(name == b"upgrade" for name, _ in self.headers)
 
     def handle_websocket_upgrade(self) -> None:
-        """Called by uvicorn when the headers of a request that asks for another protocol are complete.
+        """Called by uvicorn when the headers of a request that offers another protocol are complete.
 
-        They are read once more, without the one that asks, and what has come behind them.
+        The request is parsed again without its Upgrade header, with the data that followed the headers.
         """
         stopped: Any = (
             sys.exception()
-        )  # uvicorn handles HttpParserUpgrade, whose argument says where
+        )  # HttpParserUpgrade, which uvicorn handles; its argument: where
         version = self.parser.get_http_version().encode()
         self._without_upgrade = [
             b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version),
@@ -99,26 +98,26 @@ class Connection(HttpToolsProtocol):
         self.parser = HttpRequestParser(self)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words for all of them
-        """Called by uvicorn where the parser cannot go on."""
+        """Called by uvicorn when the parser gives up."""
         if self.scope is not None and len(self.url) >= HEADER_LIMIT:
             refuse(self, HEADERS_TOO_LARGE, f"The URL is longer than {HEADER_LIMIT - 1} bytes.")
         else:
             refuse(self, MALFORMED, "This is no request of HTTP/1.1 that can be read.")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The peer is gone: also from a request whose body is not complete, which is told so."""
+        """The peer is gone; a request that still waits for its body is told so."""
         super().connection_lost(exc)
         self._start_begun()
 
     def _start_begun(self) -> None:
-        """Leave what is begun to a task, as uvicorn does."""
+        """Hand the request that has begun to a task, as uvicorn does."""
         if self._begun is not None:
             (cycle, app), self._begun = self._begun, None
             self.leave_to_task(cycle, app)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Application) -> None:
-        """Called by uvicorn when the headers are complete: the body follows, in the same data or soon."""
-        if self._reading and cycle.scope["path"] in self.turn.paths:
+        """Called by uvicorn when the headers are complete; the body may be in the same data, or follow."""
+        if self._reading and cycle.scope["path"] in self.microbatch.paths:
             self._begun = (cycle, app)
         else:
             self.leave_to_task(cycle, app)
@@ -129,9 +128,9 @@ class Connection(HttpToolsProtocol):
 
 
 def _is_short(cycle: RequestResponseCycle) -> bool:
-    """Whether the rest of a body can be waited for before anybody is asked: it says that it is small.
+    """Whether to wait for the rest of a body: it is announced, and small.
 
-    A client that asks whether it may send it at all (Expect) waits for a word of the application.
+    A client that sent `Expect: 100-continue` waits for the application, so that must be called first.
     """
     length = headers.of(cycle.scope).get(b"content-length")  # type: ignore[arg-type]  # uvicorn's type
     announced = length is not None and int(length) <= _SHORT_BODY
@@ -139,16 +138,15 @@ def _is_short(cycle: RequestResponseCycle) -> bool:
 
 
 def connections(paths: frozenset[str]) -> type[Connection]:
-    """The class of the connections of one server; `paths` as in Turn."""
-    return type("Connection", (Connection,), {"turn": Turn(paths)})
+    """The connection class of one server; `paths` as in `Microbatch`."""
+    return type("Connection", (Connection,), {"microbatch": Microbatch(paths)})
 
 
 def refuse(connection: Connection, kind: Kind, detail: str) -> None:
-    """Answer a request that has not come to the application, and close its connection.
+    """Answer a request before it reaches the application, and close its connection.
 
-    Who closes while there is something unread resets the connection, and the peer may lose the answer
-    with it. So, as RFC 9112 section 9.6 has it, first only our side is closed, and for a moment what
-    still comes is read.
+    Closing with unread data would reset the connection, and the peer might lose the answer. So, as in
+    RFC 9112, section 9.6, only our side is closed at first, and for a moment more data is read.
     """
     transport = connection.transport
     if transport.is_closing() or connection.is_refused:

@@ -32,7 +32,7 @@ class Exchange:
     columns, values : of a batch, the rows that were answered and their answers.
     rows : how many there were; outside : how many of the answered ones have a warning.
     status : of the answer; 0 until it starts.
-    whole : sends a whole answer, see `service.turn`; None where nothing does.
+    whole : sends a whole answer, see `service.microbatch`; None where nothing does.
     """
 
     # What is not set is read from the class: a request for a single row sets half of it.

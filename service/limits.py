@@ -13,7 +13,7 @@ need none.
 
 Of a burst no more are taken on than there are places. Requests that came in the same turn of the
 event loop are therefore counted together: those that run as tasks before the first is worked on;
-those that the server answers at once (`service.turn`), one after the other while the next ones
+those that the server answers at once (`service.microbatch`), one after the other while the next ones
 wait in the kernel, by holding their places to the end of the turn.
 """
 

@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl
 
 from models.interval import DEFAULT_LEVEL, HIGHEST_LEVEL, LOWEST_LEVEL
 from service.errors import Fault, invalid
-from service.words import instead_of
+from service.fault_messages import instead_of
 
 _SWITCH = {"true": True, "false": False}
 _MOST = 20

@@ -22,10 +22,10 @@ from models.arrays import Columns, all_of
 from models.rows import column_value
 from models.task import Field, Task
 from service.errors import Fault
+from service.fault_messages import faults_of, unknown_fields
 from service.limits import Turns
 from service.schemas import REQUESTS
 from service.texts import Taken
-from service.words import faults_of, unknown_fields
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda _: "MISSING"})()
 """Stands in a column where a row does not have the field."""

@@ -28,8 +28,8 @@ from weakref import WeakKeyDictionary
 
 import uvicorn
 
+from service.acceptor import Acceptor
 from service.connection import connections, refuse
-from service.door import Door
 from service.errors import TIMEOUT
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+    from service.acceptor import ConnectionCounts
     from service.connection import Connection
-    from service.door import Shares
     from service.settings import Settings
 
 _SWITCH_SECONDS = 0.0005
@@ -119,10 +119,10 @@ class Server(uvicorn.Server):
     on_drain : called once when the worker begins to leave.
     on_beat : called once a second while the event loop turns, with False until the worker is up; a
         false answer means that nobody supervises the worker any more, and it leaves.
-    shares : of a worker with siblings, how it shares connections with them.
+    counts : for a worker with siblings, how many connections each of them holds.
     """
 
-    shares: Shares | None = None
+    counts: ConnectionCounts | None = None
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class Server(uvicorn.Server):
         on_beat: Callable[[], bool] = lambda: True,
     ) -> None:
         super().__init__(config)
-        self._doors: list[Door] = []
+        self._acceptors: list[Acceptor] = []
         self.watch = watch
         self._drain_seconds = drain_seconds
         self._on_drain = on_drain
@@ -142,13 +142,13 @@ class Server(uvicorn.Server):
         self._leave_at: float | None = None
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
-        """Open the port; a worker with siblings has doors instead of servers."""
-        if self.shares is None or sockets is None:
+        """Open the port; a worker with siblings accepts through `Acceptor`s, not asyncio servers."""
+        if self.counts is None or sockets is None:
             await super().startup(sockets)
             return
         await super().startup([])
-        self._doors = [Door(s, self.shares, self._connect, self._held) for s in sockets]
-        self.servers = self._doors  # type: ignore[assignment]  # all of a server that is used
+        self._acceptors = [Acceptor(s, self.counts, self._connect, self._held) for s in sockets]
+        self.servers = self._acceptors  # type: ignore[assignment]  # has what uvicorn uses of a server
 
     def _connect(self) -> Any:
         """The protocol of a new connection, made as uvicorn does."""
@@ -177,8 +177,8 @@ class Server(uvicorn.Server):
         """What happens ten times a second; True ends the server."""
         ends = await super().on_tick(counter)
         now = time.monotonic()
-        for door in self._doors:
-            door.count()
+        for acceptor in self._acceptors:
+            acceptor.count()
         if counter % _TICKS_A_SECOND == 0:
             self.watch.look(self.server_state.connections, now)
             if not self._on_beat():
@@ -200,7 +200,7 @@ def make_server(
     settings: Settings,
     on_drain: Callable[[], None],
     on_beat: Callable[[], bool] = lambda: True,
-    shares: Shares | None = None,
+    counts: ConnectionCounts | None = None,
 ) -> Server:
     """A server for `app` that is not started yet."""
     config = uvicorn.Config(
@@ -225,7 +225,7 @@ def make_server(
         }
     )
     server = Server(config, watch, settings.drain_seconds, on_drain, on_beat)
-    server.shares = shares
+    server.counts = counts
     return server
 
 

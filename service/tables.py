@@ -16,9 +16,9 @@ import orjson
 
 from models.task import Field, Task
 from service.errors import MALFORMED, Fault, Problem, invalid
+from service.fault_messages import MOST_UNKNOWN, unknown_fields
 from service.limits import Turns
 from service.rows import MISSING, Values
-from service.words import MOST_UNKNOWN, unknown_fields
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+[.]?[0-9]*|[.][0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
 _NUMBERS = re.compile(r"[0-9.+\-eE]*").fullmatch

@@ -20,12 +20,12 @@ from models.model import Model, Prediction
 from models.task import Field, Task
 from service.batches import limit
 from service.errors import MALFORMED, Fault, Problem, invalid
+from service.fault_messages import instead_of
 from service.inference_schema import InferenceRequest, RequestTensor
 from service.limits import Turns
 from service.parsing import json_of
 from service.rows import Values
 from service.served import Served
-from service.words import instead_of
 
 BYTES = "BYTES"
 DTYPES = {

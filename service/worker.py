@@ -11,7 +11,7 @@ import socket
 import sys
 
 from models.errors import ProjectError
-from service.door import Shares
+from service.acceptor import ConnectionCounts
 from service.main import build
 from service.server import make_server, serve
 from service.settings import Settings
@@ -47,8 +47,8 @@ def main(arguments: list[str]) -> int:
     except ProjectError as error:
         print(f"serve: {error}", file=sys.stderr)  # noqa: T201 - as the command itself says it
         return 2
-    shares = Shares(settings.metrics_folder) if settings.metrics_folder else None
-    server = make_server(app, settings, app.drain, Beat(pipe), shares)
+    counts = ConnectionCounts(settings.metrics_folder) if settings.metrics_folder else None
+    server = make_server(app, settings, app.drain, Beat(pipe), counts)
     with socket.socket(fileno=listener) as shared:
         return serve(server, [shared])
 

@@ -1,7 +1,7 @@
 """A group of workers on one port, and the supervisor that keeps it whole.
 
 Each worker is a process of its own (`python -m service.worker`) and takes connections (how many:
-`service.door`) from one socket that the supervisor opened and never closes: while a worker is
+`service.acceptor`) from one socket that the supervisor opened and never closes: while a worker is
 replaced, its siblings take what comes, and nothing that waits to be accepted is lost. A worker writes
 a byte to a pipe when it is up, and another every second from its event loop. So the supervisor knows
 when it is ready, and replaces one that died or hangs; and a worker whose supervisor is gone finds the

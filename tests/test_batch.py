@@ -12,7 +12,7 @@ from models.bikes import BIKES
 from models.model import Model
 from models.rows import to_json
 from models.tasks import TASKS
-from service import batches, limits, replies, rows, words
+from service import batches, fault_messages, limits, replies, rows
 from service.batches import SLICE_ROWS
 from service.query import Options
 from service.schemas import BATCH_ANSWERS
@@ -201,10 +201,10 @@ async def test_many_unknown_fields_are_counted(form: str) -> None:
             problem = (await client.post("/predict/bikes/batch", json=body)).json()
             at, wrong = "/inputs", {}
     found = {fault["pointer"]: fault["detail"] for fault in problem["errors"]}
-    unknown = [f"{at}/field{i}" for i in range(words.MOST_UNKNOWN)]
+    unknown = [f"{at}/field{i}" for i in range(fault_messages.MOST_UNKNOWN)]
     assert list(found) == [*wrong, *unknown, at]
     assert wrong.items() <= found.items()
-    assert found[at] == f"there are {5000 - words.MOST_UNKNOWN} more fields that are none"
+    assert found[at] == f"there are {5000 - fault_messages.MOST_UNKNOWN} more fields that are none"
 
 
 class Work:

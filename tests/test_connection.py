@@ -16,10 +16,10 @@ from service.app import create_app
 from service.connection import connections, refuse
 from service.errors import TIMEOUT
 from service.limits import LimitsLayer, limits_of
+from service.microbatch import shared
 from service.registry import Registry
 from service.server import waiting_for
 from service.settings import Settings
-from service.turn import shared
 from tests.serving import example, tiny_served
 
 if TYPE_CHECKING:

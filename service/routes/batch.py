@@ -18,7 +18,15 @@ from service.exchange import Exchange
 from service.limits import Turns
 from service.parsing import check_csv
 from service.query import DEFAULTS
-from service.raw import JSON, RawRoute, header, media_type, read_body, refuse_media, send_bytes
+from service.raw_routes import (
+    JSON,
+    RawRoute,
+    header,
+    media_type,
+    read_body,
+    refuse_media,
+    send_bytes,
+)
 from service.registry import Registry
 from service.routes import documented
 from service.schemas import ANSWERS, BATCH_ANSWERS, REQUESTS

@@ -18,6 +18,7 @@ from models.tasks import TASKS
 from service import batches, tensors
 from service.errors import NOT_FOUND, UNAVAILABLE, Fault, Problem, invalid
 from service.exchange import Exchange
+from service.fault_messages import instead_of
 from service.inference_schema import (
     InferenceRequest,
     InferenceResponse,
@@ -29,12 +30,11 @@ from service.inference_schema import (
     TensorMetadata,
 )
 from service.limits import RETRY_AFTER, Turns
-from service.raw import JSON, RawRoute, header, media_type, read_body, refuse_media
+from service.raw_routes import JSON, RawRoute, header, media_type, read_body, refuse_media
 from service.registry import Registry
 from service.routes import documented
 from service.served import Served
 from service.settings import Settings
-from service.words import instead_of
 
 EXTENSIONS = ["binary_tensor_data"]
 OCTETS = b"application/octet-stream"

@@ -11,10 +11,10 @@ from service.card import card
 from service.card_schema import Card, Models, Versions
 from service.errors import NOT_FOUND, Problem
 from service.exchange import Exchange
+from service.fault_messages import instead_of
 from service.registry import Registry
 from service.routes import documented
 from service.served import Served
-from service.words import instead_of
 
 Name = Annotated[str, Path(description="The model's name", examples=["bikes"])]
 Known = Annotated[

@@ -14,13 +14,13 @@ from models.rows import columns_of
 from service import explanations, query, replies
 from service.errors import MALFORMED, Problem, invalid
 from service.exchange import Exchange
+from service.fault_messages import faults_of, type_words
+from service.microbatch import shared
 from service.query import DEFAULTS
-from service.raw import JSON, RawRoute, media_type, read_body, refuse_media, send_bytes
+from service.raw_routes import JSON, RawRoute, media_type, read_body, refuse_media, send_bytes
 from service.registry import Registry
 from service.routes import documented
 from service.schemas import ANSWERS, REQUESTS
-from service.turn import shared
-from service.words import faults_of, type_words
 
 PARAMETERS = ("level", "explain")
 

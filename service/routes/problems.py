@@ -6,8 +6,8 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
 from service.errors import KINDS, NOT_FOUND, Kind, Problem
+from service.fault_messages import instead_of
 from service.routes import documented
-from service.words import instead_of
 
 
 class ProblemKind(BaseModel):

@@ -1,18 +1,16 @@
-"""The requests of one turn of the event loop, answered in one go.
+"""Dynamic batching of single-row requests: those that arrive together are answered together.
 
-uvicorn makes a task of every request, and writes the head of an answer and its body apart, each by a
-system call that wakes the reader. Both cost more than a prediction, and after a system call the
-processor's caches are cold. So what requests for single rows become complete in one turn of the event
-loop are answered together (`Turn`): the application is run for one after the other, and then their
-answers are sent, each in one piece. Where all of them want the same work done, each says so and stops
-(`shared`); it is done for all at once, and they go on with their parts of it. For a model's networks
-that is the dynamic batching of larger servers, with nothing to wait for: what came together is answered
-together, and a request that comes alone is answered alone.
+uvicorn starts a task for every request and sends the head and the body of an answer with two system
+calls. Each of these costs more than a prediction, and leaves the processor's caches cold. So the requests
+that become complete within one iteration of the event loop form a `Microbatch`: the application is called
+for one after the other, and then all answers are sent, each with a single write. What the requests have
+in common, above all the forward pass of a model, is done once for all of them (`shared`). Nothing waits
+for a batch to fill: a request that arrives alone is answered alone.
 
-It is the same application, called as uvicorn calls it. Should it wait for something else (an
-explanation gives way to others, a reader does not read), the rest of it becomes a task like any other,
-and so does whatever does not end as it should. What is answered in this way may not ask for the current
-task, for there may be none: a `Turn` is told which paths are fit for it.
+The application is called exactly as uvicorn calls it, but outside a task: it must not ask for the current
+task, so the server names the paths for which this is fine. If it has to wait for anything but shared work
+(an explanation yields to other requests, a client does not read), or fails, the rest of the request is
+handed to an ordinary task.
 """
 
 from __future__ import annotations
@@ -31,20 +29,20 @@ if TYPE_CHECKING:
     from service.connection import Connection
 
 Application = Any
-"""uvicorn and Starlette have each a type of their own for an ASGI application."""
+"""An ASGI application; uvicorn and Starlette each have a type of their own for it."""
 
 Asked = TypeVar("Asked")
 Given = TypeVar("Given")
 
 _OK = b"HTTP/1.1 200 OK\r\n"
-_MOST_ANSWERS = 16
-"""So many answers wait for each other; with more there is nothing to be gained."""
+_MOST_REQUESTS = 16
+"""The most requests that are answered together; more gain nothing, and the first would wait longer."""
 
 
 async def shared(scope: Scope, work: Callable[[list[Asked]], list[Given]], asked: Asked) -> Given:
-    """What `work` gives for `asked`: it is done once for all requests of the turn that want it.
+    """The result of `work` for `asked`; `work` is called once for all requests of the microbatch.
 
-    work : gives one thing for each that is asked, in their order.
+    work : maps a list of what was asked to a list of results, in the same order.
     """
     if "at_once" in scope and scope["at_once"].in_company:
         given: Given = await _Shared(work, asked)
@@ -54,7 +52,7 @@ async def shared(scope: Scope, work: Callable[[list[Asked]], list[Given]], asked
 
 
 class _Shared:
-    """What a request waits for when it waits for shared work; its `Turn` knows what to do."""
+    """Awaited by a request that wants shared work; suspends it until its `Microbatch` has the result."""
 
     __slots__ = ("asked", "work")
 
@@ -66,10 +64,10 @@ class _Shared:
         return (yield self)
 
 
-class Turn:
-    """The requests that came in this turn of the event loop and are answered at once.
+class Microbatch:
+    """Collects the requests of one iteration of the event loop and answers them together.
 
-    paths : of the requests that are.
+    paths : of the requests that may be answered in this way.
     """
 
     def __init__(self, paths: frozenset[str]) -> None:
@@ -81,7 +79,7 @@ class Turn:
         self._lines = b""
 
     def add(self, connection: Connection, cycle: RequestResponseCycle, app: Application) -> None:
-        """Answer a request when all that there is to be read is read."""
+        """Answer a request at the end of this iteration of the event loop, when all sockets are read."""
         if not self._requests:
             connection.loop.call_soon(self._answer)
         self._requests.append(_Request(connection, cycle, app))
@@ -90,15 +88,15 @@ class Turn:
         requests, self._requests = self._requests, []
         self._answering = True
         try:
-            for start in range(0, len(requests), _MOST_ANSWERS):
-                self._answer_some(requests[start : start + _MOST_ANSWERS])
+            for start in range(0, len(requests), _MOST_REQUESTS):
+                self._answer_some(requests[start : start + _MOST_REQUESTS])
                 self._send()
         finally:
             self._answering = False
             self._send()
 
     def _answer_some(self, requests: list[_Request]) -> None:
-        """Run the application for each as far as it goes without waiting, but for shared work."""
+        """Run the application for each request, until it is answered or waits for more than shared work."""
         in_company = len(requests) > 1
         begun = [(request, request.begin(in_company=in_company)) for request in requests]
         waiting = [(request, wanted) for request, wanted in begun if wanted is not None]
@@ -120,14 +118,14 @@ class Turn:
         self._answers.clear()
 
     def send(self, transport: Transport, answer: bytes) -> None:
-        """Send a whole answer, together with the others of this turn."""
+        """Send a whole answer, after the applications of the whole microbatch have run."""
         if self._answering:
             self._answers.append((transport, answer))
         else:
             transport.write(answer)
 
     def first_lines(self, headers: list[tuple[bytes, bytes]]) -> bytes:
-        """The status line 200 and uvicorn's own headers; nothing while these close connections."""
+        """The status line and uvicorn's default headers; empty while these ask connections to close."""
         if headers is not self._headers:  # uvicorn makes a new list once a second, for the date
             lines = (b"%b: %b\r\n" % header for header in headers)
             closes = any(name == b"connection" for name, _ in headers)
@@ -135,11 +133,12 @@ class Turn:
         return self._lines
 
 
-class Whole:
-    """Sends the whole answer to one request; the application finds it in the scope as "at_once".
+class WholeAnswer:
+    """Sends the head and body of one answer at once; the application finds it as scope["at_once"].
 
-    send : what it stands beside. Who was handed another `send` must use that one.
-    in_company : whether others are answered in the same turn.
+    send : the ASGI `send` that it replaces. A layer that was handed another one, because a layer outside
+        it wraps `send`, must use that.
+    in_company : whether the microbatch has other requests, too.
     """
 
     __slots__ = ("_connection", "_cycle", "in_company", "send")
@@ -153,12 +152,12 @@ class Whole:
         self.send = cycle.send
 
     def __call__(self, headers: bytes, body: bytes) -> bool:
-        """Send an answer of status 200; False, and nothing is sent, where there is more to it.
+        """Send an answer of status 200; False if nothing was sent, because it needs uvicorn's own way.
 
         headers : as they go over the wire, with the empty line after them.
         """
         connection, cycle = self._connection, self._cycle
-        first = connection.turn.first_lines(cycle.default_headers)
+        first = connection.microbatch.first_lines(cycle.default_headers)
         if (
             not first
             or cycle.response_started
@@ -169,13 +168,13 @@ class Whole:
             return False
         cycle.response_started = cycle.response_complete = True
         cycle.message_event.set()
-        connection.turn.send(connection.transport, b"".join((first, headers, body)))
+        connection.microbatch.send(connection.transport, b"".join((first, headers, body)))
         cycle.on_response()
         return True
 
 
 class _Request:
-    """One request on its way, and the coroutine that answers it."""
+    """A request and the coroutine that answers it."""
 
     __slots__ = ("_app", "_connection", "_cycle", "_running")
 
@@ -188,15 +187,15 @@ class _Request:
         self._running: Coroutine[Any, Any, None]
 
     def begin(self, *, in_company: bool) -> _Shared | None:
-        """Run the application; what is returned is what it waits for, None when it is over."""
+        """Start the application; returns the shared work that it waits for, or None."""
         cycle = self._cycle
-        whole = Whole(self._connection, cycle, in_company=in_company)
+        whole = WholeAnswer(self._connection, cycle, in_company=in_company)
         cycle.scope["at_once"] = whole  # type: ignore[typeddict-unknown-key]
         self._running = self._app(cycle.scope, cycle.receive, whole.send)
         return self.go_on(None)
 
     def go_on(self, given: Any) -> _Shared | None:
-        """`begin` after shared work, of which this part is given: an exception where it failed."""
+        """Resume the application with its result of shared work, or the exception that was raised there."""
         running = self._running
         rest: Application
         try:
@@ -218,7 +217,7 @@ class _Request:
 
 
 def _done(work: Callable[[list[Any]], list[Any]], asked: list[Any]) -> list[Any]:
-    """What `work` gives; where it fails, it is done for each alone, and its error is what one gets."""
+    """The results of `work`; if it fails, of a call for each alone, whose error is then its result."""
     try:
         return work(asked)
     except Exception as error:  # noqa: BLE001 - raised in the request that asked
@@ -228,7 +227,7 @@ def _done(work: Callable[[list[Any]], list[Any]], asked: list[Any]) -> list[Any]
 
 
 def _rest(running: Coroutine[Any, Any, None], waits_for: Any) -> Application:
-    """What is left of an application that waits for something."""
+    """The rest of an application that has started and waits for something."""
 
     async def rest(_: Scope, __: Receive, ___: Send) -> None:
         await _go_on(running, waits_for)
@@ -238,11 +237,11 @@ def _rest(running: Coroutine[Any, Any, None], waits_for: Any) -> Application:
 
 @coroutine
 def _go_on(running: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any, Any, None]:
-    """A coroutine that was begun elsewhere and waits for something, to be awaited to its end."""
+    """Drive a coroutine that was started outside a task to its end, now that there is a task."""
     while True:
         try:
             try:
-                if isinstance(waits_for, _Shared):  # in a task there is nobody to share it with
+                if isinstance(waits_for, _Shared):  # a task shares with nobody
                     (sent,) = waits_for.work([waits_for.asked])
                 else:
                     sent = yield waits_for
@@ -262,7 +261,7 @@ def _raising(error: Exception) -> Application:
 
 
 async def _end(_: Scope, __: Receive, ___: Send) -> None:
-    """What is left of an application that came to its end: uvicorn sees whether it has answered."""
+    """The rest of an application that has ended without an answer: uvicorn reports it."""
 
 
 def _nothing() -> None:

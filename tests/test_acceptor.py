@@ -1,4 +1,4 @@
-"""Workers of a group share connections evenly, and none waits for a worker that is gone."""
+"""Workers of a group share connections evenly, and a worker that is gone delays nobody."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.door import Door, Shares
+from service.acceptor import Acceptor, ConnectionCounts
 from service.workers import open_port
 
 if TYPE_CHECKING:
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
+Slots = tuple[ConnectionCounts, ConnectionCounts]
+
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    """A socket that all doors take connections from."""
+    """A socket that all acceptors take connections from."""
     with open_port("127.0.0.1", 0) as opened:
         yield opened
 
@@ -42,10 +44,10 @@ class Holding(asyncio.Protocol):
         self.held.discard(self)
 
 
-def door(listener: socket.socket, shares: Shares) -> tuple[Door, set[Holding]]:
-    """A worker's door, at a descriptor of its own, and what it holds."""
+def acceptor(listener: socket.socket, counts: ConnectionCounts) -> tuple[Acceptor, set[Holding]]:
+    """The acceptor of one worker, on a descriptor of its own, and what it holds."""
     held: set[Holding] = set()
-    return Door(listener.dup(), shares, lambda: Holding(held), lambda: len(held)), held
+    return Acceptor(listener.dup(), counts, lambda: Holding(held), lambda: len(held)), held
 
 
 def clients(listener: socket.socket, number: int) -> list[socket.socket]:
@@ -60,9 +62,11 @@ async def until_held(number: int, *all_held: set[Holding]) -> None:
             await asyncio.sleep(0.001)
 
 
-async def leave(doors: list[Door], asked: list[socket.socket], *all_held: set[Holding]) -> None:
+async def leave(
+    acceptors: list[Acceptor], asked: list[socket.socket], *all_held: set[Holding]
+) -> None:
     """Close everything."""
-    for each in doors:
+    for each in acceptors:
         each.close()
         await each.wait_closed()
         each._listener.close()
@@ -76,19 +80,19 @@ async def leave(doors: list[Door], asked: list[socket.socket], *all_held: set[Ho
 
 
 @pytest.fixture
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Shares, Shares]]:
-    """Two workers' places; the file's locks tell processes apart, and here both are in one."""
-    one, other = Shares(tmp_path), Shares(tmp_path)
-    monkeypatch.setattr(other, "_place", 1)
+def slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slots]:
+    """Two workers' slots; the file's locks tell processes apart, and here both are in one."""
+    one, other = ConnectionCounts(tmp_path), ConnectionCounts(tmp_path)
+    monkeypatch.setattr(other, "_slot", 1)
     other.close()
     yield one, other
     for each in (one, other):
         each._file.close()
 
 
-async def test_burst_is_shared_out(listener: socket.socket, places: tuple[Shares, Shares]) -> None:
+async def test_burst_is_shared_out(listener: socket.socket, slots: Slots) -> None:
     """Of twenty connections at once each of two workers takes ten, one more or less."""
-    (first, held), (second, others) = door(listener, places[0]), door(listener, places[1])
+    (first, held), (second, others) = acceptor(listener, slots[0]), acceptor(listener, slots[1])
     asked = clients(listener, 20)
     await until_held(20, held, others)
     assert abs(len(held) - len(others)) <= 1
@@ -96,12 +100,12 @@ async def test_burst_is_shared_out(listener: socket.socket, places: tuple[Shares
 
 
 async def test_worker_that_hangs_delays_a_connection_and_loses_none(
-    listener: socket.socket, places: tuple[Shares, Shares]
+    listener: socket.socket, slots: Slots
 ) -> None:
     """A sibling with fewer connections that takes none is not waited for."""
-    one, other = places
+    one, other = slots
     other.put(0)
-    taking, held = door(listener, one)
+    taking, held = acceptor(listener, one)
     started = time.monotonic()
     asked = clients(listener, 5)
     await until_held(5, held)
@@ -111,17 +115,17 @@ async def test_worker_that_hangs_delays_a_connection_and_loses_none(
     await leave([taking], asked, held)
 
 
-async def test_closed_door_takes_nothing_and_is_not_waited_for(
-    listener: socket.socket, places: tuple[Shares, Shares]
+async def test_closed_acceptor_takes_nothing_and_is_not_waited_for(
+    listener: socket.socket, slots: Slots
 ) -> None:
     """A worker that leaves says so, and its siblings take what comes."""
-    (leaving, held), (staying, others) = door(listener, places[0]), door(listener, places[1])
+    (leaving, held), (staying, others) = acceptor(listener, slots[0]), acceptor(listener, slots[1])
     leaving.close()
     leaving.close()
     asked = clients(listener, 4)
     await until_held(4, others)
     assert held == set()
-    assert not places[1].others_have_fewer()
+    assert not slots[1].others_have_fewer()
     await leave([leaving, staying], asked, others)
 
 
@@ -143,27 +147,27 @@ class Full:
 
 async def test_want_of_descriptors_is_waited_out(
     listener: socket.socket,
-    places: tuple[Shares, Shares],
+    slots: Slots,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The worker does not turn in circles meanwhile, says so in its log, and goes on afterwards."""
-    monkeypatch.setattr("service.door._NO_ROOM", 0.01)
+    monkeypatch.setattr("service.acceptor._NO_ROOM", 0.01)
     held: set[Holding] = set()
     full = Full(listener.dup())
-    taking = Door(full, places[0], lambda: Holding(held), lambda: len(held))  # type: ignore[arg-type]
+    taking = Acceptor(full, slots[0], lambda: Holding(held), lambda: len(held))  # type: ignore[arg-type]
     asked = clients(listener, 2)
     await until_held(2, held)
     assert caplog.text.count("no connection can be taken") == 3
     await leave([taking], asked, held)
 
 
-def test_place_of_a_process_that_is_gone_is_taken_again(tmp_path: Path) -> None:
-    """Workers that come and go for months need no more places than there are workers."""
-    first = Shares(tmp_path)
+def test_slot_of_a_process_that_is_gone_is_taken_again(tmp_path: Path) -> None:
+    """Workers that come and go for months need no more slots than there are workers."""
+    first = ConnectionCounts(tmp_path)
     first.put(7)
     first._file.close()
-    again = Shares(tmp_path)
-    assert again._place == 0
+    again = ConnectionCounts(tmp_path)
+    assert again._slot == 0
     assert not again.others_have_fewer()
     again._file.close()

@@ -1,0 +1,143 @@
+"""Balances new connections between the workers of a group: the one that holds the fewest accepts next.
+
+All workers wait on one listening socket, and the kernel wakes them all. Left alone, whichever wakes
+first would accept a whole burst, and since clients keep connections alive, its siblings would sit idle
+for just as long. So every worker publishes its number of connections in shared memory, and a worker
+that sees a sibling with fewer leaves the next connection to it, for at most five milliseconds: a
+sibling that hangs or has just died can delay a connection but not lose it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import mmap
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from socket import socket
+
+MOST_WORKERS = 1024
+_WIDTH = 8
+_CLOSED = -1
+_PATIENCE = 0.005
+"""Seconds for which a connection is left to a sibling that holds fewer."""
+_NO_ROOM = 1.0
+"""Seconds to wait after the system refused a connection, mostly for want of file descriptors."""
+
+_log = logging.getLogger("service")
+
+
+class ConnectionCounts:
+    """How many connections each worker of a group holds, in a memory-mapped file in `folder`.
+
+    A worker takes the first free slot of the file; a lock on the slot frees it when the process dies.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = (folder / "connections").open("a+b")  # the lock lasts as long as it is open
+        self._file.truncate(MOST_WORKERS * _WIDTH)
+        self._all = memoryview(mmap.mmap(self._file.fileno(), MOST_WORKERS * _WIDTH)).cast("q")
+        self._slot = next(slot for slot in range(MOST_WORKERS) if self._is_mine(slot))
+        self.close()
+
+    def _is_mine(self, slot: int) -> bool:
+        """Take a slot if it is free; whether it was."""
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, _WIDTH, slot * _WIDTH)
+        except OSError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Publish that this worker accepts no connections."""
+        self.put(_CLOSED)
+
+    def put(self, connections: int) -> None:
+        """Publish how many this worker holds. Stored plus one: 0 marks a slot that nobody has."""
+        self._all[self._slot] = connections + 1
+
+    def others_have_fewer(self) -> bool:
+        """Whether a sibling that accepts connections holds fewer than this worker."""
+        fewest = self._all[self._slot]
+        return any(0 < held < fewest for held in self._all)
+
+
+class Acceptor:
+    """Accepts connections from a socket shared with siblings, in the place of an `asyncio.Server`.
+
+    connect : makes the protocol of a new connection; held : how many connections the worker holds.
+    """
+
+    def __init__(
+        self,
+        listener: socket,
+        counts: ConnectionCounts,
+        connect: Callable[[], Any],
+        held: Callable[[], int],
+    ) -> None:
+        self._listener = listener
+        self._counts = counts
+        self._connect = connect
+        self._held = held
+        self._loop = asyncio.get_running_loop()
+        self._pending: set[asyncio.Task[Any]] = set()
+        self._open = True
+        listener.settimeout(0.0)
+        self.count()
+        self._loop.add_reader(listener, self._look)
+
+    def count(self) -> None:
+        """Publish how many connections this worker holds."""
+        if self._open:
+            self._counts.put(self._held() + len(self._pending))
+
+    def close(self) -> None:
+        """Accept no more."""
+        if self._open:
+            self._open = False
+            self._loop.remove_reader(self._listener)
+            self._counts.close()
+
+    async def wait_closed(self) -> None:
+        """Wait until every accepted socket has become a connection, as `asyncio.Server` does."""
+        await asyncio.gather(*self._pending, return_exceptions=True)
+
+    def _look(self) -> None:
+        """Called when a connection waits to be accepted."""
+        self.count()
+        if self._counts.others_have_fewer():
+            self._look_away(_PATIENCE)
+        else:
+            self._accept()
+
+    def _look_away(self, seconds: float) -> None:
+        self._loop.remove_reader(self._listener)
+        self._loop.call_later(seconds, self._come_back)
+
+    def _come_back(self) -> None:
+        if self._open:
+            self._loop.add_reader(self._listener, self._look)
+            self._accept()
+
+    def _accept(self) -> None:
+        try:
+            accepted, _ = self._listener.accept()
+        except (
+            BlockingIOError,
+            ConnectionAbortedError,
+        ):  # a sibling was quicker, or the client left
+            return
+        except OSError as error:  # mostly: no file descriptors are left
+            _log.error("no connection can be taken: %s", error)
+            self._look_away(_NO_ROOM)
+            return
+        pending = self._loop.create_task(
+            self._loop.connect_accepted_socket(self._connect, accepted)
+        )
+        self._pending.add(pending)
+        pending.add_done_callback(self._pending.discard)
+        self.count()
