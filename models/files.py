@@ -30,16 +30,22 @@ def read_regular(path: Path, limit: int) -> bytes:
     return content
 
 
-def check_writable(folder: Path) -> None:
-    """Raise OSError where `folder` can be neither written to nor made; nothing is made.
+def check_writable(folder: Path, room: int = 0) -> None:
+    """Raise OSError where `folder` can be neither written to nor made, or its disk has no `room` bytes.
 
-    For who works long before there is something to write.
+    Nothing is made. For who works long before there is something to write.
     """
     there = next(place for place in (folder, *folder.parents) if place.exists())
     if not there.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
     if not os.access(there, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
+    disk = shutil.disk_usage(there)
+    if disk.total and disk.free < room:  # some file systems do not say their size
+        words = (
+            f"{disk.free / 2**20:.1f} MiB of the disk are free, and {room / 2**20:.0f} are needed"
+        )
+        raise OSError(errno.ENOSPC, words, str(there))
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:

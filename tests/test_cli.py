@@ -1,17 +1,22 @@
 """The command `train`: what it makes, what it says, and that a fault leaves everything as it was."""
 
+import errno
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
+from models import files
 from models.store import Store
+from tests import tiny
 from training import cli, data
 from training.__main__ import main
 
@@ -275,6 +280,58 @@ def test_folder_without_permission_is_told_before_the_work(
     monkeypatch.setattr("models.files.os.access", lambda *_: False)
     status, _, err = train("admission", "--store", tmp_path / "store")
     assert (status, err) == (2, f"train: {tmp_path}: Permission denied\n")
+
+
+def test_disk_without_room_is_told_before_the_work(
+    train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that could not take a version of the largest size refuses the training, not its result."""
+    full = shutil.disk_usage(tmp_path)._replace(free=3 * 2**20)
+    monkeypatch.setattr("models.files.shutil.disk_usage", lambda _: full)
+    status, _, err = train("admission", "--store", tmp_path / "store")
+    words = "3.0 MiB of the disk are free, and 20 are needed"
+    assert (status, err) == (2, f"train: {tmp_path}: {words}\n")
+
+
+def test_failed_publication_loses_no_training(
+    train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk was filled while a model was trained: it is kept, and the line that says so publishes it."""
+    store = tmp_path / "the store"
+    before = Store(store).publish(tiny.model("admission", 1), {})
+    write = files.write_folder
+
+    def full(folder: Path, content: Mapping[str, bytes]) -> None:
+        if folder.is_relative_to(store):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(folder, content)
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(files, "write_folder", full)
+        status, _, err = train("admission", "--store", store, *QUICK)
+    last = err.splitlines()[-1]
+    assert status == 2
+    assert last.startswith(f"train: {store / 'admission'}: No space left on device; the store's")
+    assert Store(store).current("admission") == before
+    command = shlex.split(last.split("publish it by: ")[1])
+    assert train(*command[1:])[0] == 0
+    assert Store(store).current("admission") == command[4]
+
+
+def test_pictures_that_cannot_be_saved_lose_no_training(
+    train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model is published before its pictures are drawn and its scores are printed."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("training.plots.save_evaluation", full)
+    pictures = ("--plots", tmp_path / "pictures")
+    status, _, err = train("admission", "--store", tmp_path / "store", *pictures, *QUICK)
+    assert (status, err.splitlines()[-1]) == (2, "train: No space left on device")
+    assert Store(tmp_path / "store").current("admission") is not None
 
 
 def test_picture_of_an_unknown_kind_is_one_line(train: Run, tmp_path: Path) -> None:

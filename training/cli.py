@@ -255,21 +255,22 @@ def _train(  # what the three commands share
     plots: Path | None,
 ) -> None:
     secret = bundle.read_key(key)
-    _check_writable(store.folder / recipe.task, plots)
+    files.check_writable(store.folder / recipe.task, sum(bundle.LARGEST.values()))
+    _check_writable(plots)
     try:
         made = product.make(recipe, dataset, seed, watch_for(_progress))
     except KeyboardInterrupt:
         words = f"train: interrupted; {recipe.task} in {store.folder} is as it was"
         _progress.print(words, soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
+    with _uninterrupted() as interrupts:  # before anything else can fail
+        version = product.publish(made, store, secret)
     if made.evaluation is not None:
         _show(made.evaluation)
         if plots is not None:
             _save_pictures(made.evaluation, dataset, plots)
     for remark in made.remarks:
         _say(f"remark: {remark}")
-    with _uninterrupted() as interrupts:
-        version = store.publish(made.model, made.details, secret)
     _say(f"{recipe.task}: published {version} to {store.folder}")
     if interrupts:
         raise typer.Exit(INTERRUPTED)

@@ -6,14 +6,18 @@ out.
 """
 
 import dataclasses
+import shlex
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
 
 from models import drift
-from models.errors import TrainingError
+from models.errors import StoreError, TrainingError
 from models.model import Model
+from models.store import Store
 from training import metrics
 from training.data import Dataset
 from training.evaluate import (
@@ -69,6 +73,26 @@ def make(recipe: Recipe, dataset: Dataset, seed: int, watch: Watch) -> Product:
         "reference": drift.reference(dataset.task, dataset.columns),
     }
     return Product(trained.model, details, evaluation, tuple(remarks))
+
+
+def publish(product: Product, store: Store, key: bytes | None) -> str:
+    """Publish to a store, and return the version.
+
+    Raises StoreError where that fails. The work is not lost then: the model is kept in a store of its
+    own, among the temporary files, and the message says how it is published from there.
+    """
+    try:
+        return store.publish(product.model, product.details, key)
+    except StoreError as error:
+        name = product.model.task.name
+        try:
+            kept = mkdtemp(prefix="train-")
+            version = Store(Path(kept)).publish(product.model, product.details, key)
+        except (OSError, StoreError):
+            raise error from None
+        places = shlex.join(["--store", kept, "--to", str(store.folder)])
+        words = "the store's active version is as it was, and the new one is kept; publish it by"
+        raise StoreError(f"{error}; {words}: train store copy {name} {version} {places}") from None
 
 
 def described(recipe: Recipe) -> dict[str, Any]:
