@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -126,6 +128,50 @@ def test_file_of_another_search_is_refused(asked: Search, tmp_path: Path) -> Non
     search.run(asked, 1, tmp_path / "out", 1, None)
     with pytest.raises(DataError, match="is not of this search"):
         search.run(replace(asked, seed=1), 1, tmp_path / "out", 1, None)
+
+
+def test_file_that_is_no_search_is_left_as_it_is(asked: Search, tmp_path: Path) -> None:
+    """A mistaken `--out` costs nobody a line, also where the last one has no end."""
+    out = tmp_path / "notes.txt"
+    out.write_text("first\nlast, without an end")
+    with pytest.raises(DataError, match="is not of this search"):
+        search.run(asked, 1, out, 1, None)
+    assert out.read_text() == "first\nlast, without an end"
+
+
+HELD = """
+import sys, time
+from pathlib import Path
+from tests.searches import quick_search
+from training import search
+
+def endless(asked, number):
+    print("trying", flush=True)
+    time.sleep(600)
+
+search.try_one = endless
+search.run(quick_search(), 5, Path(sys.argv[1]), int(sys.argv[2]), None)
+"""
+
+
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_second_search_of_one_file_is_refused_until_the_first_is_gone(
+    asked: Search, tmp_path: Path, jobs: int
+) -> None:
+    """No trial is done twice at once; a search that was killed keeps nobody from going on."""
+    out = tmp_path / "out"
+    with subprocess.Popen(
+        [sys.executable, "-c", HELD, str(out), str(jobs)], stdout=subprocess.PIPE
+    ) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"trying\n"
+        begun = out.read_bytes()
+        with pytest.raises(DataError, match="another search is adding to it; let it end, or"):
+            search.run(asked, 2, out, 1, None)
+        assert out.read_bytes() == begun
+        first.kill()
+    assert len(search.run(asked, 2, out, 1, None)) == 2
+    assert len(out.read_bytes().splitlines()) == 3
 
 
 @pytest.mark.parametrize("line", [b"{}", b"nonsense", b"\xff\xfe", b"[1]"])

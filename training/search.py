@@ -8,12 +8,15 @@ Trials are independent and numbered; what trial n draws depends on the seed and 
 anywhere and in any order, and a search that was interrupted goes on with those that are not done.
 """
 
+import fcntl
 import json
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -175,39 +178,56 @@ def _set_aside(target: Any, rows: IntArray, rng: np.random.Generator) -> tuple[I
 def run(search: Search, trials: int, out: Path, jobs: int, dask: str | None) -> list[Trial]:
     """All trials, the best first: those that `out` (lines of JSON) has, and the others, added to it.
 
-    Raises DataError when `out` is of another search.
+    Raises DataError when `out` is of another search, or another process is adding to it.
     """
     check(search, trials)
-    found = _begun(search, out)
-    left = [number for number in range(trials) if number not in found]
-    with counting("trials", trials, trials - len(left)) as counter:
-        tasks = ((search, number) for number in left)
-        for trial in cluster.map_unordered(try_one, tasks, jobs, dask):
-            found[trial.number] = trial
-            with out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(trial.__dict__) + "\n")
-            counter.advance()
+    with _alone(out) as file:
+        found = _begun(search, file)
+        left = [number for number in range(trials) if number not in found]
+        with counting("trials", trials, trials - len(left)) as counter:
+            tasks = ((search, number) for number in left)
+            for trial in cluster.map_unordered(try_one, tasks, jobs, dask):
+                found[trial.number] = trial
+                _add(file, trial.__dict__)
+                counter.advance()
     wanted = [trial for number, trial in found.items() if number < trials]
     return sorted(wanted, key=lambda t: (math.inf if t.score is None else t.score, t.number))
 
 
-def _begun(search: Search, out: Path) -> dict[int, Trial]:
-    """The trials that are done; begins the file where it is not there."""
-    header = json.dumps(search.header())
-    if not out.exists():
-        out.write_text(header + "\n", encoding="utf-8")
-        return {}
-    content = out.read_text(encoding="utf-8", errors="replace")
-    whole, _, torn = content.rpartition("\n")
-    if torn:  # a line that was being written when the search ended
-        out.write_text(whole + "\n", encoding="utf-8")
-    first, *lines = whole.splitlines() or [""]
-    if first != header:
-        raise DataError(f"{out}: is not of this search; choose another --out")
+@contextmanager
+def _alone(out: Path) -> Iterator[BinaryIO]:
+    """The file, read and appended to by this process alone: the lock is the kernel's and goes with it."""
+    with out.open("a+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(
+                f"{out}: another search is adding to it; let it end, or choose another --out"
+            ) from None
+        yield file
+
+
+def _begun(search: Search, file: BinaryIO) -> dict[int, Trial]:
+    """The trials that are done; begins the file where it is empty."""
+    file.seek(0)
+    content = file.read()
+    whole = content[: content.rfind(b"\n") + 1]
+    first, *lines = whole.decode(errors="replace").splitlines() or [""]
+    if not content:
+        _add(file, search.header())
+    elif first != json.dumps(search.header()):
+        raise DataError(f"{file.name}: is not of this search; choose another --out")
     try:
         trials = [Trial(**json.loads(line)) for line in lines]
     except (ValueError, TypeError):
         raise DataError(
-            f"{out}: has a line that is no trial; remove it, or choose another"
+            f"{file.name}: has a line that is no trial; remove it, or choose another"
         ) from None
+    if whole != content:  # a line that was being written when the search ended
+        file.truncate(len(whole))
     return {trial.number: trial for trial in trials}
+
+
+def _add(file: BinaryIO, line: dict[str, Any]) -> None:
+    file.write(json.dumps(line).encode() + b"\n")
+    file.flush()
