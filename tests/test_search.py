@@ -140,14 +140,16 @@ def test_file_that_is_no_search_is_left_as_it_is(asked: Search, tmp_path: Path) 
 
 
 HELD = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 from tests.searches import quick_search
 from training import search
 
 def endless(asked, number):
     print("trying", flush=True)
-    time.sleep(600)
+    parent = os.getppid()
+    while os.getppid() == parent:  # a worker goes with the search
+        time.sleep(0.05)
 
 search.try_one = endless
 search.run(quick_search(), 5, Path(sys.argv[1]), int(sys.argv[2]), None)
