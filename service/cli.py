@@ -16,6 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     What cannot be served (a bad setting, a port in use, a store without models) is said in one
     line.
     """
+    _open_standard_streams()
     options = vars(_parser().parse_args(arguments))
     # A worker is one thread's work: more threads for products of these sizes only wait for each
     # other.
@@ -31,6 +32,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:  # before the server listens to signals
         return 130
+
+
+def _open_standard_streams() -> None:
+    """Let the null device stand for a standard stream that is closed, in the workers too.
+
+    Else the next socket got its number, and what a library prints.
+    """
+    closed = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None]
+    for name in closed:  # each gets the lowest number that is free, its own
+        number = os.open(os.devnull, os.O_RDWR)
+        os.set_inheritable(number, True)  # noqa: FBT003 - by position alone
+        setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w"))
+    if "stdout" in closed:
+        print("serve: standard output is closed: there is no log", file=sys.stderr)  # noqa: T201
 
 
 def _parser() -> argparse.ArgumentParser:

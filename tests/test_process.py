@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -15,7 +16,8 @@ from service.cli import main
 from service.main import url_of
 from service.schemas import REQUESTS
 from tests import tiny
-from tests.process import ROOT, environment, fill, running
+from tests.engine import free_port, wait_until
+from tests.process import ROOT, environment, fill, running, workers_of
 from tests.serving import example
 
 pytestmark = pytest.mark.slow
@@ -175,6 +177,50 @@ def test_bad_setting_is_refused_in_one_line(
 ) -> None:
     """A setting that cannot be used ends the start with one line and a status that is not 0."""
     assert refused(**({"store": store} | settings)).startswith(words)
+
+
+CLOSED = {"stdout": (">&-", 1), "stderr": ("2>&-", 0), "all": ("<&- >&- 2>&-", 0)}
+"""What a shell closes, and how many lines then are said on standard error."""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("closed", CLOSED)
+def test_closed_standard_streams_keep_nobody_from_serving(
+    store: Path, tmp_path: Path, closed: str, workers: int
+) -> None:
+    """What is written to them is lost, and said once where it can be; no socket takes their numbers."""
+    redirections, said = CLOSED[closed]
+    port = free_port()
+    settings = environment(store=store, port=port, workers=workers)
+    script = f'exec "$0" -m service {redirections}'
+    with (tmp_path / "errors").open("wb") as errors:
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", script, sys.executable],
+            cwd=ROOT,
+            env=settings,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as asking:
+            wait_until(partial(_is_ready, asking), 60, "ready")
+            for name, task in TASKS.items():
+                assert asking.post(f"/predict/{name}", json=example(task)).is_success
+        for pid in [process.pid, *workers_of(process.pid)]:
+            streams = [Path(f"/proc/{pid}/fd/{number}").readlink() for number in range(3)]
+            assert not any("socket" in str(stream) for stream in streams)
+    finally:
+        process.terminate()
+        assert process.wait(timeout=60) == 0
+    lines = (tmp_path / "errors").read_text().splitlines()
+    assert lines == ["serve: standard output is closed: there is no log"] * said
+
+
+def _is_ready(asking: httpx.Client) -> bool:
+    try:
+        return asking.get("/health/ready").is_success
+    except httpx.TransportError:
+        return False
 
 
 def test_ctrl_c_during_the_start_is_the_end_and_no_fault(
