@@ -11,6 +11,7 @@ full or is being replaced) is asked again, after the time that the service names
 import json
 import math
 import random
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
@@ -190,8 +191,10 @@ class Client:
 
     def _post(self, path: str, body: Any, *, level: float, explain: bool = False) -> httpx.Response:
         query = {"level": str(level)} | ({"explain": "true"} if explain else {})
-        # httpx would raise for an infinite number, of one row; the service has words for it.
-        content = json.dumps(body, separators=(",", ":"), default=_other).encode()
+        # httpx would raise for an infinite number, of one row; the service has words for it. Nor does
+        # half of a surrogate pair fail more than its row: no field takes the "?" that is sent for it.
+        text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+        content = text.encode(errors="replace")
         headers = {"Content-Type": "application/json"}
         return self._ask("POST", path, content=content, headers=headers, params=query)
 
@@ -260,22 +263,42 @@ def _instance(row: Row) -> dict[str, Any]:
     if not hasattr(row, "items"):
         words = f"a row must be a dict of fields and values, and is a {type(row).__name__}"
         raise InputError(f"{words}; a data frame goes to predict_frame")
-    return {field: _json(value) for field, value in row.items()}
+    return {
+        field if isinstance(field, str) else str(field): _json(value)
+        for field, value in row.items()
+    }
 
 
 def _json(value: Any) -> Any:
-    """A value as JSON has it: times as text, NumPy's scalars as Python's, NaN, NaT and NA as null."""
+    """A value as JSON has it: times as text, NumPy's scalars as Python's, NaN, NaT and NA as null.
+
+    What cannot be sent, as an object that no text can be made of, is sent as the name of its type: the
+    service then refuses its row and no other.
+    """
+    if type(value) is str or (type(value) is float and value == value):  # noqa: PLR0124 - nearly all
+        return value
+    try:
+        return _plain(value)
+    except Exception:  # noqa: BLE001  # an object may raise anything
+        return f"a {type(value).__name__}"
+
+
+def _plain(value: Any) -> Any:
+    """As `_json`, or whatever the value raises. Of a list or dict the kind alone is sent."""
     if getattr(value, "dtype", None) == "datetime64[ns]":  # as Python it would be a number
         value = value.astype("datetime64[us]")
     if hasattr(value, "item"):
         value = value.item()
-    if type(value).__name__ == "NAType" or value != value:  # noqa: PLR0124 - NaN, NaT
+    if value is None or type(value).__name__ == "NAType" or value != value:  # noqa: PLR0124 - NaN, NaT
         return None
-    return value.isoformat() if isinstance(value, date) else value
-
-
-def _other(value: Any) -> float | str:
-    """What JSON has no word for: decimals as numbers, the rest as text, which the service judges."""
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        return math.inf  # as it is to the service
+    if isinstance(value, str | float | int):
+        return value
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, list | tuple | dict):
+        return type(value)()
     return float(value) if isinstance(value, SupportsFloat) else str(value)
 
 

@@ -143,6 +143,49 @@ def test_infinite_number_is_the_fault_of_its_row(client: Client) -> None:
     assert found["error"].notna().tolist() == [False, True]
 
 
+class Unspeakable:
+    """A value that no text can be made of."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+UNSENDABLE: dict[str, tuple[Any, str]] = {
+    "half a surrogate pair": ("\ud800", "gpa must be a number, and is text"),
+    "5,000 digits": (10**5000, "gpa must be a finite number, not NaN or Infinity"),
+    "a decimal that signals": (Decimal("sNaN"), "gpa must be a number, and is text"),
+    "an array": (np.array([3.0, 4.0]), "gpa must be a number, and is text"),
+    "a frame": (pd.DataFrame({"gpa": [3.0]}), "gpa must be a number, and is text"),
+    "keys that are no text": ({(1, 2): 3}, "gpa must be a number, and is an object"),
+    "a list of itself": ([], "gpa must be a number, and is a list"),
+    "a class": (float, "gpa must be a number, and is text"),
+    "no text": (Unspeakable(), "gpa must be a number, and is text"),
+}
+UNSENDABLE["a list of itself"][0].append(UNSENDABLE["a list of itself"][0])
+
+
+@pytest.mark.parametrize("kind", UNSENDABLE)
+def test_value_that_cannot_be_sent_is_the_fault_of_its_row(client: Client, kind: str) -> None:
+    """Whatever stands in a row, the rows beside it are answered."""
+    value, words = UNSENDABLE[kind]
+    good, bad, also = client.predict_many(
+        "admission", [example(ADMISSION, **changes) for changes in ({}, {"gpa": value}, {})]
+    )
+    assert isinstance(good, AdmissionRow)
+    assert good == also
+    assert isinstance(bad, FailedRow)
+    assert bad.error.detail == words
+
+
+@pytest.mark.parametrize("name", ["\ud800", (1, 2), None, b"gre"])
+def test_name_that_cannot_be_sent_is_the_fault_of_its_row(client: Client, name: Any) -> None:
+    """Also what stands in the place of a field's name."""
+    good, bad = client.predict_many("admission", [example(ADMISSION), {name: 1}])
+    assert isinstance(good, AdmissionRow)
+    assert isinstance(bad, FailedRow)
+    assert "there is no field" in str(bad.error.errors)
+
+
 def test_frame_of_bad_rows_has_columns_of_numbers(client: Client) -> None:
     """Also where no row is answered: whoever goes on computing finds missing numbers."""
     found = client.predict_frame("admission", pd.DataFrame([example(ADMISSION, gpa=5)]))
