@@ -13,7 +13,7 @@ IntArray: TypeAlias = NDArray[np.integer[Any]]
 """Whole numbers: codes, indices, counts."""
 
 BoolArray: TypeAlias = NDArray[np.bool_]
-"""Which of some rows."""
+"""A mask over rows."""
 
 Row: TypeAlias = Mapping[str, Any]
 """One valid row as it was sent: field name -> value, None for one that was not given; a timestamp is
@@ -24,10 +24,10 @@ Columns: TypeAlias = Mapping[str, NDArray[Any]]
 
 
 def any_of(which: BoolArray) -> bool:
-    """Whether any is true, in less than half the time that `any` takes."""
+    """Whether any is true, in less than half the time of `ndarray.any`."""
     return int(np.count_nonzero(which)) > 0
 
 
 def all_of(which: BoolArray) -> bool:
-    """Whether all are true, in less than half the time that `all` takes."""
+    """Whether all are true, in less than half the time of `ndarray.all`."""
     return int(np.count_nonzero(which)) == which.size

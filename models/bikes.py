@@ -13,10 +13,13 @@ WEATHERS = ("clear", "mist", "light_precipitation", "heavy_precipitation")
 """UCI's `weathersit` 1 to 4."""
 
 OF_DAY = (*calendar.DAY_VARIABLES, "working_day", "day_type", "day", "week")
-"""What follows from the date alone. working_day : 1 on Monday to Friday but days off; day_type : the
-weekday, 0 = Monday, a day off counting as a Sunday, a federal-only holiday as a
-kind of its own (7); day, week : number of the day and of its week in 2011 and 2012, 0 to 730 and 0 to
-104, for a model that fills gaps between hours it has seen."""
+"""What follows from the date alone, beside `calendar.DAY_VARIABLES`.
+
+working_day : 1 on Monday to Friday, except days off.
+day_type : the weekday, 0 = Monday; a day off counts as a Sunday, a federal-only holiday as 7.
+day, week : number of the day (0 to 730) and of its week (0 to 104) in 2011 and 2012, for a model that
+    fills gaps between hours that it has seen; other dates count as the nearest.
+"""
 
 VARIABLES = (
     *OF_DAY,
@@ -28,7 +31,7 @@ VARIABLES = (
     "wind_speed",
     "weather",
 )
-"""What the networks may read. sun : its elevation in degrees."""
+"""What the networks may read. sun : the elevation of the sun in degrees."""
 
 LAST_DAY = 730
 """2012-12-31, counted from `calendar.EPOCH`."""
@@ -44,7 +47,7 @@ def fill_feels_like(feels_like: FloatArray, temperature: FloatArray) -> FloatArr
 
 @cache
 def days_of(year: int) -> FloatArray:
-    """What follows from each date of a year by the calendar: (n_days, len(OF_DAY))."""
+    """The variables of each date of a year: (n_days, len(OF_DAY))."""
     of_day = calendar.year_table(year)
     table = np.empty((len(of_day), len(OF_DAY)))
     table[:, : of_day.shape[1]] = of_day
@@ -57,7 +60,7 @@ def days_of(year: int) -> FloatArray:
 
 
 def _derive_kinds(rows: FloatArray) -> None:
-    """Write `working_day` and `day_type` into `rows` (len(OF_DAY) or more, n), from the other variables."""
+    """Fill in `working_day` and `day_type` of `rows` (at least len(OF_DAY), n) from the other variables."""
     weekday, off = rows[_AT["weekday"]], rows[_AT["day_off"]] > 0
     rows[_AT["working_day"]] = (weekday < calendar.SATURDAY) & ~off
     kind = np.where(off, _SUNDAY, weekday)
@@ -67,14 +70,14 @@ def _derive_kinds(rows: FloatArray) -> None:
 def derive(columns: Columns) -> FloatArray:
     """The variables of each row: (n_rows, len(VARIABLES)).
 
-    A `holiday` that was given and is not what the calendar says decides whether the day is taken off.
+    A `holiday` that was given and contradicts the calendar overrules it: it decides about the day off.
     """
     hours = columns["timestamp"].astype("datetime64[h]", copy=False).view(np.int64)
     days = hours // 24
     hour_of_day = hours - 24 * days
     rows = np.empty((len(VARIABLES), len(hours)))  # the values of a variable lie together
     calendar.write_hours(days_of, days, hour_of_day, rows[: len(OF_DAY)], rows[_AT["sun"]])
-    _decide(columns["holiday"], rows)
+    _overrule(columns["holiday"], rows)
     rows[_AT["hour"]] = hour_of_day
     for name in ("temperature", "humidity", "wind_speed", "weather"):
         rows[_AT[name]] = columns[name]
@@ -82,10 +85,10 @@ def derive(columns: Columns) -> FloatArray:
     return rows.T
 
 
-def _decide(given: IntArray, rows: FloatArray) -> None:
-    """Write into `rows` (len(VARIABLES), n_rows) what a `holiday` that is `given` (n_rows,) decides."""
+def _overrule(given: IntArray, rows: FloatArray) -> None:
+    """Update `rows` (len(VARIABLES), n_rows) where `holiday` was `given` (n_rows,) and overrules."""
     differs = given != rows[_AT["holiday"]]
-    if any_of(differs):  # seldom, where every row gives it
+    if any_of(differs):  # rarely true where every row gives it
         (decided,) = np.nonzero(differs & (given >= 0))
         changed = rows[:, decided]
         holiday = given[decided] > 0

@@ -1,17 +1,18 @@
-"""The networks' outputs for many rows, in a fraction of the time that `models.network.forward` takes.
+"""The forward pass for many rows, in a fraction of the time of `models.network.forward`.
 
-For thousands of rows the products of these small networks are not what costs: it is every pass over an
-array of units, and whether that array is still in the processor's cache. So the same steps are taken here
-with fewer and shorter passes:
+For thousands of rows it is not the matrix products of these small networks that cost most, but every pass
+over an array of activations, above all if the array has left the processor's cache. So this module
+computes the same with fewer and shorter passes:
 
-- Rows are worked on in blocks of which everything stays in the cache.
-- The first layers of all networks stand side by side, then what is added to their last layers: one
-  product serves them all, one activation, and the biases are a part of that product or of a table.
-- Categories are crossed as far as their table stays small: one look-up serves several of them.
-- SiLU comes from NumPy's exp, which takes two thirds of the time of its tanh.
-- A unit's values lie side by side, also in layers of few units: NumPy's inner loops are long ones.
+- Rows are processed in blocks small enough for all their intermediate results to stay in the cache.
+- The *entrance*: the first layers of all networks, then the direct connections from the inputs to their
+  outputs, side by side as the columns of one matrix. One product and one activation serve them all, and
+  the biases are part of the product or of a table.
+- Categories are crossed as long as their table of weights stays small: one look-up serves several.
+- SiLU uses NumPy's exp, which takes two thirds of the time of its tanh.
+- From the second layer on arrays are (units, rows), which makes NumPy's inner loops long ones.
 
-In float32 as there; a test holds both equal up to its rounding.
+All in float32, as in `forward`; a test holds the two equal up to rounding.
 """
 
 import math
@@ -27,9 +28,9 @@ from models.features import Category, Encoder
 from models.network import Layer, Network, side_by_side
 
 BLOCK_BYTES = 512 * 1024
-"""Of the units of one block of rows: about half of what a processor of today has as its second cache."""
+"""The size of a block's array of units: about half of the level-2 cache of a current processor."""
 MOST_CODES = 2048
-"""Of a cross of several categories; its table has a row of units for each."""
+"""The most codes of a cross of categories; its table has a row of units for each."""
 
 Activation = Callable[[FloatArray, FloatArray | None], FloatArray]
 
@@ -37,10 +38,11 @@ _ONE = np.array(1.0, np.float32)
 
 
 class Encoded(NamedTuple):
-    """Rows as the first layers read them.
+    """Rows as the entrance reads them.
 
-    numbers : (n_numbers, n_rows), clipped and not standardised; below them ones, if the biases are weights.
-    codes : (n_rows, n_tables), of each table the row that is picked.
+    numbers : (n_numbers, n_rows), clipped but not standardised. Without tables, which would hold the
+        biases, a last row of ones multiplies them.
+    codes : (n_rows, n_tables), the row to pick from each table.
     """
 
     numbers: FloatArray
@@ -48,7 +50,7 @@ class Encoded(NamedTuple):
 
 
 class Bulk:
-    """Passes of many rows through networks that read the same inputs."""
+    """The forward pass of many rows through networks that read the same inputs."""
 
     def __init__(self, encoder: Encoder, networks: Sequence[Network]) -> None:
         deep = [network for network in networks if len(network.layers) > 1]
@@ -74,12 +76,12 @@ class Bulk:
         self._rows = max(BLOCK_BYTES // (weights.itemsize * len(biases)), 1)
 
     def encode(self, variables: FloatArray) -> Encoded:
-        """What the first layers read of `variables` (n_rows, n_variables)."""
+        """`variables`, (n_rows, n_variables), as the entrance reads them."""
         n_numbers = len(self._source)
         numbers = np.empty((len(self._numbers), len(variables)), self._numbers.dtype)
         inside = numbers[:n_numbers]
         rounded = variables.T.astype(numbers.dtype, order="C")
-        rounded.take(self._source, axis=0, out=inside, mode="clip")  # else by way of another array
+        rounded.take(self._source, axis=0, out=inside, mode="clip")  # "raise" makes a copy first
         np.minimum(inside, self._high, out=inside)
         np.maximum(inside, self._low, out=inside)
         if n_numbers < len(numbers):
@@ -100,7 +102,7 @@ class Bulk:
         return outputs
 
     def _entrance(self, numbers: FloatArray, codes: IntArray) -> tuple[FloatArray, FloatArray]:
-        """All first layers, activated, and what is added to all last ones: (n_units, n_rows) each."""
+        """The first layers' activations, and the direct connections' shares: (n_units, n_rows) each."""
         if not self._tables:
             z = np.matmul(self._numbers.T, numbers)
             first, last = z[: self._n_first], z[self._n_first :]
@@ -114,7 +116,7 @@ class Bulk:
         last = z[:, self._n_first :].T.copy()
         if (
             len(self._activations) == 1
-        ):  # of all there is: a part of each row takes three times as long
+        ):  # on the whole array: on a part of each row it takes 3 times as long
             ((_, function),) = self._activations
             function(z, z)
         else:
@@ -124,9 +126,10 @@ class Bulk:
 
 
 class _Way:
-    """What comes after the entrance, for one network.
+    """The layers after the entrance, for one network.
 
-    first, last : its units there: of the first layer (if there are others), and of the last one.
+    first, last : where the entrance has the network's first layer (None if that is the last, too) and its
+        direct connection.
     shape : (n_members, n_outputs).
     """
 
@@ -163,7 +166,7 @@ def _moved(units: slice, by: int) -> slice:
 def _of_raw_numbers(
     encoder: Encoder, weights: FloatArray, biases: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Weights and biases for numbers that are clipped and not standardised."""
+    """Weights and biases with the standardisation of the numbers folded in."""
     n_numbers = len(encoder.numbers)
     scaled = weights[:n_numbers] / encoder.scale[:, np.newaxis]
     raw = np.concatenate([scaled.astype(weights.dtype), weights[n_numbers:]])
@@ -175,9 +178,9 @@ def _function(layer: Layer) -> Activation:
 
 
 def _silu(z: FloatArray, out: FloatArray | None = None) -> FloatArray:
-    """a = z / (1 + exp(-z)), which is 0 where exp is infinite.
+    """a = z / (1 + exp(-z)), which is 0 where exp overflows.
 
-    `models.activations.silu` is this by tanh, and stays: what is learned with it depends on its bits.
+    `models.activations.silu` computes it by tanh, and stays so: trained weights depend on its bits.
     """
     divisor = np.negative(z)
     with np.errstate(over="ignore"):
@@ -187,14 +190,14 @@ def _silu(z: FloatArray, out: FloatArray | None = None) -> FloatArray:
 
 
 def _side_by_side(networks: Sequence[Network]) -> tuple[FloatArray, FloatArray, list[slice]]:
-    """The entrance's weights (n_inputs, n_units) and biases (n_units,), and the units of each block.
+    """The entrance's weights (n_inputs, n_units), its biases (n_units,), and the columns of each block.
 
-    The blocks are the first layers of the networks that have several, then all networks' last layers as
-    far as they read the inputs.
+    The blocks are the first layers of the networks that have more than one, then the direct connections of
+    all networks.
     """
     firsts = [n.layers[0] for n in networks if len(n.layers) > 1]
     blocks = [(side_by_side(layer.weights), layer.biases.ravel()) for layer in firsts]
-    blocks += [(side_by_side(n.straight), n.layers[-1].biases.ravel()) for n in networks]
+    blocks += [(side_by_side(n.direct), n.layers[-1].biases.ravel()) for n in networks]
     ends = np.cumsum([0, *(biases.size for _, biases in blocks)]).tolist()
     return (
         np.concatenate([weights for weights, _ in blocks], axis=1),
@@ -204,7 +207,7 @@ def _side_by_side(networks: Sequence[Network]) -> tuple[FloatArray, FloatArray, 
 
 
 def _runs(networks: Sequence[Network], units: Sequence[slice]) -> list[tuple[slice, Activation]]:
-    """The units of the first layers with their activation, neighbours of one kind together."""
+    """The first layers' units with their activations; neighbours with the same one are joined."""
     kinds = zip(networks, units, strict=False)
     runs = []
     for _, run in groupby(kinds, lambda pair: pair[0].layers[0].activation):
@@ -215,9 +218,10 @@ def _runs(networks: Sequence[Network], units: Sequence[slice]) -> list[tuple[sli
 
 
 def _crosses(encoder: Encoder, weights: FloatArray) -> tuple[list[FloatArray], FloatArray]:
-    """Categories crossed as far as they may be: of each cross the sum of the weights that its code picks.
+    """Tables of the categories' weights, neighbouring categories crossed up to MOST_CODES codes.
 
-    tables : (n_codes, n_units) each. strides : (n_variables, n_tables), variables @ strides are the codes.
+    Returns the tables, (n_codes, n_units) each, whose row is the sum of the weights that the crossed
+    categories pick, and strides (n_variables, n_tables): variables @ strides are the codes.
     """
     crosses: list[tuple[dict[str, int], list[tuple[int, Category]]]] = []
     start = len(encoder.numbers)
@@ -242,7 +246,7 @@ def _crosses(encoder: Encoder, weights: FloatArray) -> tuple[list[FloatArray], F
 def _table(
     sizes: dict[str, int], parts: Sequence[tuple[int, Category]], weights: FloatArray
 ) -> FloatArray:
-    """The sum of the weights that each combination of the variables picks: (n_codes, n_units)."""
+    """The sum of the weights that each combination of values picks: (n_codes, n_units)."""
     grid = dict(zip(sizes, np.indices(tuple(sizes.values())).reshape(len(sizes), -1), strict=True))
     table = np.zeros((math.prod(sizes.values()), weights.shape[1]), weights.dtype)
     for start, category in parts:

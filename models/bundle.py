@@ -3,29 +3,29 @@
     weights.joblib   every array by name: weights, biases, means and scales, quantiles, background rows
     manifest.json    everything else, and what the arrays must be
 
-`manifest.json` opens with two lines of fixed form:
+`manifest.json` begins with two lines in a fixed format:
 
     {
       "digest": "<SHA-256 of all that follows this line>",
       "signature": "<HMAC-SHA-256 of all that follows this line>",      (or null)
 
-so both are checked on the bytes as they are, before anything is parsed. The rest: `format`, `task`,
-`model` (the tree of `models.tree`: features, layers, links, and of each array its dtype and shape),
-`fields` (what the task asked for when the model was trained), `weights` (size and SHA-256 of the other
-file), `canary` (rows with their answers), `created`, `libraries`, `git_commit`, and what training has
-to say: recipe, seed, data digest, history, metrics.
+so both are checked on the raw bytes, before anything is parsed. The rest: `format`, `task`, `model` (the
+tree of `models.tree`: features, layers, links, and the dtype and shape of every array), `fields` (what the
+task asked for when the model was trained), `weights` (size and SHA-256 of the other file), `canary` (rows
+with their answers), `created`, `libraries`, `git_commit`, and what training adds: recipe, seed, data
+digest, history, metrics.
 
-Checked while loading, in this order, every fault in one line that names the file and the array or key:
-sizes; the digest; the signature, if there is a key; the format; the fields and variables of the task;
-the digest of the weights; the arrays (see `models.weights`); their shapes, dtypes and finiteness; that
-they fit together (see `models.soundness`); the canary rows' answers. Not checked: that a model is any
-good, and, without a key, who made it.
+Loading checks, in this order: sizes; the digest; the signature, if there is a key; the format; the fields
+and variables of the task; the digest of the weights; the arrays (see `models.weights`); their shapes,
+dtypes and finiteness; that they fit together (see `models.soundness`); the canary rows' answers. An error
+is one line that names the file and the array or key. Not checked: whether a model is any good, and,
+without a key, who made it.
 
 To change the format:
 1. raise FORMAT_VERSION;
 2. keep reading the older ones: a new field of a dataclass gets a default that means "as before", and
    what a default cannot say is brought up to date in `_modernised`;
-3. keep a golden bundle of the older format under tests/golden/, which a test loads for ever.
+3. keep a golden bundle of the older format under tests/golden/; a test loads it from then on.
 """
 
 import hashlib
@@ -56,7 +56,7 @@ FORMAT_VERSION = 1
 
 WEIGHTS, MANIFEST = "weights.joblib", "manifest.json"
 LARGEST = {WEIGHTS: 16 * 2**20, MANIFEST: 4 * 2**20}
-"""The most bytes that are read of each file."""
+"""The largest accepted size of each file, in bytes."""
 
 CANARY_ROWS = 16
 CANARY_TOLERANCE = 1e-4
@@ -97,9 +97,9 @@ class Bundle:
 
 
 def save(model: Model, details: Mapping[str, Json], folder: Path, key: bytes | None = None) -> str:
-    """Write `model` to `folder`, whole or not at all, and return its version.
+    """Write `model` to `folder`, completely or not at all, and return its version.
 
-    details : what training has to say, as JSON; added to the manifest.
+    details : what training adds to the manifest, as JSON.
     key : signs the manifest.
     Raises BundleError for a model that `load` would refuse, OSError if it cannot be written.
     """
@@ -214,7 +214,7 @@ def _version(manifest: Mapping[str, Any]) -> str:
 
 
 def _rebound(described: dict[str, Any], task: Task) -> dict[str, Any]:
-    """The model with the variables that the task derives now: a column finds its own by name."""
+    """The description with the variables that the task derives now; columns refer to them by name."""
     encoder = described.get("encoder")
     if isinstance(encoder, dict):
         encoder = {**encoder, "variables": list(task.variables)}
@@ -222,7 +222,7 @@ def _rebound(described: dict[str, Any], task: Task) -> dict[str, Any]:
 
 
 def _sealed(manifest: Mapping[str, Json], key: bytes | None) -> bytes:
-    """The bytes of manifest.json: the two lines of its head, then `manifest` in its order."""
+    """The bytes of manifest.json: digest and signature, then the entries of `manifest` in their order."""
     try:
         text = json.dumps(manifest, ensure_ascii=False, allow_nan=False, indent=2)
     except (TypeError, ValueError) as error:
@@ -234,7 +234,7 @@ def _sealed(manifest: Mapping[str, Json], key: bytes | None) -> bytes:
 
 
 def _opened(content: bytes, key: bytes | None) -> dict[str, Any]:
-    """The manifest in the bytes of manifest.json, once its digest and signature are right."""
+    """The manifest in the bytes of manifest.json, after a check of its digest and signature."""
     head = _HEAD.match(content)
     if head is None:
         raise BundleError("manifest.json: does not begin with its digest and signature")
@@ -260,7 +260,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def _modernised(manifest: dict[str, Any]) -> dict[str, Any]:
-    """A manifest of any format that was ever written, as one of FORMAT_VERSION."""
+    """A manifest of any earlier format, converted to FORMAT_VERSION."""
     written = manifest.get("format")
     if type(written) is not int or not 1 <= written <= FORMAT_VERSION:
         raise BundleError(
@@ -285,7 +285,7 @@ def _check_fields(task: Task, declared: object) -> None:
         if field not in theirs:
             raise BundleError(
                 f"manifest.json: fields: {task.name} now asks for {field['name']!r}, which this "
-                "model knows not or otherwise; train it again"
+                "model does not know, or declares differently; train it again"
             )
     for field in theirs:
         if field not in ours:

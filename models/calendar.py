@@ -20,7 +20,7 @@ from models.arrays import FloatArray, IntArray
 
 FIRST_YEAR, LAST_YEAR = 1970, 2100
 FEW_YEARS = 4
-"""Rows of so many years are looked up in one table; for others each year is looked up alone."""
+"""The most years between first and last that are looked up in one joined table without gaps."""
 EPOCH = date(2011, 1, 1)
 """Day 0 of the growth trend: the first day of the data."""
 
@@ -46,23 +46,21 @@ DAY_VARIABLES = (
 day_index : days since EPOCH. month : 0 = January. weekday : 0 = Monday. season : index into SEASONS.
 holiday : 1 on a holiday. day_off : 1 on a Monday to Friday that people take off, see `is_day_off`.
 federal_only : 1 on a holiday on which most private offices work, see `FEDERAL_ONLY`.
-away : 0 to 1, how far the town is away for Christmas or Thanksgiving, see `away_share`.
+away : 0 to 1, how empty the town is around Christmas and Thanksgiving, see `away_share`.
 The last four : the first two annual harmonics.
 """
 
 SATURDAY = 5
 CHRISTMAS_RETURN = 12
-"""Days after Christmas over which the town fills again."""
+"""Days over which the town fills again after Christmas."""
 LEAVING = {-2: 0.25, -1: 0.5}
-"""Days from the first of the days off that lead to Christmas -> `away`."""
+"""Days relative to `christmas_leave` -> `away`."""
 THANKSGIVING_AWAY = {-1: 0.3, 0: 1.0, 1: 0.7, 2: 0.4, 3: 0.3}
-"""Days from Thanksgiving -> `away`."""
+"""Days relative to Thanksgiving -> `away`."""
 EMANCIPATION_DAYS = ((4, 15), (4, 16), (4, 17))
 """A holiday of the District of Columbia (16 April, observed), on which most of its commuters work."""
-
-
 FEDERAL_ONLY = ("Martin Luther King", "Washington's Birthday", "Columbus Day", "Veterans Day")
-"""Holidays of the government, on which most private employers work: beginnings of their names."""
+"""Holidays of the government on which most private offices work: how their names begin."""
 LATITUDE, LONGITUDE = 38.9, -77.0
 TIME_ZONE = ZoneInfo("America/New_York")
 
@@ -73,10 +71,10 @@ def season_of(day: date) -> int:
 
 
 def _calendar_of_the_united_states() -> Any:
-    """The class of the calendar, without the 250 other countries that its package imports.
+    """The holidays of the United States, without importing those of 250 other countries.
 
-    They would be a tenth of a serving process: 9 MB. So while it is imported its package is one that has
-    not been run; who asks for another country later gets the whole of it.
+    They would take 9 MB, a tenth of a serving process. So during this import the package of countries is
+    an empty module, whose `__init__` has not run; a later import of it runs as usual.
     """
     package = "holidays.countries"
     found = util.find_spec(package)
@@ -110,7 +108,7 @@ def thanksgiving(year: int) -> date:
 
 @cache
 def is_day_off(day: date) -> bool:
-    """Whether a Monday to Friday is taken off: a holiday but Emancipation Day, or off by custom.
+    """Whether people take a Monday to Friday off: a holiday except Emancipation Day, or by custom.
 
     By custom: Christmas Eve, and a bridge between two days off (as the day after Thanksgiving).
     """
@@ -142,7 +140,7 @@ def is_federal_only(day: date) -> bool:
 
 @cache
 def christmas_leave(year: int) -> date:
-    """The first of the days off in a row that lead to Christmas Day: that day the town is away."""
+    """The first of the consecutive days off that end with Christmas Day: from then on the town is away."""
     first = date(year, 12, 25)
     while is_free(before := first - timedelta(days=1)) or is_day_off(before):
         first = before
@@ -162,15 +160,14 @@ def away_share(day: date) -> float:
 def year_table(year: int) -> FloatArray:
     """The day variables of a year: (n_days, len(DAY_VARIABLES)), a row a day.
 
-    The rules that look at a day from all sides are asked only of the days where they may say anything.
+    The expensive rules are evaluated only for the days on which they can apply.
     """
     first, last = date(year, 1, 1), date(year, 12, 31)
     n_days = (last - first).days + 1
     listed = holidays_of(year)
-    off = {
-        day + timedelta(days=by) for day in listed for by in (-1, 0, 1)
-    }  # bridges are beside them
-    off |= {date(year, 12, 24), first, last}  # and beside those of another year
+    # a bridge day is next to a holiday, perhaps of the next year or the last
+    off = {day + timedelta(days=by) for day in listed for by in (-1, 0, 1)}
+    off |= {date(year, 12, 24), first, last}
     away = [
         first + timedelta(days=i) for i in (*range(CHRISTMAS_RETURN), *range(n_days - 61, n_days))
     ]
@@ -209,8 +206,8 @@ def _of_days(year: int, n_days: int, values: Mapping[date, float]) -> FloatArray
 def sun_table(year: int) -> FloatArray:
     """The sun's elevation in degrees at half past each hour of local time: (n_days, 24).
 
-    Declination and equation of time are Spencer's harmonics cut after the second, as in Duffie and
-    Beckman (2013, section 1.5); the summer time is the one of noon of the day.
+    Declination and equation of time are truncated harmonic series, as in Duffie and Beckman (2013,
+    section 1.5). Whether summer time holds is decided at noon, for the whole day.
     """
     n_days = (date(year + 1, 1, 1) - date(year, 1, 1)).days
     offsets = _hours_from_utc(year, n_days)
@@ -232,7 +229,7 @@ def sun_table(year: int) -> FloatArray:
 def _hours_from_utc(year: int, n_days: int) -> FloatArray:
     """The offset of local time at noon of each day: (n_days,).
 
-    Asked of the first and the last day of each week, and of the days between where they differ.
+    Looked up for the first and the last day of each week, and for the days between if those differ.
     """
     noon = datetime(year, 1, 1, 12, tzinfo=TIME_ZONE)
 
@@ -250,7 +247,7 @@ def _hours_from_utc(year: int, n_days: int) -> FloatArray:
 
 
 def _join(table_of: Callable[[int], FloatArray], years: tuple[int, ...]) -> FloatArray:
-    """The tables of `years` one after the other, a column a day: (n_values, n_days)."""
+    """The tables of `years`, concatenated, one column per day: (n_values, n_days)."""
     table = np.ascontiguousarray(np.concatenate([table_of(year) for year in years]).T)
     table.setflags(write=False)  # shared by every thread
     return table
@@ -258,7 +255,7 @@ def _join(table_of: Callable[[int], FloatArray], years: tuple[int, ...]) -> Floa
 
 _few_joined = lru_cache(maxsize=8)(_join)
 _many_joined = lru_cache(maxsize=2)(_join)
-"""Of rows all over the range: nearly every slice of them has a day of each year."""
+"""For rows spread over the whole range, of which nearly every batch has a day of every year."""
 
 
 def _joined(table_of: Callable[[int], FloatArray], years: tuple[int, ...]) -> FloatArray:
@@ -266,7 +263,7 @@ def _joined(table_of: Callable[[int], FloatArray], years: tuple[int, ...]) -> Fl
 
 
 def _place(days: IntArray) -> tuple[tuple[int, ...], IntArray]:
-    """The years of `days` since 1970 (n,), and the column of each in the tables of them: (n,)."""
+    """The years of `days` since 1970 (n,), and the column of each day in their joined table: (n,)."""
     if not len(days):
         return (EPOCH.year,), days
     first, last = (_date(day).year for day in (days.min().item(), days.max().item()))
@@ -313,14 +310,15 @@ def write_hours(
     of_day: FloatArray,
     suns: FloatArray,
 ) -> None:
-    """Write what the calendar says of many hours, with as few calls as possible.
+    """Look up what the calendar says about many hours, with as few calls of NumPy as possible.
 
-    table_of : year -> (n_days, n_values), always the same for a year.
-    days, hours : (n,) days since 1970 and hours of the day.
-    of_day : (n_values, n), takes the values of each day. suns : (n,), takes `sun_heights`.
+    table_of : year -> (n_days, n_values), a cached function.
+    days, hours : (n,), days since 1970 and hours of the day.
+    of_day : (n_values, n), filled with the values of each day.
+    suns : (n,), filled with the sun's elevation in degrees, as `sun_heights` gives it.
     """
     years, places = _place(days)
-    # "clip": else NumPy would take into an array of its own
+    # "clip": with "raise" NumPy writes to a copy first
     _joined(table_of, years).take(places, axis=1, out=of_day, mode="clip")
     _suns(years, places, hours, suns)
 

@@ -1,13 +1,14 @@
-"""How far the rows that come are from the rows that a model learned from, field by field.
+"""Input drift: how far the rows of requests are from the training rows, field by field.
 
-The measure is the population stability index of the shares e_i of the training rows and a_i of the
-rows that come, over the bins of a field:
+The measure is the population stability index. With the share e_i of the training rows and the share a_i
+of the requests' rows in bin i of a field, it is
 
     PSI = sum_i (a_i - e_i) * ln(a_i / e_i)
 
-0 for equal shares; by custom above 0.1 is worth a look and above 0.25 a shift. Bins: of numbers the
-tenths of the training rows; of categories and truth values their values; of a timestamp the hour of
-the day in eighths (the date itself always moves on). A value that is not given is in no bin.
+It is 0 for equal shares; by convention a value above 0.1 is worth a look and one above 0.25 is a shift.
+The bins of a number are the deciles of the training rows, those of a category or boolean its values, and
+those of a timestamp three hours of the day each (the date itself always moves on). A missing value is in
+no bin.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,14 +24,14 @@ JSON = dict[str, dict[str, list[float]]]
 
 _TENTHS = np.linspace(0.1, 0.9, 9)
 _HOURS_A_BIN = 3
-_SMALLEST_SHARE = 1e-4  # keeps the logarithm finite where the training rows have none
+_SMALLEST_SHARE = 1e-4  # keeps the logarithm finite in a bin without training rows
 
 
 @dataclass(frozen=True)
 class Bins:
     """The bins of a field and the share of the training rows in each.
 
-    edges : rising, the inner edges between the bins of a number; empty for other kinds.
+    edges : (n_bins - 1,), increasing, the edges between the bins of a number; empty for other kinds.
     shares : (n_bins,), adding up to 1.
     """
 
@@ -45,7 +46,7 @@ class Bins:
     def psi(self, counts: FloatArray) -> float:
         """The population stability index of `counts` (n_bins,); 0 for no rows at all.
 
-        Half a row is added to each bin, so that a bin that a small sample misses is no infinity.
+        Half a row is added to each bin, so that one that a small sample misses does not make it infinite.
         """
         total = counts.sum()
         if total == 0:
@@ -56,7 +57,7 @@ class Bins:
 
 
 def reference(task: Task, columns: Columns) -> JSON:
-    """The bins of the training rows for a manifest; a field that is never given has none."""
+    """The bins of the training rows, for a manifest; a field without a single value has none."""
     made = {}
     for field in task.fields:
         values = columns[field.name]
@@ -69,7 +70,7 @@ def reference(task: Task, columns: Columns) -> JSON:
 
 
 def bins_of(task: Task, made: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, Bins]:
-    """The bins that `reference` made, by field."""
+    """The bins in a manifest, as `reference` wrote them, by field."""
     return {
         field.name: Bins(
             field,
@@ -90,7 +91,7 @@ def _edges(field: Field, values: NDArray[np.generic]) -> FloatArray:
 
 
 def _count(field: Field, edges: FloatArray, values: NDArray[np.generic]) -> FloatArray:
-    """How many of the values that are given fall in each bin: (n_bins,)."""
+    """How many of the values that are not missing fall in each bin: (n_bins,)."""
     if field.kind in {"number", "integer"}:
         counts = _count_numbers(edges, values.astype(np.float64, copy=False))
     elif field.kind == "timestamp":
@@ -104,5 +105,5 @@ def _count(field: Field, edges: FloatArray, values: NDArray[np.generic]) -> Floa
 
 def _count_numbers(edges: FloatArray, numbers: FloatArray) -> IntArray:
     counts = np.bincount(edges.searchsorted(numbers, side="right"), minlength=len(edges) + 1)
-    counts[-1] -= np.count_nonzero(np.isnan(numbers))  # which sorts behind every number
+    counts[-1] -= np.count_nonzero(np.isnan(numbers))  # NaN sorts after every number
     return counts

@@ -7,24 +7,23 @@ background row has them,
     v(S) = 1/m sum_j f(x_S, b_j without S)
 
 (the interventional, or marginal, game: Lundberg and Lee 2017; Janzing et al. 2020). A field's
-contribution is the mean of what it adds to the worth, over all orders in which the fields can join
+contribution is the mean, over all orders in which the fields can join, of what it adds to the worth
 (Shapley 1953):
 
     phi_i = sum over S without i of |S|! (n - |S| - 1)! / n! * (v(S + i) - v(S))
 
-All 2^n coalitions are computed, so the values are exact for the background at hand, and
+All 2^n coalitions are evaluated, so the values are exact for the given background, and
 
     answer = v(all) = v(none) + sum_i phi_i = baseline + sum of the contributions
 
-holds up to rounding in float64. (float32 is in the forward pass alone: a worth is as exact as an
-answer is.)
+holds up to rounding in float64. (Only the forward pass is in float32.)
 
 Fields, not the networks' inputs, are what is explained: whatever a task derives from a field (hour,
 weekday and season from the timestamp) is derived anew from every hybrid, so its effect is the field's.
 
-A field that the caller did not give takes no part: it is not given in any hybrid either, but filled by
-the task's rule from the hybrid's other fields. So its effect is theirs, its own contribution is 0, and
-the baseline is the mean answer over the background rows without that field.
+A field that the caller left out is no player: it is missing in every hybrid, too, and filled by the
+task's rule from the other fields. So its effect counts as theirs, its own contribution is 0, and the
+baseline is the mean answer over the background rows without that field.
 """
 
 from collections.abc import Generator
@@ -40,7 +39,7 @@ from models.model import Model
 from models.task import Field
 
 STEP_ROWS = 512
-"""Hybrids that are answered between two pauses of `steps`: one or two milliseconds of work."""
+"""Hybrids that are answered between two yields of `steps`: a millisecond or two of work."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def explain(model: Model, row: Columns, answer: float) -> Explanation:
 
 
 def steps(model: Model, row: Columns, answer: float) -> Generator[None, None, Explanation]:
-    """`explain` in steps of a millisecond or two: it pauses between them, for others to work."""
+    """`explain` as a generator that yields every millisecond or two, so that a server can do other work."""
     fields = model.task.fields
     given = [field.name for field in fields if _is_given(field, row[field.name])]
     game = _Game(given, row, model.background)
@@ -107,11 +106,11 @@ def _is_given(field: Field, column: NDArray[Any]) -> bool:
 
 
 class _Game:
-    """The hybrids of a row with the background rows, each different one once.
+    """The distinct hybrids of a row and the background rows.
 
-    A field in which row and background row agree changes nothing by joining. So of the 2^n coalitions
-    only those count, for each background row, that are made of the fields in which the two differ: on
-    hours and holidays this saves more than half of the hybrids.
+    A field in which the row and a background row agree changes nothing by joining. So for each background
+    row only the coalitions of the fields in which the two differ need an answer, which saves more than
+    half of the hybrids. A coalition is a number whose bit i says whether field i is a member.
     """
 
     def __init__(self, given: list[str], row: Columns, background: Columns) -> None:
@@ -123,6 +122,7 @@ class _Game:
         self._has = _members(len(given))
         self._given = given
         differs = np.array([self._others[name] != row[name] for name in given])
+        # of each background row the coalition of all fields that differ
         self._most: IntArray = (differs.T << np.arange(len(given))).sum(axis=1)
         coalitions = np.arange(len(self._has))
         self._coalitions = coalitions[:, np.newaxis]

@@ -4,13 +4,13 @@ A task derives named *variables* from a request (hour, temperature, day of the y
 of shape (n_rows, n_variables). An `Encoder` turns it into `Inputs`. There are two kinds of column:
 
 - `Number`: a variable clipped to a range, then standardised. By default the range is that of the
-  training rows, so that nothing is extrapolated (a growth trend is held at the edge of the data). An
-  inner range makes one segment of a piecewise-linear function.
-- `Category`: one or several whole-number variables crossed to one code. A code stands for a one-hot
-  column: it picks a row of the first layer's weights, which is what a product with the one-hot
-  vector would give.
+  training rows, so that nothing is extrapolated (a growth trend is held at the edge of the data). A
+  narrower range makes it one segment of a piecewise-linear function.
+- `Category`: one integer variable, or the cross product of several, as a single code. The code is the
+  index of a one-hot column, and so of the row of the first layer's weights that a product with the
+  one-hot vector would pick.
 
-All columns of a kind are computed at once, so a single row costs a handful of NumPy calls.
+All columns of a kind are computed at once, so that a single row costs a handful of NumPy calls.
 """
 
 import math
@@ -34,14 +34,14 @@ class Number:
 
 @dataclass(frozen=True)
 class Category:
-    """The cross of whole-number variables, each given with its number of values: 0 .. size - 1."""
+    """The cross product of integer variables; variable i takes the values 0 .. sizes[i] - 1."""
 
     variables: tuple[str, ...]
     sizes: tuple[int, ...]
 
     @property
     def size(self) -> int:
-        """How many codes the cross has."""
+        """The number of codes: one for each combination of values."""
         return math.prod(self.sizes)
 
 
@@ -66,13 +66,13 @@ class Inputs:
         return len(self.codes)
 
     def take(self, rows: IntArray, into: "Inputs | None" = None) -> "Inputs":
-        """The given rows; written to `into` where it is given, which has as many.
+        """The given rows; with `into`, an `Inputs` of as many rows, they are written there.
 
-        rows : indices from 0 on, and with `into` none beyond the last row, which is not checked then.
+        rows : indices from 0 on. With `into` they are not checked: one beyond the end gives the last row.
         """
         if into is not None:
             pairs = (self.codes, into.codes), (self.values, into.values)
-            for source, target in pairs:  # "clip": else NumPy would take into an array of its own
+            for source, target in pairs:  # "clip": with "raise" NumPy writes to a copy first
                 source.take(rows, axis=0, out=target, mode="clip")
             return into
         codes, values = self.codes.take(rows, axis=0), self.values.take(rows, axis=0)
@@ -82,7 +82,7 @@ class Inputs:
 
     @property
     def values(self) -> FloatArray:
-        """`dense`, of which the numbers are a view, or without it the numbers."""
+        """`dense`, of which `numbers` is a view, or `numbers` if there is no `dense`."""
         return self.numbers if self.dense is None else self.dense
 
     def part(self, where: slice) -> "Inputs":
@@ -136,7 +136,7 @@ class Encoder:
 
     @property
     def n_inputs(self) -> int:
-        """Rows of the first layer's weights: the numbers, then the codes of each category."""
+        """Rows of the first layer's weights: one for each number and one for each code of a category."""
         return len(self.numbers) + sum(category.size for category in self.categories)
 
     def encode(self, variables: FloatArray, dtype: type[np.floating[Any]] = np.float32) -> Inputs:
@@ -152,7 +152,7 @@ class Encoder:
 
     @cached_property
     def source(self) -> IntArray:
-        """Of each number the index of its variable: (n_numbers,)."""
+        """The index of the variable of each number: (n_numbers,)."""
         index = [self.variables.index(number.variable) for number in self.numbers]
         return np.array(index, dtype=np.intp)
 
@@ -164,7 +164,7 @@ def fit_encoder(
 
     rows : (n_rows, n_variables), the training rows and no others.
     """
-    rows = np.ascontiguousarray(rows)  # the order of a sum is that of the values in memory
+    rows = np.ascontiguousarray(rows)  # the layout decides the order, and so the last bits, of sums
     numbers = tuple(column for column in columns if isinstance(column, Number))
     categories = tuple(column for column in columns if isinstance(column, Category))
     source = [variables.index(number.variable) for number in numbers]

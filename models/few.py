@@ -1,23 +1,22 @@
-"""The networks' outputs for a few rows, in a fraction of the time that `models.network.forward` takes.
+"""The forward pass for a few rows, in a fraction of the time of `models.network.forward`.
 
-For a few rows the arithmetic of these networks is nothing; what costs is every call into NumPy, a third
-to half a microsecond each, and several times that where the processor has done something else meanwhile.
-So the same steps are taken here with as few calls as possible, for all rows together:
+For a few rows the arithmetic of these small networks costs next to nothing. The time goes into the calls
+of NumPy: a third to half a microsecond each, and several times that once the processor's caches have been
+used for something else. So this module computes the same with as few calls as possible:
 
-- The first layers of all networks stand side by side, then what is added to their last layers: one
-  product serves them all, and one activation.
-- The first layer is linear. What it makes of the fields whose values come again and again (the hour, the
-  weather's code) is one vector for each combination of them, and is remembered. Left are the fields that
-  take any value (temperature, humidity): a few numbers, clipped in Python, and one small product with
-  the standardisation worked into its weights.
-- Networks of one member go on side by side, too (`_Joined`): a product a layer for all of them, the biases
-  in it, and what a network that ends earlier has found is handed through. Networks of many members go on
-  each for itself (`_Ensemble`): side by side, most of the matrix would be zeros.
-- SiLU is h + h tanh(h) with h = z / 2: the half is worked into the weights before it.
+- The *entrance*: the first layers of all networks, then the direct connections from the inputs to their
+  outputs, side by side as the columns of one matrix. One product and one activation serve them all.
+- What the recurring fields (hour, weather code, holiday) contribute to the entrance is one vector for each
+  combination of their values, and is cached. What is left are the varying numbers (temperature, humidity):
+  they are clipped in Python and take one small product, into whose weights the standardisation is folded.
+- After the entrance, networks of one member continue side by side as well (`_Joined`): one product a layer
+  for all of them, biases included. The outputs of a network that has fewer layers are passed through.
+  Ensembles continue one by one (`_Ensemble`): side by side most of the matrix would be zeros.
+- SiLU is h + h tanh(h) with h = z / 2; the half is folded into the weights before it.
 
-Each row is multiplied for itself (`times`): it is answered with the same bits whatever stands beside it.
+Rows are multiplied one at a time (`times`), so that a row's bits do not depend on the rows beside it.
 
-In float32 as there; a test holds both equal up to its rounding.
+All in float32, as in `forward`; a test holds the two equal up to rounding.
 """
 
 import math
@@ -37,23 +36,23 @@ from models.network import Layer, Network, affine_inputs, side_by_side
 from models.task import Task
 
 MOST_REMEMBERED = 1024
-"""Combinations of recurring values; for the networks of this project about 2 kB each."""
+"""Cached combinations of recurring values, of about 2 kB each with the networks of this project."""
 
 Outputs = FloatArray | list[list[float]]
-"""Of one network, member by member: (n_rows, n_members * n_outputs)."""
+"""The outputs of one network, member by member: (n_rows, n_members * n_outputs)."""
 
 
 def listed(outputs: Outputs) -> list[list[float]]:
-    """The outputs as numbers of Python's."""
+    """The outputs as lists of Python floats."""
     return outputs if isinstance(outputs, list) else outputs.tolist()
 
 
 Steps = list[tuple[slice, Callable[[FloatArray], object]]]
-"""Which columns a function is applied to, in place."""
+"""Activations, each with the columns that it is applied to in place."""
 
 
 class Few:
-    """Passes of a few rows through networks that read the same inputs."""
+    """The forward pass of a few rows through networks that read the same inputs."""
 
     def __init__(self, task: Task, encoder: Encoder, networks: Sequence[Network]) -> None:
         self._split = task.split
@@ -71,10 +70,10 @@ class Few:
         self._remembered = lru_cache(MOST_REMEMBERED)(recurring)
 
     def __call__(self, rows: Sequence[Row]) -> list[Outputs]:
-        """The outputs of each network."""
+        """The outputs of each network, in the order in which the networks were given."""
         split = [self._split(row) for row in rows]
         numbers = [
-            [  # conditions: a call of min or max costs three times as much
+            [  # min and max would cost three times as much
                 low if (v := values[i]) < low else (high if v > high else v)  # noqa: FURB136
                 for i, low, high in self._clips
             ]
@@ -82,7 +81,9 @@ class Few:
         ]
         z = times(np.array(numbers, self._product.dtype), self._product)
         recurring = [self._remembered(key) for key, _ in split]
-        z += recurring if len(recurring) > 1 else recurring[0]  # a list is made an array first
+        z += (
+            recurring if len(recurring) > 1 else recurring[0]
+        )  # adding a list would copy it into an array first
         for columns, function in self._steps:
             function(z[:, columns])
         found = [outputs for way in self._ways for outputs in way(z)]
@@ -90,11 +91,11 @@ class Few:
 
 
 def times(rows: FloatArray, weights: FloatArray) -> FloatArray:
-    """rows @ weights, each row for itself; a product of all rows at once would add up in another order.
+    """rows @ weights, row by row: BLAS would sum the product of several rows in another order.
 
-    rows : (n_rows, n); weights : (n, n_columns) or (n,).
+    rows : (n_rows, n). weights : (n, n_columns) or (n,).
     """
-    if len(rows) == 1:  # the same routine of BLAS, and half the way to it
+    if len(rows) == 1:  # the same BLAS routine, with half the overhead
         product: FloatArray = rows.dot(weights)
     else:
         product = np.matmul(rows[:, np.newaxis], weights)[:, 0]
@@ -103,10 +104,10 @@ def times(rows: FloatArray, weights: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class _Recurring:
-    """What the recurring fields and the biases give at the entrance, the varying numbers at 0.
+    """What the recurring fields and the biases contribute to the entrance.
 
-    weights : (1, n_inputs, n_columns) of the entrance; biases : (n_columns,).
-    varying : which of the encoder's numbers come from the varying variables.
+    weights : (1, n_inputs, n_columns) of the entrance. biases : (n_columns,).
+    varying : the indices of the encoder's numbers that read a varying variable; they count as 0 here.
     """
 
     task: Task
@@ -116,7 +117,7 @@ class _Recurring:
     varying: list[int]
 
     def __call__(self, key: tuple[Any, ...]) -> FloatArray:
-        """The sum for these values of the recurring fields: (n_columns,)."""
+        """The contribution of these values of the recurring fields: (n_columns,)."""
         examples = {field.name: field.example for field in self.task.fields}
         row = examples | dict(zip(self.task.recurring, key, strict=True))
         inputs = self.encoder.encode(self.task.derive(rows.columns_of([row], self.task)))
@@ -128,11 +129,11 @@ class _Recurring:
 
 
 class _Joined:
-    """What comes after the entrance for networks of one member each, all at once.
+    """The layers after the entrance of networks of one member, all networks at once.
 
-    Between two layers there is one vector: the units of all networks that go on, activated; a column
-    for each output of every network, which holds what its last layer is to be added to and later the
-    output itself; a one, for the biases.
+    Between two layers a row is one vector: the activations of all networks that have another layer; a
+    column for each output of each network, which holds the direct connection's share until the last layer
+    of that network is added, and then the output itself; and a 1 for the biases.
     """
 
     def __init__(self, networks: Sequence[Network], columns: slice) -> None:
@@ -147,7 +148,7 @@ class _Joined:
         ]
 
     def __call__(self, z: FloatArray) -> list[Outputs]:
-        """The outputs of each network, from the entrance with its first layers activated."""
+        """The outputs of each network, from the entrance with its activations applied."""
         v = z[:, self._columns]
         for weights, steps in self._layers:
             v = times(v, weights)
@@ -164,7 +165,7 @@ class _Joined:
 
 
 def _joint(networks: Sequence[Network], k: int) -> tuple[FloatArray, Steps]:
-    """Layer `k` of all networks as one matrix, and what is applied to what it gives."""
+    """Layer `k` of all networks as one matrix, and the activations of its result."""
     n_outputs = sum(network.n_outputs for network in networks)
     going_on = [network for network in networks if len(network.layers) > k + 1]
     n_units = sum(network.layers[k].biases.size for network in going_on)
@@ -182,19 +183,19 @@ def _joint(networks: Sequence[Network], k: int) -> tuple[FloatArray, Steps]:
                 joint[top : top + n_in, left:right] = weights[0]
                 joint[-1, left:right] = biases[0, 0]
                 left = right
-            else:  # its last biases are in its output's column from the entrance on
+            else:  # the entrance has put its last biases into the output's column already
                 joint[top : top + n_in, out : out + network.n_outputs] = network.layers[k].weights[
                     0
                 ]
             top += n_in
         out += network.n_outputs
     if not going_on:
-        joint = joint[:, :n_outputs]  # nothing comes after it that would need the one
+        joint = joint[:, :n_outputs]  # after the last layer nothing needs the 1
     return np.ascontiguousarray(joint), _steps(going_on, k)
 
 
 class _Ensemble:
-    """What comes after the entrance for one network of several members."""
+    """The layers after the entrance of one network of several members."""
 
     def __init__(self, network: Network, first: slice, last: slice) -> None:
         layers = network.layers
@@ -205,7 +206,7 @@ class _Ensemble:
         self._activation = _in_place(layers[-1])
 
     def __call__(self, z: FloatArray) -> list[Outputs]:
-        """The outputs, in a list of one, from the entrance with its first layers activated."""
+        """The outputs, in a list of one, from the entrance with its activations applied."""
         out = z[:, self._last]
         if self._output is not None:
             a = z[:, self._first].reshape(len(z), *self._shape)
@@ -221,7 +222,7 @@ class _Ensemble:
 
 
 def _hidden(layer: Layer) -> tuple[FloatArray, FloatArray]:
-    """Weights and biases of a hidden layer as `_in_place` wants them: for SiLU the half of them."""
+    """Weights and biases of a hidden layer as `_in_place` needs them: halved for SiLU."""
     factor = np.float32(0.5 if layer.activation == "silu" else 1.0)
     return factor * layer.weights, factor * layer.biases
 
@@ -254,7 +255,7 @@ def _of_number(activation: str) -> Callable[[float], float] | None:
 
 
 def _steps(networks: Sequence[Network], k: int) -> Steps:
-    """The activations of layer `k` of networks whose units stand side by side."""
+    """The activations of layer `k` of networks whose units are side by side."""
     steps, start = [], 0
     for _, run in groupby(networks, lambda network: network.layers[k].activation):
         alike = list(run)
@@ -269,13 +270,13 @@ def _steps(networks: Sequence[Network], k: int) -> Steps:
 def _entrance(
     networks: Sequence[Network],
 ) -> tuple[FloatArray, FloatArray, Steps, list[_Ensemble | _Joined], list[int]]:
-    """All first layers side by side, then what is added to the last layers.
+    """The entrance, see the module, and the ways on from there.
 
-    The columns: the units of ensembles, those of networks of one member, what is added to the last layers
-    of these, a one, what is added to the last layers of the ensembles.
+    Its columns are the first-layer units of the ensembles, those of the networks of one member, the direct
+    connections of the latter, a 1, and the direct connections of the ensembles.
 
-    Its weights (n_inputs, n_columns) and biases (n_columns,), the activations of the units, the ways on
-    from there, and where in what they find the outputs of each of the networks stand.
+    Returns its weights (n_inputs, n_columns), its biases (n_columns,), the activations of the units, the
+    ways on, and for each network the position of its outputs among the results of all ways.
     """
     order = sorted(range(len(networks)), key=lambda i: networks[i].n_members == 1)
     ensembles = [networks[i] for i in order if networks[i].n_members > 1]
@@ -284,9 +285,9 @@ def _entrance(
     one = (np.zeros((1, networks[0].n_inputs, 1), np.float32), np.ones(1, np.float32))
     blocks = [
         *(_hidden(network.layers[0]) for network in deep),
-        *((network.straight, network.layers[-1].biases) for network in alone),
+        *((network.direct, network.layers[-1].biases) for network in alone),
         one,
-        *((network.straight, network.layers[-1].biases) for network in ensembles),
+        *((network.direct, network.layers[-1].biases) for network in ensembles),
     ]
     widths = [biases.size for _, biases in blocks]
     ends = np.cumsum([0, *widths]).tolist()

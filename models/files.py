@@ -1,4 +1,4 @@
-"""Files and folders written whole or not at all, and read without being led astray."""
+"""Atomic writes of files and folders, and reads that accept regular files only."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 TEMPORARY = ".new-"
-"""How the name of what is still being written begins."""
+"""The prefix of what is still being written."""
 
 
 def read_regular(path: Path, limit: int) -> bytes:
@@ -31,9 +31,9 @@ def read_regular(path: Path, limit: int) -> bytes:
 
 
 def check_writable(folder: Path, room: int = 0) -> None:
-    """Raise OSError where `folder` can be neither written to nor made, or its disk has no `room` bytes.
+    """Raise OSError if `folder` could not be created or written to, or its disk has no `room` bytes.
 
-    Nothing is made. For who works long before there is something to write.
+    Creates nothing. For long-running work, to fail before it rather than after.
     """
     there = next(place for place in (folder, *folder.parents) if place.exists())
     if not there.is_dir():
@@ -49,10 +49,10 @@ def check_writable(folder: Path, room: int = 0) -> None:
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Make `folder` with these files in it, at once: after a crash it is there whole or not at all.
+    """Create `folder` with these files, atomically: after a crash it is there completely or not at all.
 
-    It is written under a neighbouring name, synced and renamed. An empty folder may stand in its place.
-    Raises OSError; what was written until then is removed.
+    It is written under a temporary name beside it, synced and renamed; an empty folder may be in its
+    place. Raises OSError, after removing what was written.
     """
     temporary = neighbour(folder)
     temporary.mkdir(parents=True)
@@ -68,7 +68,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Give a file a new content at once: whoever reads it sees the old one or the new one."""
+    """Replace a file's content atomically: a reader sees the old content or the new one. Raises OSError."""
     temporary = neighbour(path)
     try:
         _write_synced(temporary, content)
@@ -80,12 +80,12 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def neighbour(path: Path) -> Path:
-    """A name beside `path` that nothing has."""
+    """An unused name beside `path`."""
     return path.with_name(f"{TEMPORARY}{path.name}-{secrets.token_hex(4)}")
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
+    """Sync a folder's entries to the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -1,9 +1,9 @@
 """Intervals: how far an answer may be off, at any level from 0.5 to 0.99.
 
-An interval is made on a link's scale: centre - below(level) * spread .. centre + above(level) * spread,
-mapped back and kept inside the task's bounds. `spread` is one number a row, and the two factors were
-measured on rows that the networks did not learn from (conformal prediction: Vovk et al. 2005; with a
-spread a row, "normalised" or "locally weighted": Lei et al. 2018).
+An interval is computed on a link's scale, as centre - below(level) * spread .. centre + above(level) *
+spread, then mapped back and clipped to the task's bounds. Each row has its own spread. The two factors
+were calibrated on rows that the networks did not learn from: conformal prediction (Vovk et al. 2005),
+"normalised" or "locally weighted" by the spread (Lei et al. 2018).
 """
 
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ class Interval:
     """The calibration of a model's intervals.
 
     link : a name in `models.links.LINKS`.
-    levels : (n,), rising, from LOWEST_LEVEL to HIGHEST_LEVEL.
-    below, above : (n,), the factors of the spread at each level.
+    levels : (n,), increasing from LOWEST_LEVEL to HIGHEST_LEVEL.
+    below, above : (n,), the factors of the spread at each level; linear in between.
     """
 
     link: str
@@ -35,16 +35,17 @@ class Interval:
     def ends(
         self, value: FloatArray, spread: FloatArray, level: float, bounds: tuple[float, float]
     ) -> tuple[FloatArray, FloatArray]:
-        """The low and the high end for each of `value`, all of shape (n_rows,).
+        """The low and the high ends of the intervals around `value`; all arrays (n_rows,).
 
-        Raises InputError for a level outside the calibrated ones.
+        bounds : of the task, in the unit of `value`.
+        Raises InputError for a level outside the calibrated range.
         """
         link = LINKS[self.link]
         factors = self._default if level == DEFAULT_LEVEL else self._factors(level)
         ends = factors * spread
         ends += link.to_link(value)
         low, high = link.from_link(ends)
-        return inside(low, bounds[0], np.inf), inside(high, -np.inf, bounds[1])
+        return clipped(low, bounds[0], np.inf), clipped(high, -np.inf, bounds[1])
 
     def ends_of_one(
         self, value: float, spread: float, level: float, bounds: tuple[float, float]
@@ -60,7 +61,7 @@ class Interval:
         return max(low, bounds[0]), min(high, bounds[1])
 
     def _factors(self, level: float) -> FloatArray:
-        """The factors of the spread for the low and the high end: (2, 1)."""
+        """The signed factors of the spread for the low and the high end: (2, 1)."""
         if not LOWEST_LEVEL <= level <= HIGHEST_LEVEL:
             raise InputError(
                 f"level must be between {LOWEST_LEVEL} and {HIGHEST_LEVEL}, and is {level}"
@@ -78,8 +79,8 @@ class Interval:
         return self._default.item(0), self._default.item(1)
 
 
-def inside(values: FloatArray, low: float, high: float) -> FloatArray:
-    """`values`, of any shape, with what lies outside moved to that end; an infinite end costs nothing."""
+def clipped(values: FloatArray, low: float, high: float) -> FloatArray:
+    """`values`, of any shape, clipped to [low, high]; an infinite bound costs nothing."""
     if low > -np.inf:
         values = np.maximum(values, low)
     return np.minimum(values, high) if high < np.inf else values

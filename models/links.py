@@ -1,7 +1,7 @@
-"""Links between the scale on which a network is trained and the scale of the answer.
+"""Link functions: between the unit of the answer and the scale on which a network is trained.
 
-Each link beside its inverse, both pure: `to_link` maps a target (rentals, a probability) to the scale of
-the network's output, `from_link` maps it back.
+Each beside its inverse, both pure: `to_link` maps a target (rentals, a probability) to the scale of the
+network's output, `from_link` maps it back. (The term is that of generalised linear models.)
 """
 
 import math
@@ -14,14 +14,14 @@ from models.activations import sigmoid
 from models.arrays import FloatArray
 
 _ALMOST = 1e-9
-"""How near to 0 and 1 a probability may come before its logit is taken."""
+"""Probabilities are kept this far from 0 and 1, where the logit is infinite."""
 
 
 @dataclass(frozen=True)
 class Link:
-    """A monotone function and its inverse, on arrays of any shape, and both on a single number.
+    """An increasing function and its inverse, for arrays of any shape and for single numbers.
 
-    For one number Python's own arithmetic is several times faster than NumPy's.
+    For a single number Python's arithmetic is several times faster than NumPy's.
     """
 
     to_link: Callable[[FloatArray], FloatArray]

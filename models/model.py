@@ -16,7 +16,7 @@ from models.arrays import Columns, FloatArray, Row
 from models.bulk import Bulk
 from models.features import Encoder, Inputs
 from models.few import Few, listed, times
-from models.interval import DEFAULT_LEVEL, Interval, inside
+from models.interval import DEFAULT_LEVEL, Interval, clipped
 from models.links import LINKS, Link
 from models.network import Network, forward
 from models.task import Task
@@ -29,11 +29,13 @@ class Head:
     links : the link of each member, a name in `models.links.LINKS` (n_members entries).
     mean, scale : (n_members, 1, n_outputs), undo the standardisation of the targets.
     crossover : a quantity c of the target, or 0 for none.
-    A member answers the sum over its outputs (casual and registered rentals), each mapped back through
-    its link, and the value is the mean over the members. With a crossover, and members on logarithms
-    beside others, it is (c a + b b) / (c + b), where a is the mean over the former and b that over the
-    latter: a squared error of logarithms is best where the answer is small, one of roots where it is
-    large, and at the answer c they weigh the same.
+
+    Each output (of bikes: casual and registered rentals) is mapped back through the link; a member's answer
+    is the sum over its outputs, and the value is the mean over the members.
+
+    With a crossover c, members that learned logarithms are weighed against the others: with the means a
+    and b of the two groups, the value is (c a + b b) / (c + b). Fitting logarithms is best where answers
+    are small, fitting square roots where they are large; at b = c both weigh the same.
     """
 
     network: Network
@@ -47,13 +49,13 @@ class Head:
         return self.values_of(forward(self.network, inputs).transpose(0, 2, 1))
 
     def values_of(self, outputs: FloatArray) -> FloatArray:
-        """What each member answers, (n_members, n_rows), from its outputs, see `linked`."""
+        """What each member answers, (n_members, n_rows), from the network's outputs, see `linked`."""
         return self.values_of_linked(self.linked(outputs))
 
     def linked(self, outputs: FloatArray) -> FloatArray:
-        """Outputs of the network on the scale of the links, in float64.
+        """The network's outputs, their standardisation undone, on the scale of the links; float64.
 
-        (n_members, n_outputs, n_rows) both: with the long axis last NumPy's inner loops are long ones.
+        outputs and result : (n_members, n_outputs, n_rows), rows last for the sake of NumPy's inner loops.
         """
         z = outputs.astype(np.float64, order="C")
         if self.standardises:
@@ -63,13 +65,13 @@ class Head:
         return z
 
     def values_of_linked(self, z: FloatArray) -> FloatArray:
-        """What each member answers, (n_members, n_rows), from what `linked` gives."""
+        """What each member answers, (n_members, n_rows), from the result of `linked`."""
         parts = [link.from_link(z[members]) for members, link in self._runs]
         values = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return values[:, 0] if values.shape[1] == 1 else np.add.reduce(values, axis=1)
 
     def value_of(self, members: FloatArray) -> FloatArray:
-        """The value, (n_rows,), of what the members answer, (n_members, n_rows)."""
+        """The value, (n_rows,), from the members' answers, (n_members, n_rows)."""
         if not self._blends:
             return _mean(members)
         low, high = _mean(members[self._low]), np.maximum(_mean(members[self._high]), 0.0)
@@ -92,7 +94,7 @@ class Head:
 
     @cached_property
     def standardises(self) -> bool:
-        """Whether outputs are scaled and moved before they are mapped back through the link."""
+        """Whether the outputs are standardised, so that `linked` has something to undo."""
         return bool((self.scale != 1.0).any() or (self.mean != 0.0).any())
 
     @cached_property
@@ -116,7 +118,7 @@ class Head:
 
     @cached_property
     def _low_numbers(self) -> list[int]:
-        """Where the outputs of the members on logarithms stand among all outputs."""
+        """The positions, among all outputs, of those of the members on logarithms."""
         n_outputs = self.network.n_outputs
         return [i * n_outputs + k for i in self._low for k in range(n_outputs)]
 
@@ -134,7 +136,7 @@ class Head:
 
     @cached_property
     def _runs(self) -> list[tuple[slice, Link]]:
-        """Members in a row that have the same link, and that link."""
+        """Runs of neighbouring members with the same link, each with that link."""
         runs, start = [], 0
         for name, run in groupby(self.links):
             stop = start + len(list(run))
@@ -165,12 +167,12 @@ class Model:
     """A trained model of a task.
 
     head : what answers.
-    spread : what says how uncertain each answer is (a head whose value is the spread on the interval's
-        link), or None: then it is the standard deviation over the head's members on that link.
-    ranges : of each field that has one, the lowest and highest value of the training rows;
-        a timestamp as hours since 1970.
-    threshold : the probability from which on the answer is "yes"; None for a quantity.
-    background : rows (by column) that an explanation compares with.
+    spread : a head whose value is the uncertainty of each answer, on the scale of the interval's link; or
+        None, for the standard deviation over the members of `head` on that scale.
+    ranges : the lowest and the highest value in the training rows, for each field that is ordered;
+        of a timestamp in hours since 1970.
+    threshold : the smallest probability that counts as "yes"; None for a quantity.
+    background : the rows, by column, that an explanation compares with.
     """
 
     task: Task
@@ -203,7 +205,7 @@ class Model:
         value = self._bounded(members)
         if self.spread is not None:
             spread = self.spread.value_of(self.spread.values_of(*others))
-        elif self._deviates_as_it_is:
+        elif self._members_on_interval_link:
             spread = _deviation(linked[:, 0])
         else:
             spread = self._deviation(members)
@@ -211,7 +213,7 @@ class Model:
         return Prediction(value, low, high)
 
     def _outputs(self, columns: Columns) -> list[FloatArray]:
-        """The outputs of the networks of head and spread: (n_members, n_outputs, n_rows) each."""
+        """The outputs of the head's and the spread's network: (n_members, n_outputs, n_rows) each."""
         return self._bulk.outputs(self._bulk.encode(self.task.derive(columns)))
 
     @cached_property
@@ -219,10 +221,10 @@ class Model:
         return Bulk(self.encoder, [head.network for head in self._heads])
 
     def predict_few(self, asked: Sequence[tuple[Row, float]]) -> list[Answer]:
-        """What `predict` answers (up to float32's rounding) to a few rows, each with its own level.
+        """The answers of `predict` to a few rows, each with its own level, in a fraction of the time.
 
-        In a fraction of its time, and a row is answered with the same bits whatever stands beside it.
-        Raises InputError for a level outside its range.
+        They agree with `predict` up to float32 rounding. A row gets the same bits whatever other rows are
+        asked for with it. Raises InputError for a level outside its range.
         """
         outputs = self._few([row for row, _ in asked])
         if self._is_plain_ensemble:
@@ -244,18 +246,18 @@ class Model:
         return answers
 
     def predict_one(self, row: Row, level: float = DEFAULT_LEVEL) -> Answer:
-        """What `predict_few` answers to one row."""
+        """The answer of `predict_few` to one row."""
         (answer,) = self.predict_few([(row, level)])
         return answer
 
     @cached_property
     def _is_plain_ensemble(self) -> bool:
-        """Whether value and spread are mean and deviation over members that need no other treatment."""
+        """Whether value and spread are simply mean and deviation over members on the interval's link."""
         head = self.head
-        return self.spread is None and self._deviates_as_it_is and not head.standardises
+        return self.spread is None and self._members_on_interval_link and not head.standardises
 
     def _of_plain_ensemble(self, linked: FloatArray) -> tuple[list[float], list[float]]:
-        """Values and spreads of a few rows, from the members' outputs (n_rows, n_members)."""
+        """Values and spreads of a few rows, from the members' outputs (n_rows, n_members) on the link."""
         answers = LINKS[self.interval.link].from_link(linked)
         off = linked - times(linked, self._share)[:, np.newaxis]
         variances = times(off * off, self._share)
@@ -263,7 +265,7 @@ class Model:
 
     @cached_property
     def _share(self) -> FloatArray:
-        """Of each member in a mean: a product with it costs a third of a sum."""
+        """1 / n_members for each member: a product with it is the mean, at a third of the cost of a sum."""
         return np.full(self.head.network.n_members, 1.0 / self.head.network.n_members)
 
     @cached_property
@@ -276,11 +278,11 @@ class Model:
 
     def _bounded(self, members: FloatArray) -> FloatArray:
         """The head's value, kept inside the task's bounds: (n_rows,)."""
-        return inside(self.head.value_of(members), *self.task.bounds)
+        return clipped(self.head.value_of(members), *self.task.bounds)
 
     @cached_property
-    def _deviates_as_it_is(self) -> bool:
-        """Whether the members are on the interval's link before they are mapped back from their own."""
+    def _members_on_interval_link(self) -> bool:
+        """Whether the members' outputs are on the interval's link already, one output each."""
         return {*self.head.links} == {self.interval.link} and self.head.network.n_outputs == 1
 
     def _deviation(self, members: FloatArray) -> FloatArray:
@@ -297,7 +299,7 @@ def _deviation(linked: FloatArray) -> FloatArray:
 
 
 def _mean(members: FloatArray) -> FloatArray:
-    """The mean over the members: (n_members, n_rows) -> (n_rows,). `mean` costs a row twice as much."""
+    """The mean over the members: (n_members, n_rows) -> (n_rows,). `ndarray.mean` is slow for one row."""
     if len(members) == 1:
         of_one: FloatArray = members[0]
         return of_one

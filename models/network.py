@@ -2,8 +2,8 @@
 
 A `Network` is frozen and keeps no state of a pass, so threads may share it. Every array of weights has
 a leading axis of *members*: an ensemble of networks of one shape is computed as one batched matrix
-product, and a single network is an ensemble of one. The passes are written for the last two axes, so
-training may leave that axis away where there is one member (`training.parameters.plain`).
+product, and a single network is an ensemble of one. The passes only use the last two axes, so that
+training can drop the members' axis of a single network (`training.parameters.plain`).
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from models.arrays import FloatArray
 from models.features import Inputs
 
 COLUMNS_A_CODE = 12
-"""Below so many one-hot columns for each code a product is faster than picking rows."""
+"""With fewer one-hot columns per code than this, a dense product is faster than picking rows."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """Dense layers, and by choice a linear skip from the input to the last pre-activation.
+    """Dense layers, optionally with a linear skip connection from the input to the last pre-activation.
 
     layers : the hidden layers, then the output layer.
-    skip : (n_members, n_inputs, n_outputs) or None. With it a network without hidden units would be
-        a (generalised) linear model, and the hidden units learn what that leaves over.
+    skip : (n_members, n_inputs, n_outputs) or None. The skip alone would be a (generalised) linear
+        model; the hidden units add what that cannot express.
     """
 
     layers: tuple[Layer, ...]
@@ -61,10 +61,10 @@ class Network:
         return int(self.layers[-1].weights.shape[2])
 
     @property
-    def straight(self) -> FloatArray:
-        """The weights from the inputs straight to the last layer: (n_members, n_inputs, n_outputs).
+    def direct(self) -> FloatArray:
+        """The weights that connect input and output directly: (n_members, n_inputs, n_outputs).
 
-        The skip, or zeros; of a network of one layer that layer's own beside it.
+        The skip, or zeros, plus the weights of the layer if there is only one.
         """
         first = self.layers[0].weights
         shape = (*first.shape[:2], self.n_outputs)
@@ -78,22 +78,22 @@ def side_by_side(weights: FloatArray) -> FloatArray:
 
 
 def product(weights: FloatArray) -> Callable[..., FloatArray]:
-    """What multiplies with `weights`, as f(a, b, out): `np.matmul`, or for plain matrices `ndarray.dot`.
+    """The matrix product to use for `weights`, as f(a, b, out): `np.matmul`, or for 2-D `ndarray.dot`.
 
-    Both end in the same BLAS, but a call of `dot` takes half as long to get there.
+    Both call the same BLAS routine; `dot` has half the overhead.
     """
     return np.ndarray.dot if weights.ndim == 2 else np.matmul  # noqa: PLR2004  # a matrix
 
 
 @dataclass(frozen=True)
 class Tape:
-    """What a forward pass leaves for the backward pass, in buffers that a training uses again.
+    """What a forward pass records for the backward pass, in buffers that every step uses again.
 
-    z, a : a layer's pre-activations and activations, (n_members, n_rows, n_out) each; one and the
-        same where the activation is the identity.
-    delta : room for dL/dz of each layer, of the same shapes.
-    ones : (1, n_rows): a product with it is a sum over the rows.
-    share : (), 1 / n_rows.
+    z, a : each layer's pre-activations and activations, (n_members, n_rows, n_out); the same array
+        where the activation is the identity.
+    delta : buffers for dL/dz of each layer, of the same shapes.
+    ones : (1, n_rows): a product with it sums over the rows.
+    share : 1 / n_rows, as an array of shape ().
     """
 
     z: tuple[FloatArray, ...]
@@ -121,11 +121,11 @@ class Tape:
 
 
 def affine_inputs(weights: FloatArray, inputs: Inputs, out: FloatArray | None = None) -> FloatArray:
-    """One-hot inputs times weights without the one-hot: (n_members, n_rows, n_out).
+    """The product of inputs and weights, without building the one-hot columns: (n_members, n_rows, n_out).
 
-    The numbers are multiplied with the first rows of `weights` (n_members, n_inputs, n_out); each code
-    picks one of the rows below them. That costs as much as a product with about a dozen columns, so
-    where there are fewer columns than that for each code, and `dense`, one product does it all.
+    The numbers are multiplied by the first rows of `weights` (n_members, n_inputs, n_out), and each code
+    picks one of the other rows. Picking costs as much as a product with COLUMNS_A_CODE columns, so where
+    a code stands for fewer, and there is `dense`, a single product does it all.
     """
     n_numbers, n_codes = inputs.numbers.shape[-1], inputs.codes.shape[-1]
     times = product(weights)
@@ -140,8 +140,8 @@ def affine_inputs(weights: FloatArray, inputs: Inputs, out: FloatArray | None = 
 def forward(network: Network, inputs: Inputs, tape: Tape | None = None) -> FloatArray:
     """The output of the network, (n_members, n_rows, n_outputs).
 
-    With a `tape` the pre-activations and activations of every layer are written to it, and what is
-    returned is its last activation.
+    tape : if given, the pre-activations and activations of every layer are written to it, and the result
+        is its last activation.
     """
     last = len(network.layers) - 1
     times = product(network.layers[0].weights)

@@ -1,6 +1,6 @@
 """Rows by column as JSON, and back: {"timestamp": ["2012-06-01T17", ...], "humidity": [55.0, null], ...}.
 
-A value that was not given is null. See `models.task.Field` for the form of each column.
+A missing value is null. See `models.task.Field` for the form of each column.
 """
 
 import re
@@ -20,8 +20,7 @@ DTYPES = {
     "category": "int8",
     "boolean": "int8",
 }
-"""Of each kind of field, the dtype of its column."""
-
+"""The dtype of the column of each kind of field."""
 
 _HOUR = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}")
 
@@ -53,13 +52,13 @@ def to_json(task: Task, columns: Columns) -> dict[str, list[Any]]:
 def from_json(task: Task, columns: Mapping[str, list[Any]]) -> dict[str, NDArray[Any]]:
     """Rows by column from JSON.
 
-    Raises KeyError, TypeError or ValueError for what `to_json` would not have written.
+    Raises KeyError, TypeError or ValueError for anything that `to_json` does not write.
     """
     return {field.name: _column(field, columns[field.name]) for field in task.fields}
 
 
 def fault(task: Task, columns: Columns) -> str | None:
-    """Why `columns` are no rows that the task accepts, in words; None if they are."""
+    """Why the task does not accept `columns`, in words; None if it does."""
     if set(columns) != set(task.field_names):
         return f"must have the columns {', '.join(task.field_names)}"
     if len({column.shape for column in columns.values()}) != 1:

@@ -1,7 +1,7 @@
-"""What must hold for the parts of a model to fit together; `check` says in words what does not.
+"""Checks that the parts of a loaded model fit together.
 
-`models.tree.build` has seen to the types. This module sees to the values: shapes that belong together,
-names that exist, numbers that are finite.
+`models.tree.build` has checked the types. This module checks the values: shapes that match, names that
+exist, numbers that are finite.
 """
 
 import math
@@ -23,10 +23,10 @@ from models.task import Task
 from models.tree import Json
 
 MOST_UNITS = 65_536
-"""Units of a layer over all members: what bounds the memory of a forward pass."""
+"""The most units of a layer, over all members: bounds the memory of a forward pass."""
 
 MOST_ROWS = 10_000
-"""Background rows."""
+"""The most background rows."""
 
 
 def check(model: Model) -> None:
@@ -54,7 +54,7 @@ def check(model: Model) -> None:
 
 
 def check_finite(arrays: Mapping[str, NDArray[Any]], may_be_nan: set[str]) -> None:
-    """Raise BundleError for an array with a value that is NaN or infinite."""
+    """Raise BundleError for an array with a NaN or an infinite value; NaN is fine in `may_be_nan`."""
     for name, array in arrays.items():
         if array.dtype.kind != "f" or np.isfinite(array).all():
             continue
@@ -73,7 +73,7 @@ def check_features(task: Task, encoder: Json) -> None:
 
 
 def _variables_used(encoder: Json) -> Iterator[tuple[str, str]]:
-    """(kind, name) of each variable that the features read, as far as they have the right form."""
+    """(kind, name) of each variable that the features read; malformed features are skipped."""
     for kind in ("numbers", "categories") if isinstance(encoder, dict) else ():
         features = encoder.get(kind)
         for feature in features if isinstance(features, list) else ():
@@ -98,7 +98,7 @@ def _check_encoder(encoder: Encoder) -> None:
 
 
 def _check_codes(model: Model) -> None:
-    """No row of the background may pick a weight that is another column's, or none at all."""
+    """Raise BundleError if a background row would pick a weight outside its own category's."""
     with np.errstate(all="ignore"):  # a code beyond all integers is found by the comparison
         codes = model.encode(model.background).codes
     start = len(model.encoder.numbers)

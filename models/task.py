@@ -22,7 +22,7 @@ class Field:
 
     Its column in `Columns`: timestamp, datetime64[h] in local time; number, float64 (NaN: not given);
     integer, int64; category, int8 index into `choices`; boolean, int8 (-1: not given).
-    low, high : the range that is accepted, in `unit`; None for a kind without one.
+    low, high : the accepted range, in `unit` (of a timestamp in years); None for a kind without one.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Field:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The lowest and the highest number that it takes."""
+        """The accepted range, infinite where there is no limit."""
         low, high = self.low, self.high
         return -np.inf if low is None else low, np.inf if high is None else high
 
@@ -46,15 +46,16 @@ class Field:
 class Task:
     """One question to a model.
 
-    variables : names of the columns of what `derive` returns.
+    variables : the names of the columns that `derive` returns.
     derive : rows by column -> (n_rows, n_variables), float64.
-    recurring : the fields whose values come again and again: what one row is split by, see `models.few`.
-    varying : the variables that are a number of the row as it is. All others follow from `recurring`.
+    recurring : the fields whose values come back in request after request, so that `models.few` can cache
+        what follows from them.
+    varying : the variables that are fields taken as they are. All others follow from `recurring`.
     split : one row -> the values of `recurring` and those of `varying`.
     target, unit : what the answer is, and in which unit.
-    bounds : no answer and no end of an interval lies outside.
-    threshold : the probability from which on the answer is "yes"; None for a quantity.
-    decision : the name under which an answer says that yes or no; "" for a quantity.
+    bounds : every answer, and both ends of every interval, lie within.
+    threshold : the smallest probability that counts as "yes"; None for a quantity.
+    decision : the name of that yes or no in an answer; "" for a quantity.
     """
 
     name: str
@@ -89,6 +90,6 @@ class Task:
 
     @cached_property
     def number_ends(self) -> tuple[FloatArray, FloatArray]:
-        """The lowest and the highest value that each of `numbers` takes: (n_numbers, 1) both."""
+        """The accepted range of each of `numbers`, as two arrays (n_numbers, 1)."""
         ends = np.array([field.ends for field in self.numbers], np.float64).reshape(-1, 2)
         return ends[:, :1], ends[:, 1:]

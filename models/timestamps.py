@@ -1,9 +1,9 @@
 """Timestamps: text to the local hour of Washington, D.C., one at a time and many at once.
 
-Taken is ISO 8601 with a date and at least an hour: `2012-06-01T17`, `2012-06-01 17:30`,
+Accepted is ISO 8601 with a date and at least an hour: `2012-06-01T17`, `2012-06-01 17:30`,
 `2012-06-01T17:30:00.25`, each with or without an offset (`Z`, `-04`, `-04:00`, `+0530`). Without an
-offset it is local time; with one it is converted. Refused are numbers, bare dates and dates that do
-not exist.
+offset it is local time; with one it is converted. Numbers, bare dates and dates that do not exist are
+refused.
 """
 
 import re
@@ -19,7 +19,7 @@ from models.arrays import IntArray, all_of, any_of
 from models.calendar import FIRST_YEAR, LAST_YEAR
 
 Parsed: TypeAlias = tuple[NDArray[np.datetime64], NDArray[np.bool_]]
-"""The local hour of each text (datetime64[h]) and whether it is one: (n,) both."""
+"""The local hour of each text (datetime64[h]), and whether the text is a timestamp: (n,) both."""
 
 ZONE = ZoneInfo("America/New_York")
 
@@ -33,7 +33,7 @@ _MONTH_AND_DAY = (
 _TIME = "(?:[01][0-9]|2[0-3])(?::[0-5][0-9](?::[0-5][0-9](?:[.][0-9]{1,9})?)?)?"
 _OFFSET = "(?:Z|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)?"
 PATTERN = f"^(?:{_YEAR}-{_MONTH_AND_DAY}|{_LEAP_YEAR}-02-29)[T ]{_TIME}{_OFFSET}$"
-"""Every text that is taken, and no other: what the OpenAPI document says."""
+"""Matches every accepted text and no other; published in the OpenAPI document."""
 
 _TAKEN = re.compile(PATTERN[:-1] + r"\Z").match
 _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})").match
@@ -43,7 +43,7 @@ _FORM = "ISO 8601 with date and time, such as 2012-06-01T17:00:00"
 def parse(text: str) -> datetime:
     """The local hour of `text`, without offset.
 
-    Raises ValueError, in words that follow a field's name.
+    Raises ValueError, in words that continue a sentence after the field's name.
     """
     if not _TAKEN(text):
         raise ValueError(why_not(text))
@@ -60,7 +60,7 @@ _FIXED_LENGTHS = {len("2012-06-01T17:00:00"), len("2012-06-01T17:00")}
 
 
 def why_not(text: str) -> str:
-    """What is wrong with a text that is not taken, in words that follow a field's name."""
+    """What is wrong with a refused text, in words that continue a sentence after the field's name."""
     match = _DATE(text)
     if not match:
         return f"must be {_FORM}"
@@ -77,10 +77,7 @@ def why_not(text: str) -> str:
 
 
 def parse_many(texts: list[Any]) -> Parsed:
-    """The local hour of each of `texts` (datetime64[h]) and whether it is one: both of shape (n,).
-
-    Where it is none, the hour is 1970-01-01T00.
-    """
+    """The local hours of `texts` (n,); that of a text that is no timestamp is 1970-01-01T00."""
     fixed = _parse_fixed(texts)
     if fixed is not None:
         return fixed
@@ -93,19 +90,21 @@ def parse_many(texts: list[Any]) -> Parsed:
     return hours, good
 
 
+# The fast path for texts of one layout: the bytes of all texts as a matrix, less the bytes of the layout,
+# are digits, and one matrix product turns them into numbers.
 _BLOCK = 1024
-"""So many texts are looked at together."""
+"""Texts that are checked together."""
 _LAYOUT = b"0000-00-00T00:00:00"
 _HIGHEST = b"2999-19-39T29:59:59"
-"""The highest digit in each place: what then is still no month, day or hour is found later."""
+"""The highest digit at each position. Months, days and hours that it lets through are checked later."""
 _BLANK = np.uint8(ord(" ") - ord("T") & 0xFF)
-"""A blank in the place of the T, as its difference from the layout."""
+"""A blank instead of the T, less the layout."""
 
 _OF_MONTH, _OF_YEAR = 40, 800
-"""How far months and years lie apart in the number of a date: there is room for 19-39."""
+"""A date's number is 800 year + 40 month + day: distinct for every month up to 19 and day up to 39."""
 _DIGITS = np.array([1000, 100, 10, 1], np.float32)
 _PLACES = np.zeros((2, len(_LAYOUT)), np.float32)
-"""What each digit counts in the number of the date and in the hour; all others count in neither."""
+"""The weight of each position in the number of the date (first row) and in the hour (second row)."""
 _PLACES[0, :4] = _OF_YEAR * _DIGITS
 _PLACES[0, 5:7] = _OF_MONTH * _DIGITS[2:]
 _PLACES[0, 8:10] = _PLACES[1, 11:13] = _DIGITS[2:]
@@ -115,7 +114,7 @@ _LAST_HOUR = 23
 
 @cache
 def _hours_of_dates() -> IntArray:
-    """Of each number of a date, less _FIRST_DATE, the hours from 1970 to its midnight; -1: no such date."""
+    """By a date's number less _FIRST_DATE: hours from 1970 to its midnight, or -1 for no date."""
     days = np.arange(f"{FIRST_YEAR}-01-01", f"{LAST_YEAR + 1}-01-01", dtype="datetime64[D]")
     months = days.astype("datetime64[M]")
     month = months.astype(np.int64)  # from 1970 on, as the years
@@ -126,7 +125,7 @@ def _hours_of_dates() -> IntArray:
 
 
 def _parse_fixed(texts: list[Any]) -> Parsed | None:
-    """`parse_many` for local times of one layout; None if any text has another one."""
+    """`parse_many` for local times that all have one layout; None if they do not."""
     try:
         letters = "\n".join([*texts, ""]).encode("ascii")
     except (TypeError, UnicodeEncodeError):
@@ -138,10 +137,10 @@ def _parse_fixed(texts: list[Any]) -> Parsed | None:
 
 
 def parse_letters(letters: NDArray[np.uint8], end: bytes = b"") -> Parsed | None:
-    """`parse_many` for local times of one layout, `2012-06-01T17:00:00` or `2012-06-01T17:00`.
+    """`parse_many` for local times that all have the layout `2012-06-01T17:00:00` or `2012-06-01T17:00`.
 
-    letters : the bytes of the texts with `end` after each: (n, 19 or 16 + len(end)).
-    None if any text has another layout, or is not followed by `end`.
+    letters : the bytes of the texts, each followed by `end`: (n, 19 or 16 + len(end)).
+    Returns None if any text has another layout, or is not followed by `end`.
     """
     width = letters.shape[1]
     if width - len(end) not in _FIXED_LENGTHS:
@@ -151,7 +150,7 @@ def parse_letters(letters: NDArray[np.uint8], end: bytes = b"") -> Parsed | None
     for start in range(0, len(letters), _BLOCK):
         block = digits[start : start + _BLOCK]
         np.subtract(letters[start : start + _BLOCK], layout[: len(block)], out=block)
-        if any_of(block > highest[: len(block)]):  # what is below "0" has become large
+        if any_of(block > highest[: len(block)]):  # also below "0", by wrapping around
             separator = block[:, 10]
             separator[separator == _BLANK] = 0
             if any_of(block > highest[: len(block)]):
@@ -163,10 +162,10 @@ def parse_letters(letters: NDArray[np.uint8], end: bytes = b"") -> Parsed | None
 def _layouts(
     layout: bytes, end: bytes
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
-    """The letters of a layout with `end`, what a text may have above each, and _PLACES.
+    """The bytes of a layout with `end`, the highest difference from each, and _PLACES, padded.
 
-    (_BLOCK, width), (_BLOCK, width) and (2, width): for a whole block, so that NumPy goes through it in
-    one run and not line by line.
+    (_BLOCK, width), (_BLOCK, width) and (2, width). The first two repeat one row for a whole block, so that
+    NumPy runs through it in one loop instead of row by row.
     """
     width = len(layout) + len(end)
     letters = np.frombuffer((layout + end) * _BLOCK, np.uint8).reshape(_BLOCK, width)
@@ -176,13 +175,13 @@ def _layouts(
 
 
 def _hours(parts: IntArray) -> Parsed:
-    """Hours since 1970 of each time, and whether it exists in the years that are taken: (n,) both.
+    """The hours since 1970, and whether they exist in the accepted years: (n,) both.
 
-    parts : (2, n), see _PLACES.
+    parts : (2, n), the numbers of the dates and the hours of the day; overwritten.
     """
     dates, hours = parts
     dates -= _FIRST_DATE
-    midnights = _hours_of_dates().take(dates, mode="clip")  # its first and last are no dates
+    midnights = _hours_of_dates().take(dates, mode="clip")  # whose first and last entry is -1
     good = (hours <= _LAST_HOUR) & (midnights >= 0)
     hours += midnights
     if not all_of(good):

@@ -1,9 +1,9 @@
-"""A tree of dataclasses as JSON and named arrays, and back: what lets a bundle hold any model.
+"""A tree of dataclasses as JSON and named arrays, and back, so that a bundle can hold any model.
 
 `flatten` writes a dataclass as an object of its fields and every array as its declaration, {"dtype",
 "shape"}; the array itself goes under the name of its path, such as "head.network.layers.0.weights".
-`build` goes the other way, by the types that the dataclass declares. A field that is absent takes its
-default, so a field added with a default leaves older trees readable; an unknown field is refused.
+`build` is its inverse, guided by the declared types. A missing field takes its default, so a field added
+with a default leaves older trees readable; an unknown field is refused.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ Json: TypeAlias = Any
 T = TypeVar("T")
 
 _HOURS = "datetime64[h]"
-"""A column of timestamps: kept as int64, hours since 1970."""
+"""The dtype of timestamps, which are stored as int64: hours since 1970."""
 
 
 def flatten(  # noqa: PLR0911  # one return for each kind of value
@@ -56,7 +56,7 @@ def flatten(  # noqa: PLR0911  # one return for each kind of value
 def build(cls: type[T], tree: Json, arrays: Mapping[str, NDArray[Any]]) -> T:
     """The dataclass that `flatten` wrote.
 
-    Raises BundleError if the tree does not fit the class, or an array its declaration, or if an array
+    Raises BundleError if the tree does not match the class or an array its declaration, or if an array
     is missing or left over.
     """
     builder = _Builder(arrays)
@@ -71,14 +71,14 @@ def build(cls: type[T], tree: Json, arrays: Mapping[str, NDArray[Any]]) -> T:
 
 
 class _Builder:
-    """Builds values by their declared type, and notes which arrays were used."""
+    """Builds values by their declared type, and records which arrays were used."""
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self.arrays = arrays
         self.used: set[str] = set()
 
     def build(self, kind: Any, tree: Json, path: str) -> Any:  # noqa: PLR0911
-        """The value of type `kind` that `tree` describes; one case a kind of type."""
+        """The value of type `kind` that `tree` describes; a case for each kind of type."""
         origin, arguments = typing.get_origin(kind), typing.get_args(kind)
         if origin in {types.UnionType, typing.Union}:  # only ever "or None"
             inner = next(k for k in arguments if k is not type(None))
@@ -122,7 +122,7 @@ class _Builder:
             raise BundleError(f"manifest.json: {path}: does not make sense ({error})") from None
 
     def array(self, tree: Json, path: str) -> NDArray[Any]:
-        """The array of this path, if it is as declared."""
+        """The array at this path, if it is as declared."""
         if not isinstance(tree, dict) or tree.keys() != {"dtype", "shape"}:
             raise BundleError(
                 f"manifest.json: {path}: must declare the dtype and shape of an array"
@@ -143,7 +143,7 @@ class _Builder:
 
 
 def task_of(name: Json) -> Task:
-    """The task of a name. Raises BundleError if there is none."""
+    """The task with this name. Raises BundleError if there is none."""
     if not isinstance(name, str) or name not in TASKS:
         raise BundleError(f"manifest.json: task: must be one of {', '.join(TASKS)}")
     return TASKS[name]
@@ -158,7 +158,7 @@ def _require(kind: Any, tree: Json, path: str) -> Json:
 
 
 def _number(value: float, path: str) -> float:
-    """`value` as a float; JSON's 1e999, and a whole number as large, are none."""
+    """`value` as a float; refused are JSON's 1e999 and integers of that size."""
     try:
         number = float(value)
     except OverflowError:

@@ -1,16 +1,15 @@
 """`weights.joblib`: named arrays as the bytes of a joblib file, and back without trusting those bytes.
 
-A joblib file is a pickle with the raw bytes of arrays in between, and a pickle is a program. `parse`
-runs it on a machine that can do nothing but build a dict of arrays: of the pickle's instructions only
-those that `joblib.dump` writes for such a dict are there, and of Python's names only three, each
-standing for a class of this module and not for what it names. (joblib routes every look-up of a name
-through `find_class` from version 1.6 on.) A state is given to those stand-ins alone, and never to a
-class. An array is allocated only if the file has enough bytes left to fill it, and the number of
-instructions is limited, so that neither a small file nor a large one can ask for much more memory, or
-time, than its own size deserves. What is not plain text or a plain number is not put into a message:
-the text of a tuple of tuples of tuples can be larger than any memory.
+A joblib file is a pickle with the raw bytes of arrays in between, and a pickle is a program. `parse` runs
+it on a restricted pickle machine that can only build a dict of arrays: it has just the opcodes that
+`joblib.dump` writes for such a dict, and resolves just three names, each to a stand-in class of this
+module instead of what it names. (From version 1.6 on, joblib looks up every name with `find_class`.) Only
+the stand-ins' instances accept a state. An array is allocated only if the file has enough bytes left to
+fill it, and the number of opcodes is limited, so that no file can take much more memory or time than its
+size warrants. Error messages repeat plain texts and numbers only: the repr of deeply nested tuples can
+outgrow any memory.
 
-`joblib.load` reads these files too, for whoever trusts them.
+Whoever trusts these files can read them with `joblib.load`, too.
 """
 
 import io
@@ -32,16 +31,19 @@ DTYPES = ("float32", "float64", "int8", "int64")
 """What an array may hold: numbers, and nothing that could hold an object."""
 
 _PROTOCOL = 4
-"""Fixed, so that the same arrays give the same bytes under every version of Python."""
+"""Fixed, so that the same arrays give the same bytes in every version of Python."""
 
 _MOST_INSTRUCTIONS = 100_000
-"""Of a pickle, whose arrays take about thirty each."""
+"""The most opcodes of a file; an array takes about thirty."""
 
 _MOST_AXES = 8
 
 
 def dump(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """The bytes of a joblib file of `arrays`: equal arrays give equal bytes."""
+    """The bytes of a joblib file of `arrays`; equal arrays give equal bytes.
+
+    Raises BundleError for an array of another dtype than `DTYPES`.
+    """
     plain = {}
     for name, array in arrays.items():
         if array.dtype.name not in DTYPES:
@@ -56,9 +58,9 @@ def dump(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def parse(content: bytes) -> Arrays:
-    """The arrays in the bytes of a joblib file; they cannot be written to.
+    """The arrays in the bytes of a joblib file, read-only.
 
-    Raises BundleError for whatever is not a dict of named arrays of `DTYPES`.
+    Raises BundleError for anything but a dict of named arrays of `DTYPES`.
     """
     file = io.BytesIO(content)
     try:
@@ -81,7 +83,7 @@ class _RefusedError(Exception):
 
 
 class _Dtype:
-    """Stands for numpy.dtype, which is called as dtype("f4", False, True) and given a state."""
+    """Stands in for numpy.dtype, which is called as dtype("f4", False, True) and then given a state."""
 
     def __init__(self, code: object, *_: object) -> None:
         self.code, self.order = _text(code), "<"
@@ -90,7 +92,7 @@ class _Dtype:
         self.order = _text(state[1])
 
     def dtype(self) -> np.dtype[Any]:
-        """The dtype that is meant, if it is one of DTYPES."""
+        """The dtype that was named, if it is one of DTYPES."""
         if self.order in {"<", "|"}:
             for name in DTYPES:
                 if self.code == np.dtype(name).str[1:]:
@@ -99,14 +101,14 @@ class _Dtype:
 
 
 class _Subclass:
-    """Stands for numpy.ndarray, which a wrapper names as the class of its array; it makes nothing."""
+    """Stands in for numpy.ndarray, which a wrapper names as the class of its array; never instantiated."""
 
     def __new__(cls, *_: object) -> Self:
         raise _RefusedError("builds an array in another way than joblib does")
 
 
 class _Array(NumpyArrayWrapper):  # type: ignore[misc]  # joblib has no types
-    """Stands for joblib's wrapper, and reads the array only if its bytes are there."""
+    """Stands in for joblib's wrapper of an array; reads the array only if all its bytes are there."""
 
     def __init__(self) -> None:  # the state comes from the file
         pass
@@ -135,7 +137,7 @@ class _Array(NumpyArrayWrapper):  # type: ignore[misc]  # joblib has no types
 
 
 def _text(value: object) -> str:
-    """`value`, if it is the short text that stands at its place."""
+    """`value`, if it is a text."""
     if type(value) is not str:
         raise _RefusedError("holds an array of a dtype that is not given by its name")
     return value
@@ -166,7 +168,7 @@ def _counted(instruction: Callable[["_Unpickler"], None]) -> Callable[["_Unpickl
 
 
 class _Unpickler(NumpyUnpickler):  # type: ignore[misc]  # joblib has no types
-    """The machine that `parse` runs a file on."""
+    """The restricted pickle machine of `parse`."""
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__("", file, ensure_native_byte_order=True)
@@ -179,19 +181,19 @@ class _Unpickler(NumpyUnpickler):  # type: ignore[misc]  # joblib has no types
         return _NAMES[module, name]
 
     def count(self) -> None:
-        """Note one instruction more."""
+        """Count an opcode. Raises _RefusedError when there are too many."""
         self._left -= 1
         if self._left < 0:
             raise _RefusedError(f"has more than {_MOST_INSTRUCTIONS} instructions")
 
     def load_build(self) -> None:
-        """As in joblib, for our stand-ins: a class that is given a state would keep it."""
+        """As in joblib, but for our stand-ins' instances only: a class would keep the state it is given."""
         if not isinstance(self.stack[-2], _Array | _Dtype):
             raise _RefusedError("gives a state to something that is no array")
         super().load_build()
 
     def load_setitem(self) -> None:
-        """As in pickle, for keys that are strings: the hash of a nested tuple can take for ever."""
+        """As in pickle, but for string keys only: hashing a nested tuple can take for ever."""
         self._require_names(self.stack[-2:])
         super().load_setitem()
 

@@ -77,7 +77,7 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "created": (_set("created", "today"), "manifest.json: created: must be a time such as"),
     "field": (
         lambda body, _: body["fields"].pop(),
-        "manifest.json: fields: admission now asks for 'rank', which this model knows not",
+        "manifest.json: fields: admission now asks for 'rank', which this model does not know",
     ),
     "variable": (
         _set("model.encoder.numbers.0.variable", "luck"),
