@@ -18,8 +18,10 @@ _KIND_WORDS = {
 }
 _LONGEST_NAME = 50
 _MOST_REMEMBERED = 256
-MOST_UNKNOWN = 20
-"""So many unknown fields of one object are told one by one."""
+_NEAR = 0.6
+"""The least ratio of `difflib` at which a name was probably meant to be another."""
+MOST_UNKNOWN = 8
+"""So many unknown fields of one object are told one by one: all, where every field is misspelt."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -29,9 +31,15 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 @lru_cache(_MOST_REMEMBERED)
 def _nearest(name: str, known: tuple[str, ...]) -> str | None:
-    """Remembered, because a batch has the same wrong name in every row."""
-    found = get_close_matches(name, known, n=1)
+    """Remembered, because a batch has the same wrong value in every row."""
+    found = get_close_matches(name, [k for k in known if _may_be_near(name, k)], 1, _NEAR)
     return found[0] if found else None
+
+
+def _may_be_near(name: str, known: str) -> bool:
+    """Whether the letters of `name` that `known` has suffice for _NEAR: found sooner than by `difflib`."""
+    common = sum(map(set(known).__contains__, name))
+    return 2 * common >= _NEAR * (len(name) + len(known))
 
 
 def instead_of(name: str, known: Iterable[str]) -> str:

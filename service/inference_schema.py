@@ -26,7 +26,7 @@ Datatype = Literal[
 ]
 Size = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
-_TAKEN = ConfigDict(strict=True, frozen=True)
+_TAKEN = ConfigDict(strict=True, frozen=True, hide_input_in_errors=True)
 _LEVEL = "The level of the intervals, 0.5 to 0.99"
 
 

@@ -33,7 +33,9 @@ Timestamp = Annotated[
 WholeNumber = Annotated[float, Field(multiple_of=1)]
 """A whole number: JSON makes no difference between 660 and 660.0, so neither is refused."""
 
-_CONFIG = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
+_CONFIG = ConfigDict(
+    strict=True, extra="forbid", allow_inf_nan=False, frozen=True, hide_input_in_errors=True
+)
 
 
 class BikesRequest(BaseModel):
