@@ -24,7 +24,8 @@ Datatype = Literal[
     "FP64",
     "BYTES",
 ]
-Size = Annotated[int, Field(ge=0, le=2**63 - 1)]
+LARGEST_SIZE = 2**63 - 1
+Size = Annotated[int, Field(ge=0, le=LARGEST_SIZE)]
 
 _TAKEN = ConfigDict(strict=True, frozen=True, hide_input_in_errors=True)
 _LEVEL = "The level of the intervals, 0.5 to 0.99"

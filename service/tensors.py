@@ -21,7 +21,7 @@ from models.task import Field, Task
 from service.batches import limit
 from service.errors import MALFORMED, Fault, Problem, invalid
 from service.fault_messages import instead_of
-from service.inference_schema import InferenceRequest, RequestTensor
+from service.inference_schema import LARGEST_SIZE, InferenceRequest, RequestTensor
 from service.limits import Turns
 from service.parsing import json_of
 from service.rows import Values
@@ -54,6 +54,9 @@ _OF_KIND = {
 }
 """Of each kind of field, the datatype that is documented and those that are taken."""
 
+_NOT_WHOLE = frozenset({"int_type", "int_from_float", "greater_than_equal", "less_than_equal"})
+_WHOLE = f"must be a whole number from 0 to {LARGEST_SIZE}"
+"""A number of more than 64 bits is read as one with a fraction, of which pydantic says that it is none."""
 _COLUMN_VECTOR = 2
 _LENGTH = struct.Struct("<I")
 
@@ -115,8 +118,8 @@ def _request(document: Any) -> InferenceRequest:
         return InferenceRequest.model_validate(document)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place, words = "/".join(map(str, first["loc"])), first["msg"]
-    raise _fault(f"{place}: {words[0].lower()}{words[1:]}")
+    words = _WHOLE if first["type"] in _NOT_WHOLE else first["msg"][0].lower() + first["msg"][1:]
+    raise _fault(f"{'/'.join(map(str, first['loc']))}: {words}")
 
 
 def _fault(words: str) -> Problem:

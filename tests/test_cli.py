@@ -227,6 +227,33 @@ def test_the_store_is_kept_from_the_command_line(train: Run, tmp_path: Path) -> 
     assert err.startswith("train: ")
 
 
+GONE = "20200101T000000Z-00000000"
+POINTERS = {
+    "nonsense": "does not name a version",
+    GONE: f"names {GONE}, which is not there",
+}
+
+
+@pytest.mark.parametrize("versions", [1, 0])
+@pytest.mark.parametrize("content", POINTERS)
+def test_damaged_pointer_is_told_with_what_puts_it_right(
+    train: Run, tmp_path: Path, content: str, versions: int
+) -> None:
+    """Also where there is no version: then it takes a training, and the listing does not hide why."""
+    store, pointer = Store(tmp_path), tmp_path / "admission" / "current"
+    said, remedy = "train admission`", ["admission", *QUICK]
+    if versions:
+        said = "train store activate admission VERSION`"
+        remedy = ["store", "activate", "admission", store.publish(tiny.model("admission"), {})]
+    pointer.parent.mkdir(exist_ok=True)
+    pointer.write_text(f"{content}\n")
+    listed = " ".join(train("store", "list", "--store", tmp_path)[1].split())
+    assert f"{pointer}: {POINTERS[content]}; `{said} puts it right" in listed
+    assert ("has no versions" in listed) is not bool(versions)
+    assert train(*remedy, "--store", tmp_path)[0] == 0
+    assert "puts it right" not in train("store", "list", "--store", tmp_path)[1]
+
+
 def test_bundles_are_signed_with_the_key_that_is_set(
     train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

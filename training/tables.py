@@ -200,13 +200,18 @@ def versions(store: Store) -> RenderableType:
     table = _table(f"versions in {store.folder}", "model", "version", "")
     faults: list[str] = []
     for name in TASKS:
+        found = store.versions(name)
+        fault = ""
         try:
             active = store.current(name)
         except StoreError as error:  # whose remedy needs what is listed here
-            active = None
-            faults.append(f"{error}; `train store activate {name} VERSION` puts it right")
-        for version in reversed(store.versions(name)):
+            active, fault = None, str(error)
+        if active is not None and active not in found:
+            fault = f"{store.folder / name / 'current'}: names {active}, which is not there"
+        if fault:
+            remedy = f"train store activate {name} VERSION" if found else f"train {name}"
+            faults.append(f"{fault}; `{remedy}` puts it right")
+        for version in reversed(found):
             table.add_row(name, version, "active" if version == active else "")
-    if not table.row_count:
-        return Text(f"{store.folder} has no versions; `train all` makes the first")
-    return Group(table, *map(Text, faults))
+    none = Text(f"{store.folder} has no versions; `train all` makes the first")
+    return Group(table if table.row_count else none, *map(Text, faults))
