@@ -58,6 +58,9 @@ WEIGHTS, MANIFEST = "weights.joblib", "manifest.json"
 LARGEST = {WEIGHTS: 16 * 2**20, MANIFEST: 4 * 2**20}
 """The largest accepted size of each file, in bytes."""
 
+ARTIFACTS = Path(__file__).with_name("artifacts")
+"""The bundles that come with the code, one folder for each model."""
+
 CANARY_ROWS = 16
 CANARY_TOLERANCE = 1e-4
 """How far, absolutely and relatively, an answer may be off on another processor (float32)."""

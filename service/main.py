@@ -1,7 +1,7 @@
 """Putting the service together: settings -> models -> application -> server.
 
-`from_environment` is what an ASGI server of one's choice is given; `run` is what `serve` does, with
-our server (`service.server`) and, for several workers, our supervisor (`service.workers`).
+`from_environment` is the factory for any ASGI server. `run` is the command `serve`, with our server
+(`service.server`) and, for several workers, our supervisor (`service.workers`).
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ import logging
 import os
 import sys
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import models
 from models import bundle
+from models.bundle import ARTIFACTS
 from models.errors import ProjectError, SettingsError
 from models.store import Store
 from models.tasks import TASKS
@@ -36,19 +35,16 @@ if TYPE_CHECKING:
 
     from service.app import Layer
 
-ARTIFACTS = Path(models.__file__).with_name("artifacts")
-"""The bundles that come with the code."""
-
 _log = logging.getLogger("service")
 
 
 def from_environment() -> Service:
-    """The application as the environment describes it."""
+    """The application with the settings of the environment. Raises ProjectError."""
     return build(Settings.from_environment(os.environ))
 
 
 def build(settings: Settings) -> Service:
-    """The application with the models of the store. Raises ProjectError for what is not there."""
+    """The application with the models of the store. Raises ProjectError for a bad model or setting."""
     writer = _configure_logs(settings)
     registry = load_registry(settings)
     limits = limits_of(settings, (f"/predict/{name}" for name in registry.names()))
@@ -74,7 +70,7 @@ def build(settings: Settings) -> Service:
 
 
 def load_registry(settings: Settings) -> Registry:
-    """A registry with a version of every model. Raises StoreError if there is none of one."""
+    """A registry with a version of every model. Raises StoreError if a model has none that loads."""
     key = bundle.read_key(settings.signing_key_file)
     store = Store(settings.store)
     try:
@@ -123,7 +119,7 @@ def _configure_logs(settings: Settings) -> logs.LineWriter:
 def _listen(settings: Settings) -> socket.socket:
     try:
         return open_port(settings.host, settings.port)
-    except (OSError, UnicodeError) as error:  # the latter: what cannot be the name of a host
+    except (OSError, UnicodeError) as error:  # UnicodeError: not a host name
         reason = getattr(error, "strerror", None) or error
         raise SettingsError(
             f"cannot listen on {settings.host} port {settings.port}: {reason}; "
@@ -132,13 +128,13 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 def url_of(host: str, port: int) -> str:
-    """The URL by which a browser of this machine reaches what listens there."""
+    """The URL at which a browser on this machine reaches a server that listens on `host` and `port`."""
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
 
 
 class _Announcement:
-    """Says once where the service answers; always true, as a beat that nobody counts."""
+    """Logs once where the service answers. Stands in for the beat of a worker; always true."""
 
     def __init__(self, listener: socket.socket) -> None:
         self._url = url_of(*listener.getsockname()[:2])
@@ -152,7 +148,7 @@ class _Announcement:
 
 
 def _keys(settings: Settings) -> list[Layer]:
-    """The layer that asks for API keys, if there are any."""
+    """The layer that checks API keys, if any are set."""
     keyring = Keyring(settings.key_file, settings.keys)
     if settings.require_keys and not len(keyring):
         raise SettingsError(

@@ -1,18 +1,15 @@
 """The models that the repository carries belong to its code: `make artifacts` makes them anew."""
 
 import json
-from pathlib import Path
 
 import pytest
 
-import models
 from models import bundle
-from models.bundle import FORMAT_VERSION
+from models.bundle import ARTIFACTS, FORMAT_VERSION
 from models.features import Category, Number
 from models.tasks import TASKS
 from training import catalogue, data, product
 
-ARTIFACTS = Path(models.__file__).with_name("artifacts")
 LARGEST = 1_000_000
 """Bytes of a carried bundle, at most."""
 

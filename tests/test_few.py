@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models import bundle
+from models.bundle import ARTIFACTS
 from models.few import MOST_REMEMBERED
 from models.interval import Interval
 from models.links import LINKS
@@ -18,7 +19,6 @@ from models.model import Head, Model
 from models.network import Layer, Network
 from models.rows import columns_of
 from models.tasks import TASKS
-from service.main import ARTIFACTS
 from service.schemas import REQUESTS
 from tests import strategies, tiny
 from tests.serving import example

@@ -57,7 +57,7 @@ def test_how_many_rows_are_drawn_at_once_changes_nothing(
     rows = replace(rows, weights=weights)
     found = []
     for drawn in (1, 20, 1024):
-        monkeypatch.setattr("training.fit.DRAWN", drawn)
+        monkeypatch.setattr("training.fit.GATHERED", drawn)
         start = some_start(members=members, skip=True)
         fitted = fit(start, rows, None, SETTINGS, np.random.default_rng(0))
         found.append((bits(fitted), fitted.history))

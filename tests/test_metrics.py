@@ -88,16 +88,6 @@ def test_calibration_error_by_hand() -> None:
     assert metrics.calibration_error(target, probability) == pytest.approx(expected)
 
 
-def test_interval_metrics_by_hand() -> None:
-    """Coverage, width and the penalty of 2 / (1 - level) for each unit outside."""
-    target = np.array([0.0, 5.0, 12.0, 3.0])
-    low, high = np.array([1.0, 0.0, 0.0, 3.0]), np.array([4.0, 10.0, 10.0, 3.0])
-    got = metrics.intervals(target, low, high, 0.9, np.array([0, 0, 1, 1]))
-    assert got["coverage"] == 0.5
-    assert got["width"] == pytest.approx(23 / 4)
-    assert got["score"] == pytest.approx((23 + 20 * 1 + 20 * 2) / 4)
-
-
 def test_clustered_error() -> None:
     """Rows of their own give the usual standard error; a row counted twice changes nothing."""
     values = np.random.default_rng(0).normal(size=50)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from models.bundle import ARTIFACTS
 from models.store import Store
 from models.tasks import TASKS
 from service.app import create_app
 from service.card import card
 from service.card_schema import Card, Models, Versions
-from service.main import ARTIFACTS
 from service.registry import Registry
 from service.served import Served
 from service.settings import Settings

@@ -4,7 +4,7 @@ Symbols as in `docs/backpropagation.md`. Layer l computes z(l) = a(l-1) W(l) + b
 a(l) = f(z(l)) from its input a(l-1); the last is layer K. With delta(l) = dL/dz(l):
 
     delta(K)    =  dL/da(K) * f'(z(K))               at the output
-    dL/dW(l)    =  a(l-1)^T delta(l)                 a weight: what came in times what went wrong
+    dL/dW(l)    =  a(l-1)^T delta(l)                 a weight: its input times the error at its output
     dL/db(l)    =  sum of delta(l) over the rows
     delta(l-1)  =  (delta(l) W(l)^T) * f'(z(l-1))    one layer further back
 """
@@ -24,16 +24,16 @@ def backward(
     """Write dL/dW, dL/db (and dL/dskip) of every layer into the arrays of `gradient`.
 
     inputs : rows with `dense`.
-    tape : what `forward` wrote for the same rows. It is used up: z is overwritten by f'(z).
-    error : dL/da(K), (n_members, n_rows, n_outputs), with the 1/n of the mean in it. Overwritten.
-    gradient : a network of the same shape, see `training.parameters.zeros`.
+    tape : what `forward` wrote for the same rows. Consumed: z is overwritten by f'(z).
+    error : dL/da(K), (n_members, n_rows, n_outputs), the 1/n of the mean included. Overwritten.
+    gradient : receives the result; a network of the same shape, see `training.parameters.zeros`.
     """
     times = product(network.layers[0].weights)
     assert inputs.dense is not None, "training needs inputs with `dense`"  # noqa: S101
     delta = error
     for i in reversed(range(len(network.layers))):
         layer, into = network.layers[i], gradient.layers[i]
-        if layer.activation != "identity":  # its slope is 1
+        if layer.activation != "identity":  # whose slope is 1
             delta *= ACTIVATIONS[layer.activation].derivative(tape.z[i], tape.a[i], tape.z[i])
         came_in = inputs.dense if i == 0 else tape.a[i - 1]
         times(came_in.mT, delta, into.weights)
@@ -41,7 +41,7 @@ def backward(
         if i == len(network.layers) - 1 and gradient.skip is not None:
             times(inputs.dense.mT, delta, gradient.skip)
         if i > 0:
-            # with one unit this is an outer product, which np.matmul would do without BLAS
+            # with a single unit this is an outer product, for which np.matmul does not use BLAS
             outer = times is np.matmul and delta.shape[-1] == 1
             back = np.multiply if outer else times
             delta = back(delta, layer.weights.mT, tape.delta[i - 1])
@@ -56,10 +56,11 @@ def gradient_step(  # noqa: PLR0913  # one argument for each thing that a gradie
     gradient: Network,
     row_weights: FloatArray | None = None,
 ) -> FloatArray:
-    """Forward, loss and backward of one batch; returns the output, (n_members, n_rows, n_outputs).
+    """Forward and backward pass of one batch; returns the output, (n_members, n_rows, n_outputs).
 
     target : (n_rows, n_outputs) or (n_members, n_rows, n_outputs).
-    row_weights : (n_members, n_rows, 1) or None: how often each member counts each row (bootstrap).
+    tape, gradient : buffers, as for `backward`.
+    row_weights : (n_members, n_rows, 1) or None: the weight of each row for each member (bootstrap).
     """
     output = forward(network, inputs, tape)
     error = loss.derivative(output, target, tape.delta[-1])

@@ -10,7 +10,7 @@ from training.data import Dataset
 BASELINE_DAYS = 365
 HOURS_OF_WEEK = 168
 RIDGE = 1e-3
-"""Too small to be seen in an answer; a few applications that a line separates get a finite one."""
+"""Too small to show in an answer, but keeps it finite where a few applications are separable."""
 
 DESCRIPTIONS = {
     "bikes": f"mean of the hour of the week over the last {BASELINE_DAYS} training days",
@@ -21,14 +21,14 @@ REFERENCE = "logistic regression on GRE, GPA and rank as numbers, without a pena
 
 
 def baseline(dataset: Dataset, train: IntArray, test: IntArray) -> FloatArray:
-    """The simple forecast for the rows `test`, learned from the rows `train`: (n_test,)."""
+    """The simple forecast for the rows `test`, (n_test,), learned from the rows `train`."""
     if "timestamp" in dataset.columns:
         return _hour_of_week(dataset, train, test)
     return np.full(len(test), dataset.targets["admitted"][train].mean())
 
 
 def logistic_probability(dataset: Dataset, train: IntArray, asked: IntArray) -> FloatArray:
-    """The probability of the applications `asked`, (n_asked,), by the rows `train`."""
+    """Logistic regression on the rows `train`: its probabilities for the rows `asked`, (n_asked,)."""
     columns = np.column_stack([dataset.columns[name] for name in ("gre", "gpa", "rank")])
     rows = logistic.design(columns, columns[train])
     line = logistic.coefficients(rows[train], dataset.targets["admitted"][train], RIDGE)

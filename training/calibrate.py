@@ -1,4 +1,4 @@
-"""Calibrating intervals: how far the truth lay from the answers, on rows that training did not see."""
+"""Calibrating intervals by how far the truth lay from the answers, on rows that training did not see."""
 
 from statistics import NormalDist
 
@@ -23,7 +23,7 @@ def conformal(
 
     value, target, spread : (n_rows,), of rows that the networks did not learn from. The quantile is
     the ceil((n + 1) level)-th smallest score (split conformal prediction, Lei et al. 2018).
-    widening : by which the factors are multiplied, where the answers will be worse than these.
+    widening : multiplies the factors, for answers that will be worse than these.
     """
     to_link = LINKS[link].to_link
     scores = np.sort(np.abs(to_link(target) - to_link(value)) / spread)
@@ -36,7 +36,7 @@ def ensemble_spread(link: str, inflation: float) -> Interval:
     """The interval of +- z(level) * inflation standard deviations over the members of an ensemble.
 
     It is about the value that the model estimates (a probability), not about single outcomes.
-    inflation : makes up for what a bootstrap leaves out; measured on simulated data, see
+    inflation : corrects the bootstrap's underestimate of the uncertainty; measured on simulated data, see
         `training.simulate`.
     """
     factors = np.array([NormalDist().inv_cdf(0.5 + level / 2.0) for level in LEVELS])

@@ -25,7 +25,7 @@ def recipe(name: str, task: str) -> Recipe:
 
 
 def unknown(what: str, name: str, known: list[str]) -> str:
-    """A line about a name that is not known: the nearest one first, then all."""
+    """The message for an unknown name: the closest known one, then all of them."""
     near = difflib.get_close_matches(name, known, n=1)
     meant = f" Did you mean {near[0]!r}?" if near else ""
     return f"there is no {what} {name!r}.{meant} Known: {', '.join(known)}"

@@ -29,6 +29,7 @@ from training import (
     trace,
 )
 from training.data import Dataset
+from training.options import DEFAULT_STORE, INTERRUPTED, Dask, Data, Seed, StoreFolder, Task
 from training.progress import Nobody, watch_for
 from training.recipes import Recipe
 
@@ -47,14 +48,7 @@ _out = Console(highlight=False, markup=False)
 _progress = Console(stderr=True, highlight=False, markup=False)
 
 RecipeName = Annotated[
-    str | None, typer.Option("--recipe", metavar="NAME", help="A recipe of `train recipes`.")
-]
-Data = Annotated[
-    Path | None,
-    typer.Option("--data", metavar="CSV", help="Another CSV file of the same schema."),
-]
-StoreFolder = Annotated[
-    Path, typer.Option("--store", metavar="DIR", envvar="SERVICE_STORE", help="The store's folder.")
+    str | None, typer.Option("--recipe", metavar="NAME", help="One of `train recipes`.")
 ]
 KeyFile = Annotated[
     Path | None,
@@ -62,25 +56,18 @@ KeyFile = Annotated[
         metavar="FILE", envvar="SERVICE_SIGNING_KEY_FILE", help="Sign bundles with this file's key."
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Of every random choice.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a hyper-parameter: rate=0.01."),
 ]
-Dask = Annotated[
-    str | None, typer.Option(metavar="tcp://HOST:PORT", help="A Dask cluster's scheduler.")
-]
 Plots = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Save the pictures of the held-out evaluation here."),
+    typer.Option(metavar="DIR", help="Folder for plots of the held-out evaluation."),
 ]
-DEFAULT_STORE = Path("store")
-INTERRUPTED = 130
-"""The exit status after Ctrl-C, as shells have it."""
 
 
 def run() -> int:
-    """The command line; what cannot be done is said in one line."""
+    """Run the command line; an error is reported in one line. Returns the exit status."""
     try:
         app()
     except ProjectError as error:
@@ -133,7 +120,7 @@ for _name in TASKS:
 
 @app.command("evaluate")
 def evaluate_(
-    task: Annotated[str, typer.Argument(help="bikes or admission")],
+    task: Task,
     recipe: RecipeName = None,
     protocol: Annotated[str | None, typer.Option(help="How rows are held out.")] = None,
     data_: Data = None,
@@ -144,7 +131,7 @@ def evaluate_(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     dask: Dask = None,
 ) -> None:
-    """Judge a recipe on rows that it did not see, beside a simple baseline."""
+    """Evaluate a recipe on rows that it did not see, beside a simple baseline."""
     chosen = _chosen(_task(task), recipe, set_)
     dataset = data.read(task, data_)
     protocol = protocol or evaluate.MAIN_PROTOCOL[task]
@@ -174,7 +161,7 @@ def report_(
     data_: Data = None,
     seed: Seed = 0,
 ) -> None:
-    """Write a page on each model: pictures, metrics beside peers, the card in words."""
+    """Write a page about each model: plots, metrics beside those of peers, limits of use."""
     from training import report  # noqa: PLC0415  # matplotlib is slow to import
 
     if data_ is not None and task is None:
@@ -231,7 +218,7 @@ def copy(
     store: StoreFolder = DEFAULT_STORE,
     key: KeyFile = None,
 ) -> None:
-    """Take a version to another store and make it the active one there."""
+    """Copy a version to another store and make it the active one there."""
     Store(store).copy(_task(model), version, Store(to), bundle.read_key(key))
     _say(f"{model}: {version} is active in {to}")
 
@@ -277,7 +264,7 @@ def _train(  # what the three commands share
 
 
 def _check_writable(*folders: Path | None) -> None:
-    """Before a training, not after it."""
+    """Fail before a training rather than after it."""
     for folder in folders:
         if folder is not None:
             files.check_writable(folder)

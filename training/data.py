@@ -1,13 +1,12 @@
-"""Reading the data: a CSV file as the fields of requests, and the targets beside them.
+"""Reading a CSV file: its columns as the fields of requests, and the targets.
 
-Both data sets are embedded under `training/datasets/`; any other CSV of the same schema may take
-their place. What is wrong with a file is said in one line: the file, the row, the column.
+Both data sets are embedded under `training/datasets/`; any other CSV with the same columns may take their
+place. An error is one line that names the file, the row and the column.
 
-Cleaning of the bike data: rows are put in the order of time; a blank `weathersit` (609 of the
-embedded 17,379) takes the code of the row before it, at the head of a file that of the first row
-that has one; a blank `atemp` stays missing. `casual`, `registered` and `cnt` are targets and never
-inputs; `instant`, `season`, `yr`, `mnth`, `weekday` and `workingday` are not read, for the calendar
-gives the same.
+The bike data are cleaned: rows are sorted by time; a blank `weathersit` (609 of the embedded 17,379) takes
+the code of the row before it (at the head of a file, the first code there is); a blank `atemp` stays
+missing. `casual`, `registered` and `cnt` are targets, never inputs. `instant`, `season`, `yr`, `mnth`,
+`weekday` and `workingday` are not read: the calendar gives the same.
 """
 
 import hashlib
@@ -31,7 +30,7 @@ DATASETS = Path(__file__).parent / "datasets"
 
 @dataclass(frozen=True)
 class Dataset:
-    """Rows of a task with what happened.
+    """Rows of a task, and their outcomes.
 
     columns : field name -> (n_rows,), see `models.task.Field` for the form of each.
     targets : name -> (n_rows,) float64. bikes: casual, registered and rentals (their sum), an hour;
@@ -82,7 +81,7 @@ def _content(path: Path) -> bytes:
 
 
 def _parse(name: str, content: bytes) -> pd.DataFrame:
-    """The cells as text; the index is the line of the file less two."""
+    """The cells as text; the index of a row is its line in the file, less two."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -121,7 +120,7 @@ class _Column:
 
 
 class _Table:
-    """The cells of a file, checked as they are asked for."""
+    """The cells of a file; a column is checked when it is read."""
 
     def __init__(self, name: str, cells: pd.DataFrame, columns: tuple[_Column, ...]) -> None:
         self.name, self.cells = name, cells
@@ -133,7 +132,7 @@ class _Table:
             raise DataError(f"{name}: there is no row below the header")
 
     def numbers(self, name: str) -> FloatArray:
-        """A column as numbers, (n_rows,); NaN where it is blank and may be."""
+        """A column as numbers, (n_rows,); NaN in a cell that is allowed to be blank."""
         column = self.columns[name]
         cells = self.cells[name]
         values = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64)
@@ -183,14 +182,14 @@ _Converted = tuple[Columns, Mapping[str, FloatArray]]
 
 
 def fill_from_before(values: FloatArray) -> FloatArray:
-    """(n,) with every NaN replaced by the nearest number before it; at the head by the first."""
+    """`values`, (n,), with each NaN replaced by the last number before it; at the head by the first."""
     return pd.Series(values).ffill().bfill().to_numpy()
 
 
 def _bikes(table: _Table) -> _Converted:
     hours = table.days("dteday").astype("datetime64[h]") + table.numbers("hr").astype(np.int64)
     order = np.argsort(hours, kind="stable")
-    again = np.zeros(len(hours), bool)  # else one may be learned from, and the other score
+    again = np.zeros(len(hours), bool)  # else training and test could share an hour
     again[order[1:]] = hours[order[1:]] == hours[order[:-1]]
     table.refuse(
         again,
@@ -234,7 +233,10 @@ def _admission(table: _Table) -> _Converted:
 
 @dataclass(frozen=True)
 class Schema:
-    """A file of a task: its embedded copy, what its columns may hold, and how it becomes fields."""
+    """The format of a task's file.
+
+    file, digest : of the embedded copy. convert : makes fields and targets of a file's cells.
+    """
 
     task: Task
     file: str

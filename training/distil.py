@@ -1,12 +1,13 @@
 """Distillation: one small network that answers what an ensemble would (Hinton, Vinyals and Dean 2015).
 
-An ensemble forecasts better than each of its networks, and costs as much as all of them at every answer.
-What it has learned is a smooth function, though, and a single network can learn that from as many examples
-as one likes: rows are made up, and the ensemble says what is right (Bucila, Caruana and Niculescu-Mizil
-2006). There is no noise in such answers, so nothing is overfitted, and a few seconds of training suffice.
+An ensemble forecasts better than each of its networks, and every answer costs as much as all of them. But
+the function that it has learned is smooth, and a single network can learn it from any number of examples:
+rows are made up, and labelled by the ensemble (Bucila, Caruana and Niculescu-Mizil 2006). Such labels have
+no noise, so the student does not overfit, and a few seconds of training suffice.
 
-Made-up rows go wherever a request can: on days before, in and after the training rows, of every kind; with
-the weather of some hour near in the season, with fields of other hours, and with numbers that are moved.
+The made-up rows cover whatever a request can ask: days of every kind before, within and after the training
+rows, with the weather of some hour of about the same season, sometimes with fields of other hours, and with
+numbers that are jittered.
 """
 
 from dataclasses import dataclass
@@ -27,41 +28,41 @@ from training.parameters import Architecture, initial
 from training.progress import Watch
 
 YEARS = 28
-"""The calendar repeats itself after so many years: so many on either side of the training rows show all."""
+"""Made-up days reach this many years before and after the training rows: a full cycle of the calendar."""
 SHARES = (0.1, 0.5, 0.4)
-"""Of the made-up days: before, among and after those of the training rows."""
+"""The shares of the made-up days before, within and after the training rows."""
 SPECIAL = ("holiday", "day_off", "federal_only", "away")
 SPECIAL_WEIGHT = 5.0
-"""Days that are special are few, and each kind has its own hours: how much more often they are drawn."""
+"""How much more often a special day is drawn: they are few, and each kind has its own daily pattern."""
 NEAR_DAYS = 20.0
-"""Standard deviation of the days of the year between a made-up day and where its weather is from."""
+"""Standard deviation of the days of the year between a made-up day and the day that its weather is from."""
 LONGEST_YEAR = 366
 MIXED = 0.25
-"""How often a field's value is taken from an hour of any season instead."""
+"""The probability that a field is taken from an hour of any season instead."""
 ODD = 0.1
-"""How often it is any value at all: from the lowest to the highest seen, or any choice."""
+"""The probability that it is drawn evenly: from the lowest to the highest seen, or from all choices."""
 MOVED = 0.25
-"""How far numbers are moved, in standard deviations."""
+"""Standard deviation of the jitter of numbers, in standard deviations of the field."""
 NOT_GIVEN = 0.1
-"""How often a number that may be left out is."""
+"""The probability that an optional number is left out."""
 GIVEN = 0.2
-"""How often a yes or no that may be left out is given."""
+"""The probability that an optional boolean is given."""
 
 GAIN = 0.25
 AVERAGED = 0.125
-"""Share of the epochs whose weights are averaged."""
+"""The share of the epochs over whose weights the student is averaged."""
 JUDGED = 10_000
-"""Made-up rows that the student has not learned from, to say how well it agrees."""
+"""Made-up rows, not learned from, on which student and ensemble are compared."""
 CHUNK = 4096
-"""Rows that the ensemble is asked about at once: its activations take memory."""
+"""Rows that the ensemble answers at once, to bound the memory of its activations."""
 
 
 @dataclass(frozen=True)
 class Student:
-    """The one network that is to answer for an ensemble, and how it learns.
+    """The single network that is to answer for an ensemble, and how it learns.
 
-    hidden : units of each hidden layer. link : of its one output, a name in `models.links.LINKS`.
-    rows : how many rows are made up; the training rows are learned from beside them.
+    hidden : units of each hidden layer. link : of its output, a name in `models.links.LINKS`.
+    rows : how many rows are made up; the training rows are added to them.
     rate, batch_size, epochs : as in `training.fit.FitSettings`; the rate falls along a half cosine.
     """
 
@@ -75,10 +76,10 @@ class Student:
 
 @dataclass(frozen=True)
 class Distilled:
-    """A student's head, and how far it is from its ensemble.
+    """A student's head, and how far its answers are from the ensemble's.
 
-    networks : of the ensemble. rows : made-up rows, of other draws, on which both were asked.
-    difference : the root of the mean squared difference between their answers, in the target's unit.
+    networks : members of the ensemble. rows : made-up rows, not learned from, that both answered.
+    difference : the root mean square of the difference of their answers, in the target's unit.
     answer : the mean of the ensemble's answers.
     """
 
@@ -107,7 +108,7 @@ def distil(  # noqa: PLR0913  # student, ensemble (encoder and head), rows, rand
     rng: np.random.Generator,
     watch: Watch,
 ) -> Distilled:
-    """A student of the ensemble `head`, which has learned from `rows` of the data set.
+    """A student of the ensemble `head`, which was trained on `rows` of the data set.
 
     Raises DivergedError if its losses do not stay finite.
     """
@@ -146,7 +147,7 @@ def _settings(student: Student) -> FitSettings:
 
 
 def _standardised(linked: FloatArray) -> tuple[FloatArray, float, float]:
-    """(n_rows,) as a target (n_rows, 1), with the mean and the scale that were taken off."""
+    """`linked`, (n_rows,), standardised to a target (n_rows, 1), and the mean and scale."""
     mean, scale = float(linked.mean()), float(linked.std()) or 1.0
     return ((linked - mean) / scale).astype(np.float32)[:, np.newaxis], mean, scale
 
@@ -161,7 +162,7 @@ def _answers(head: Head, inputs: Inputs) -> FloatArray:
 def made_up(
     dataset: Dataset, rows: IntArray, n_rows: int, rng: np.random.Generator
 ) -> dict[str, NDArray[Any]]:
-    """`n_rows` rows (by column) that might be asked about, made from `rows` of a data set."""
+    """`n_rows` rows, by column, that a request might contain, made from `rows` of a data set."""
     seen, task = dataset.take(rows), dataset.task
     (when,) = (field for field in task.fields if field.kind == "timestamp")
     days = _days(seen[when.name].astype("datetime64[D]"), when, n_rows, rng)
@@ -178,7 +179,7 @@ def made_up(
 def _days(
     seen: NDArray[np.datetime64], field: Field, n_rows: int, rng: np.random.Generator
 ) -> NDArray[np.datetime64]:
-    """Days before, among and after those `seen`, special ones more often; all that a request may name."""
+    """`n_rows` days before, within and after those `seen`; special days are drawn more often."""
     around = np.timedelta64(round(365.25 * YEARS), "D")
     earliest, latest = (np.datetime64(str(year)) for year in (field.low, field.high))
     start = max(seen.min() - around, earliest.astype("datetime64[D]"))
@@ -195,10 +196,9 @@ def _days(
 def _near(
     seen: NDArray[np.datetime64], days: NDArray[np.datetime64], rng: np.random.Generator
 ) -> IntArray:
-    """For each of `days` the number of an hour of `seen` that is near in the season, of any year."""
-    of_seen = _day_of_year(seen) + rng.random(
-        len(seen)
-    )  # so the hours of a day are in random order
+    """For each of `days` the index of an hour of `seen` of about the same day of the year, in any year."""
+    # the fraction puts the hours of a day in random order
+    of_seen = _day_of_year(seen) + rng.random(len(seen))
     wanted = (_day_of_year(days) + rng.normal(0.0, NEAR_DAYS, len(days))) % LONGEST_YEAR
     order = np.argsort(of_seen)
     return order[np.searchsorted(of_seen, wanted, sorter=order) % len(order)]
@@ -213,7 +213,7 @@ def _day_of_year(moments: NDArray[np.datetime64]) -> IntArray:
 def _disturb(
     field: Field, values: NDArray[Any], seen: NDArray[Any], rng: np.random.Generator
 ) -> None:
-    """Change some of `values`, (n_rows,), of a field in place, as the constants above say."""
+    """Perturb `values`, (n_rows,), of a field in place, with the probabilities defined above."""
 
     def some(share: float) -> IntArray:
         return np.flatnonzero(rng.random(len(values)) < share)

@@ -1,4 +1,4 @@
-"""Fitting a network to rows: epochs, mini-batches, early stopping, averaging, and the history of it."""
+"""Fitting a network to rows: epochs, mini-batches, early stopping, weight averaging, loss history."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -18,8 +18,8 @@ from training.optimizers import Adam, Optimizer, Sgd
 from training.parameters import Parameters, architecture_of, frozen, plain, zeros
 from training.prior import Penalty, weight_decay
 
-DRAWN = 1024
-"""How many rows are drawn at once, in the order in which the batches take them."""
+GATHERED = 1024
+"""Rows that are gathered at once, in the order of the batches: several small batches share one gather."""
 
 
 @dataclass(frozen=True)
@@ -27,20 +27,20 @@ class FitSettings:
     """How a network is fitted.
 
     loss : a name in `training.losses.LOSSES`.
-    optimizer, rate, momentum : "adam" or "sgd"; momentum is of "sgd".
+    optimizer, rate, momentum : "adam" or "sgd", its learning rate, and the momentum of "sgd".
     batch_size : rows of a mini-batch; 0 for full batch, 1 for one row at a time.
     schedule : "constant", or "cosine": the rate falls to 0 along a half cosine over all steps
         (Loshchilov and Hutter 2017).
-    weight_decay : adds weight_decay / 2 * |w|^2 to the mean loss, over all weights but no bias.
-    signs : one a network input where the answer must rise (1) or fall (-1) with it, see
-        `training.monotone`; empty for a free network.
-    average_epochs : the result is the mean of the weights after each of the last so many epochs
-        (stochastic weight averaging, Izmailov et al. 2018), or of as many as there were; 0 or 1 for
-        the last weights.
-    patience : stop when the validation loss has not improved for so many checks and restore the best
-        weights; 0 for never.
-    check_every : epochs between two looks at the losses.
-    on_rise : what to do when the training loss is higher than at the check before.
+    weight_decay : adds weight_decay / 2 * |w|^2 to the mean loss, for all weights but not for biases.
+    signs : for each network input whether the answer must rise (1) or fall (-1) with it, see
+        `training.monotone`; empty for no constraint.
+    average_epochs : the result is the mean of the weights after each of the last `average_epochs` epochs
+        (stochastic weight averaging, Izmailov et al. 2018), or of all epochs if there were fewer; 0 or 1
+        for the last weights.
+    patience : stop after so many checks without a better validation loss, and restore the best weights;
+        0 for never.
+    check_every : epochs between two checks of the losses.
+    on_rise : what to do when the training loss is higher than at the previous check.
     """
 
     loss: str = "half_mse"
@@ -62,9 +62,9 @@ class FitSettings:
 class Rows:
     """Rows to learn from or to be judged by.
 
-    inputs : the encoded rows; with `dense` where they are learned from.
+    inputs : the encoded rows; with `dense` if they are learned from.
     target : (n_rows, n_outputs), or (n_members, n_rows, n_outputs).
-    weights : (n_members, n_rows, 1) or None: how often each member counts each row.
+    weights : (n_members, n_rows, 1) or None: the weight of each row for each member.
     """
 
     inputs: Inputs
@@ -88,7 +88,7 @@ class Rows:
         return Rows(self.inputs.part(where), self.target[..., where, :], weights)
 
     def plain(self) -> "Rows":
-        """For one member: without the members' axis."""
+        """The rows for a single member, without the members' axis."""
         target = self.target[0] if self.target.ndim > 2 else self.target  # noqa: PLR2004
         return Rows(self.inputs, target, None if self.weights is None else self.weights[0])
 
@@ -118,8 +118,8 @@ def batches(n_rows: int, size: int, rng: np.random.Generator) -> Iterator[IntArr
         yield order[start : start + size]
 
 
-@np.errstate(over="ignore", invalid="ignore")  # a divergence is said once, as DivergedError
-def fit(  # noqa: PLR0913  # what is fitted, to what, judged by what, how, with which randomness
+@np.errstate(over="ignore", invalid="ignore")  # a divergence is reported once, as DivergedError
+def fit(  # noqa: PLR0913  # parameters, data, settings, randomness, callback
     parameters: Parameters,
     train: Rows,
     validation: Rows | None,
@@ -130,7 +130,7 @@ def fit(  # noqa: PLR0913  # what is fitted, to what, judged by what, how, with 
 ) -> Fitted:
     """Fit `parameters` (changed in place) and return the frozen result.
 
-    penalty : instead of the one that `settings.weight_decay` says.
+    on_check : is called after every check. penalty : replaces that of `settings.weight_decay`.
     Raises DivergedError when a loss or a weight is no longer finite.
     """
     if penalty is None and settings.weight_decay:
@@ -157,7 +157,7 @@ def fit(  # noqa: PLR0913  # what is fitted, to what, judged by what, how, with 
     if stopping.best is not None:
         parameters.flat[...] = stopping.best
     elif settings.average_epochs > 1 and averaged:
-        if averaged < settings.average_epochs:  # stopped early, or so few epochs
+        if averaged < settings.average_epochs:  # stopped early, or fewer epochs than that
             mean *= settings.average_epochs / averaged
         parameters.flat[...] = mean
     return Fitted(frozen(parameters.network), tuple(history), tuple(stopping.remarks))
@@ -202,10 +202,10 @@ class _Descent:
         self.size = settings.batch_size or len(train.inputs)
         self.tapes: dict[int, Tape] = {}
         n_rows = len(train.inputs)
-        self.said = np.empty((architecture.members, n_rows, architecture.sizes[-1]), flat.dtype)
-        self.at_once = self.size * max(1, DRAWN // self.size)
-        self.drawn = self.rows.take(np.arange(min(n_rows, self.at_once)))
-        self.drawn_said = np.empty_like(self.said[:, : self.at_once])
+        self.outputs = np.empty((architecture.members, n_rows, architecture.sizes[-1]), flat.dtype)
+        self.at_once = self.size * max(1, GATHERED // self.size)
+        self.gathered = self.rows.take(np.arange(min(n_rows, self.at_once)))
+        self.gathered_outputs = np.empty_like(self.outputs[:, : self.at_once])
         self.parts: dict[tuple[int, int], tuple[Rows, FloatArray]] = {}
         self.step = 0
         self.steps = settings.epochs * math.ceil(len(train.inputs) / self.size)
@@ -213,19 +213,22 @@ class _Descent:
     def epoch(self) -> float:
         """One epoch; returns the mean of the batches' losses, each before its step."""
         for chosen in batches(len(self.train.inputs), self.at_once, self.rng):
-            drawn, said = self._part(0, len(chosen))
-            self.rows.take(chosen, drawn)
+            gathered, outputs = self._part(0, len(chosen))
+            self.rows.take(chosen, gathered)
             for start in range(0, len(chosen), self.size):
                 rows, output = self._part(start, min(start + self.size, len(chosen)))
                 output[...] = self._batch(rows)
-            self.said[:, chosen] = said
-        return mean_loss(self.loss, self.said, self.train.target)
+            self.outputs[:, chosen] = outputs
+        return mean_loss(self.loss, self.outputs, self.train.target)
 
     def _part(self, start: int, stop: int) -> tuple[Rows, FloatArray]:
-        """Some of the drawn rows and the room for what is said of them: views, made once."""
+        """A slice of the gathered rows and of the buffer of their outputs: views, made once."""
         where = start, stop
         if where not in self.parts:
-            self.parts[where] = self.drawn.part(slice(*where)), self.drawn_said[:, slice(*where)]
+            self.parts[where] = (
+                self.gathered.part(slice(*where)),
+                self.gathered_outputs[:, slice(*where)],
+            )
         return self.parts[where]
 
     def _batch(self, rows: Rows) -> FloatArray:
@@ -253,7 +256,7 @@ class _Descent:
 
 
 class _Stopping:
-    """When to stop early, and the best weights until then."""
+    """Early stopping: when to stop, and the best weights so far."""
 
     def __init__(self, settings: FitSettings, flat: FloatArray) -> None:
         self.settings, self.flat = settings, flat

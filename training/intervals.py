@@ -1,20 +1,20 @@
-"""The intervals of a quantity: how far its forecasts lay from the truth on rows they had not seen.
+"""Intervals of a quantity, calibrated on the errors of forecasts for rows that were not learned from.
 
-    cross-fit (each row by networks that did not see it) -> residuals -> spread network -> quantiles
+    cross-fit (predict each row with networks that did not see it) -> residuals -> spread -> quantiles
 
 Every row is held out once, so none has to be set aside (cross-conformal prediction: Vovk 2015; Barber
-et al. 2021). A small network learns how large the residuals are at an hour, a season, a weather; the
+et al. 2021). A small network learns how large the residuals are, by hour, season and weather; the
 interval's factors are quantiles of residual / spread (Lei et al. 2018).
 
-Two kinds of recipe ask for two kinds of held-out rows. One that fills gaps is asked about hours between
-hours that it saw: random rows. A forecast is asked about days that it saw nothing of: whole weeks are
-held out. And these weeks still lie between weeks that were seen, while a forecast is about later ones,
-whose growth and weather habits nobody saw. By how much that is worse is measured: networks that
-learned from the days up to 60 before forecast three windows at the end of the rows, and the intervals
-are widened by the ratio of their errors to the held-out ones of the same hours.
+Which rows are held out together depends on the recipe. One that fills gaps predicts hours between hours
+that it saw, so random rows are held out. A forecast predicts days of which it saw nothing, so whole weeks
+are. But these weeks still lie between weeks that were seen, while a forecast is about later days, with
+growth that nobody has seen. How much harder that is gets measured: three windows near the end of the rows
+are forecast by networks that learned from the days up to 60 before, and the intervals are widened by the
+ratio of these errors to the held-out errors of the same hours.
 
-Where a student answers for an ensemble (`training.distil`), the residuals are still those of ensembles: it
-is about 1 rental from its own on rows like these, and these are some 20 from the truth.
+If a student answers for an ensemble (`training.distil`), the residuals are still the ensembles'. The two
+differ by about 1 rental on such rows, where the residuals are about 20.
 """
 
 from collections.abc import Sequence
@@ -41,26 +41,26 @@ from training.recipes import Recipe
 
 FOLDS = 4
 GAP_FOLDS = 10
-"""Of a recipe that fills gaps: what it misses depends on how many of the hours around were seen."""
+"""More folds for a recipe that fills gaps: its errors depend on how many neighbouring hours were seen."""
 BLOCK_DAYS = 7
-"""The hours of a week are held out together: they are wrong together."""
+"""Days that are held out together, because the errors of a week's hours are correlated."""
 
 WINDOW_ENDS = (0, 40, 80)
-"""Days from the end of each window of later days to the last day of the rows."""
+"""How many days before the last row each window of later days ends."""
 LEAST_DAYS = 90
-"""As few days are too few to learn a forecast from: such a window is left out."""
+"""A window with fewer days to learn from is left out."""
 
 SPREAD_FIT = FitSettings(rate=3e-3, batch_size=256, epochs=24, schedule="cosine", weight_decay=3e-3)
 MEAN_SPREAD_FIT = replace(SPREAD_FIT, loss="linex", epochs=16, weight_decay=5e-3)
-"""Of a recipe with kriging. The mean of a residual says more of its tails, about which intervals are, than
-its mean logarithm: the hours are more alike on held-out rows, and the interval score is lower. For a
-forecast, on windows before day 480, the score is the same."""
+"""For a recipe with kriging. The mean of the residuals depends more on their tails, which is what intervals
+are about, than the mean of their logarithms: on held-out rows the coverage of the hours of the day differs
+less, and the interval score is lower. For a forecast, on windows before day 480, the score is the same."""
 SPREAD_HIDDEN, SPREAD_GAIN = (16,), 0.25
 SPREAD_REACH = 1.5
-"""How far the logarithm of a spread may lie from its mean, in standard deviations of the logarithms: on a
-kind of day that no training row shows, the exponential of a line would have no end."""
+"""The bound of the log spread around its mean, in standard deviations of the log residuals. Without it the
+exponential of an extrapolated line could explode on a kind of day that is not in the training rows."""
 SMALLEST_RESIDUAL = 0.05
-"""On the scale of the interval: keeps the logarithm of a forecast that was right finite."""
+"""Added to the residuals, on the interval's scale, to keep the logarithm of a perfect forecast finite."""
 
 
 def of_quantity(
@@ -95,10 +95,10 @@ def _spread(  # noqa: PLR0913  # the recipe, the rows with their residuals and f
     rng: np.random.Generator,
     watch: Watch,
 ) -> tuple[Head, FloatArray]:
-    """The spread head, and what it would say of each held-out row, (n_rows,).
+    """The spread head, and its spread of each held-out row, (n_rows,).
 
-    With kriging the head counts how little the hours around leave to an hour: for an answer all rows are
-    around, for a held-out row only those of other folds.
+    With kriging the spread includes the factor that the neighbouring hours leave. For an answer all rows
+    are neighbours; for a held-out row only those of other folds are.
     """
     inputs, kriging = encoder.encode(variables), recipe.kriging
     if kriging is None:
@@ -121,11 +121,11 @@ def widening(
     truth: FloatArray,
     spread: FloatArray,
 ) -> float:
-    """By what factor, 1 or more, forecasts of later days miss more than held-out ones of those days.
+    """The factor, at least 1, by which forecasts of later days are worse than held-out predictions.
 
     link : the scale of the errors.
-    scores, truth, spread : (n_rows,), the held-out residual over the spread, the truth and the spread.
-    later : windows of later days: positions in those arrays, and the forecasts, all (n_window,).
+    scores, truth, spread : (n_rows,), the held-out residuals over the spread, the truth and the spread.
+    later : for each window of later days its positions in those arrays and the forecasts, (n_window,).
     """
     if not later:
         return 1.0
@@ -144,7 +144,7 @@ def _later(  # noqa: PLR0913  # as `of_quantity`
     rng: np.random.Generator,
     crew: Crew,
 ) -> list[tuple[IntArray, Job[FloatArray]]]:
-    """Windows of later days: which of the rows, and what will have been forecast for them."""
+    """The windows of later days: positions of the rows, and the jobs that forecast them."""
     windows: list[tuple[IntArray, Job[FloatArray]]] = []
     for number, (end, own) in enumerate(
         zip(WINDOW_ENDS, rng.spawn(len(WINDOW_ENDS)), strict=True), 1
@@ -170,7 +170,7 @@ def cross_fit(  # noqa: PLR0913  # as `train`
     rng: np.random.Generator,
     crew: Crew,
 ) -> FloatArray:
-    """The value of each row, (n_rows,), by networks that learned from the rows of other folds.
+    """Cross-fitting: the value of each row, (n_rows,), by networks that learned from the other folds.
 
     fold : (n_rows,), the fold of each of `rows`.
     """
@@ -196,7 +196,7 @@ def _forecast(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who
     title: str,
     watch: Watch,
 ) -> FloatArray:
-    """What networks that have learned from the rows `learned` answer for the rows `judged`."""
+    """The answers for the rows `judged`, (n_judged,), of networks that learned from the rows `learned`."""
     with watch.stage(title, recipe.fit.epochs) as on_check:
         regressor = fit_rows(recipe, dataset, learned, None, rng, on_check)
     return answers(regressor, dataset, judged)
@@ -210,10 +210,10 @@ def fit_spread(
     *,
     of_mean: bool = False,
 ) -> Head:
-    """A small network of the residual's size: the exponential of its mean logarithm.
+    """A small network that predicts the size of the residuals: the exponential of the mean of their logs.
 
     rows : encoded rows with the absolute residuals on the interval's scale, (n_rows, 1).
-    of_mean : learn the logarithm of the mean residual instead, without the bound of SPREAD_REACH.
+    of_mean : predict the mean of the residuals instead, without the bound SPREAD_REACH.
     """
     logs = np.log(rows.target + SMALLEST_RESIDUAL)
     if of_mean:
@@ -245,12 +245,12 @@ def _truth(recipe: Recipe, dataset: Dataset) -> FloatArray:
 
 
 def _distance(link: str, truth: FloatArray, value: FloatArray) -> FloatArray:
-    """How far apart they are on the scale of a link."""
+    """The absolute error on the scale of a link."""
     to_link = LINKS[link].to_link
     return np.abs(to_link(truth) - to_link(value))
 
 
 def require(holds: bool, dataset: Dataset, what: str) -> None:  # noqa: FBT001  # an assertion
-    """Raise TrainingError, which says that `what` is needed, unless it holds."""
+    """Raise TrainingError, saying that `what` is needed, unless `holds`."""
     if not holds:
         raise TrainingError(f"{dataset.source} is too small to train on: {what} are needed")

@@ -1,15 +1,14 @@
-"""What the networks leave over, carried from hours that were seen to the hours between them.
+"""Kriging: the networks' residuals of hours that were seen, interpolated to the hours between them.
 
-Something that no input says (a shower, a match) makes an hour busier than the networks think, and the hours
-beside it too. So the expected residual of each hour, given those of the training rows around it, is a
-weighted mean of them, whose weights follow from how fast the likeness of two residuals falls with the hours
-between them. So does how much of the residual is left, and the spread of the interval is as much smaller.
-It is called kriging (Krige 1951; Matheron 1963), or regression by a Gaussian process (Rasmussen and
+Something that no input tells (a shower, a match) makes an hour busier than the networks predict, and its
+neighbours, too. So the expected residual of an hour, given those of the training rows around it, is a
+weighted sum of them. The weights follow from how fast the correlation of two residuals falls with the hours
+between them. So does the remaining deviation of the residual, by which the spread of the interval shrinks.
+The method is called kriging (Krige 1951; Matheron 1963) or Gaussian process regression (Rasmussen and
 Williams 2006, section 2.2).
 
-The result is one number an hour, a member and an output, and is kept where a linear model would have it:
-as the weight of the hour's one-hot column in the skip. The hidden layers do not read these columns: there
-their weights are 0.
+The result is one number for each hour, member and output. It is stored where a linear model would have it:
+as the weight of the hour's one-hot column in the skip. The hidden layers' weights for these columns are 0.
 """
 
 from dataclasses import dataclass, replace
@@ -22,18 +21,18 @@ from models.network import Network
 from training.parameters import frozen
 
 NEAR = 6
-"""Hours on either side that are looked at: what lies further off adds nothing that validation rows show."""
+"""Hours considered on either side; on validation rows more distant ones add nothing."""
 AT_ONCE = 2048
-"""Hours whose equations are solved at once: bounds the memory."""
+"""Hours whose equations are solved at once, to bound the memory."""
 
 
 @dataclass(frozen=True)
 class Kriging:
-    """How alike the residuals of two hours are: correlation = shared * exp(-hours between / fades).
+    """The correlation of two hours' residuals: shared * exp(-hours between / fades).
 
     over : numbers the hours one after the other.
-    shared : the part of a residual's variance that is not the hour's own noise.
-    fades : hours over which the likeness falls to 1/e.
+    shared : the share of a residual's variance that is not the hour's own noise.
+    fades : hours over which the correlation falls to 1/e.
     """
 
     over: Category
@@ -52,16 +51,16 @@ class Kriging:
         return encoder.encode(variables).codes[:, -1] - (encoder.n_inputs - self.over.size)
 
     def correlation(self, hours: IntArray) -> FloatArray:
-        """Of the shared parts of two residuals so many hours apart."""
+        """The correlation of the residuals of two hours, `hours` apart; array of any shape."""
         likeness: FloatArray = self.shared * np.exp(-np.abs(hours) / self.fades)
         return likeness
 
     def weights(self, known: BoolArray) -> FloatArray:
-        """What the residual of each hour NEAR before to NEAR after counts for each hour.
+        """The weights of the residuals from NEAR hours before to NEAR hours after, for each hour.
 
-        known : (n_hours,), whose residual is known. Returns (n_hours, 2 NEAR + 1), the solutions w of
-        (C + noise I) w = c over the known ones: C are their correlations with each other and c those
-        with the hour in the middle.
+        known : (n_hours,), which hours' residuals are known. Returns (n_hours, 2 NEAR + 1), the solutions w
+        of (C + noise I) w = c over the known ones, where C holds their correlations with each other and c
+        those with the hour in the middle; an unknown one has weight 0.
         """
         off = np.arange(-NEAR, NEAR + 1)
         around = np.lib.stride_tricks.sliding_window_view(np.pad(known, NEAR), len(off))
@@ -79,7 +78,7 @@ class Kriging:
         return found
 
     def deviation(self, codes: IntArray) -> FloatArray:
-        """The standard deviation that is left to every hour's residual, of an hour with none around: 1.
+        """The remaining standard deviation of every hour's residual, relative: 1 without known neighbours.
 
         codes : (n_rows,), the number of each hour whose residual is known. Returns (n_hours,).
         """
@@ -89,7 +88,7 @@ class Kriging:
         return left
 
     def held_out_deviation(self, codes: IntArray, fold: IntArray) -> FloatArray:
-        """That of each row's hour, (n_rows,), while only the rows of other folds are known.
+        """`deviation` of each row's hour, (n_rows,), if only the rows of the other folds are known.
 
         codes, fold : (n_rows,), the number of each row's hour, and its fold.
         """
@@ -141,7 +140,7 @@ def with_left_over(
 def with_deviation(
     kriging: Kriging, encoder: Encoder, network: Network, codes: IntArray
 ) -> Network:
-    """The network of a spread's logarithm, with the logarithm of what is left to each hour added to it.
+    """The network of the log spread, with the log of each hour's `deviation` added by its skip.
 
     encoder : `kriging.extended` of the network's own. codes : (n_rows,), the known hours.
     """
@@ -151,7 +150,7 @@ def with_deviation(
 
 
 def widened(network: Network, n_inputs: int) -> Network:
-    """The network with so many inputs, those that are new counting nothing."""
+    """The network with more inputs, `n_inputs` in all, the new ones with weight 0."""
     more = ((0, 0), (0, n_inputs - network.n_inputs), (0, 0))
     first = replace(network.layers[0], weights=np.pad(network.layers[0].weights, more))
     skip = None if network.skip is None else np.pad(network.skip, more)

@@ -1,6 +1,6 @@
-"""Logistic regression by Newton's method: the yardstick of the admission networks.
+"""Logistic regression by Newton's method, the yardstick of the admission networks.
 
-It is the simple forecast that they have to beat (`training.baselines`), the line of a calibration
+It is the simple forecast that they have to beat (`training.baselines`), the calibration line
 (`training.metrics`) and the known truth of simulated applications (`training.simulate`).
 """
 
@@ -11,17 +11,16 @@ from models.arrays import FloatArray
 
 NEWTON_STEPS = 25
 FLAT, STILL = 1e12, 1e-9
-"""The condition number at which no line is best; the step at which Newton's method is done."""
+"""The condition number above which there is no unique optimum; the step at which Newton's method ends."""
 
 
 def coefficients(rows: FloatArray, target: FloatArray, ridge: float = 0.0) -> FloatArray:
-    """The b of P(target = 1) = sigmoid(rows @ b) with the smallest loss, (n_columns,).
+    """The maximum-likelihood b of P(target = 1) = sigmoid(rows @ b), (n_columns,).
 
-    rows : (n_rows, n_columns), a column of ones for an intercept among them.
+    rows : (n_rows, n_columns), including a column of ones for the intercept.
     target : (n_rows,), 0 or 1.
-    ridge : adds ridge / 2 * |b|^2 to the sum of the rows' losses; above 0 one b is always best.
-    All NaN where no b is best: one outcome only, columns that depend on each other, or a line that
-    separates the outcomes.
+    ridge : adds ridge / 2 * |b|^2 to the sum of the rows' losses; above 0 there is always a solution.
+    All NaN if there is none: a single outcome, collinear columns, or perfectly separated outcomes.
     """
     b = np.zeros(rows.shape[1])
     for _ in range(NEWTON_STEPS):
@@ -37,7 +36,7 @@ def coefficients(rows: FloatArray, target: FloatArray, ridge: float = 0.0) -> Fl
 
 
 def design(columns: FloatArray, train: FloatArray) -> FloatArray:
-    """Ones beside `columns` standardised by those of the training rows: (n_rows, 1 + n_columns).
+    """A column of ones and `columns`, standardised by the training rows: (n_rows, 1 + n_columns).
 
     columns : (n_rows, n_columns). train : (n_train, n_columns); a constant column becomes 0.
     """

@@ -1,9 +1,10 @@
 """Loss functions, each beside its derivative.
 
-A loss is the mean over the rows of the sum over the outputs. `value(output, target)` gives each
-row's loss, of the shape of `output`; `derivative(output, target)` gives d(value)/d(output). Both are
-pure, and take what the last layer's activation gives out: for `cross_entropy` that is the logit and for
-`poisson` the log of the rate, so the last layer has no activation (the identity) there.
+`value(output, target)` is the loss of every single output, in the shape of `output`, and
+`derivative(output, target)` its derivative d(value)/d(output). The loss of a batch is the mean over the
+rows of the sum over the outputs (`mean_loss`). Both functions are pure. They take the output of the last
+layer's activation, which must be the identity for `cross_entropy` (whose output is the logit), `poisson`
+(the log of the rate) and `linex` (the log of the mean).
 """
 
 from collections.abc import Callable
@@ -17,7 +18,11 @@ from models.arrays import FloatArray
 
 @dataclass(frozen=True)
 class Loss:
-    """One loss: (output, target) -> array of the shape of `output`, and its derivative."""
+    """A loss and its derivative with respect to the output.
+
+    value : (output, target) -> array of the shape of `output`.
+    derivative : (output, target, out) -> the same shape; `out` is an array to write to, or None.
+    """
 
     value: Callable[[FloatArray, FloatArray], FloatArray]
     derivative: Callable[[FloatArray, FloatArray, FloatArray | None], FloatArray]
@@ -71,10 +76,10 @@ def poisson_derivative(
 
 
 def linex(output: FloatArray, target: FloatArray) -> FloatArray:
-    """LINEX (Varian 1975): exp(y - o) - (y - o) - 1. Too low costs exponentially, too high linearly.
+    """LINEX (Varian 1975): exp(y - o) - (y - o) - 1; exponential where o is too low, linear where too high.
 
-    Of y = log r it is, up to a constant of the row, the negative log-likelihood of an r that is
-    exponential with mean exp(o): half_mse would find the mean of log r, this finds the log of the mean.
+    With y = log r it is, up to a constant, the negative log-likelihood of an exponentially distributed r
+    with mean exp(o). So the fitted o is the log of the mean of r; with `half_mse` it is the mean of log r.
     """
     error = target - output
     value = np.exp(error)

@@ -1,4 +1,4 @@
-"""How good answers are: plain functions of what happened and what was forecast.
+"""Metrics: plain functions of what happened (`target`) and what was forecast.
 
 All arrays have the shape (n_rows,). A group of metrics comes as a dict with a fixed order of keys.
 """
@@ -52,7 +52,7 @@ def log_losses(target: FloatArray, probability: FloatArray) -> FloatArray:
 
 
 def mean_by(rows: IntArray, values: FloatArray) -> FloatArray:
-    """The mean of `values` of each row that occurs in `rows`, in the order of the rows: (n_distinct,)."""
+    """The mean of `values` for each distinct entry of `rows`, in ascending order: (n_distinct,)."""
     _, where, counts = np.unique(rows, return_inverse=True, return_counts=True)
     means: FloatArray = np.bincount(where, values) / counts
     return means
@@ -66,7 +66,7 @@ def mean_and_interval(values: FloatArray) -> dict[str, float]:
 
 
 def auc(target: FloatArray, score: FloatArray) -> float:
-    """The chance that a random 1 scores higher than a random 0, ties counting half.
+    """The probability that a random 1 scores higher than a random 0, ties counting half.
 
     By ranks (Mann and Whitney 1947); NaN when one of the classes is missing.
     """
@@ -80,9 +80,9 @@ def auc(target: FloatArray, score: FloatArray) -> float:
 
 
 def reliability(target: FloatArray, probability: FloatArray) -> FloatArray:
-    """What a reliability diagram shows, (n_bins, 3): mean probability, share of ones, rows of each bin.
+    """The bins of a reliability diagram, (n_bins, 3): mean probability, share of ones, number of rows.
 
-    The ten bins hold equally many rows, in the order of the probability; fewer bins for fewer rows.
+    Ten bins of equally many rows, in the order of the probability; fewer if there are fewer rows.
     """
     order = np.argsort(probability, kind="stable")
     bins = np.array_split(order, min(CALIBRATION_BINS, len(order)))
@@ -90,7 +90,7 @@ def reliability(target: FloatArray, probability: FloatArray) -> FloatArray:
 
 
 def calibration_error(target: FloatArray, probability: FloatArray) -> float:
-    """Expected calibration error: the mean over the rows of their bin's |share - mean probability|."""
+    """Expected calibration error: the mean, over rows, of their bin's |share - mean probability|."""
     said, happened, n_rows = reliability(target, probability).T
     return float(np.average(np.abs(happened - said), weights=n_rows))
 
@@ -98,38 +98,19 @@ def calibration_error(target: FloatArray, probability: FloatArray) -> float:
 def calibration_line(target: FloatArray, logit: FloatArray) -> tuple[float, float]:
     """Slope and intercept of a logistic regression of the outcome on the logit of the forecast.
 
-    As Cox (1958) proposed. 1 and 0 are best; a slope below 1 means forecasts that are too sure.
-    (NaN, NaN) where no line is best: one outcome only, equal forecasts, or forecasts that separate
-    the outcomes.
+    As Cox (1958) proposed. 1 and 0 are best; a slope below 1 means overconfident forecasts. (NaN, NaN) if
+    there is no solution: a single outcome, equal forecasts, or perfectly separated outcomes.
     """
     rows = np.column_stack([logit, np.ones_like(logit)])
     slope, intercept = coefficients(rows, target)
     return float(slope), float(intercept)
 
 
-def intervals(
-    target: FloatArray, low: FloatArray, high: FloatArray, level: float, clusters: IntArray
-) -> dict[str, float]:
-    """Coverage with its standard error, mean width and mean interval score.
-
-    clusters : the day of each row; rows of a day err together, so the standard error of the
-        coverage is that of sums over days (Cameron and Miller 2015).
-    The interval score is the width plus 2 / (1 - level) times how far the outcome lies outside
-    (Gneiting and Raftery 2007); lower is better.
-    """
-    width = high - low
-    outside = np.maximum(low - target, 0.0) + np.maximum(target - high, 0.0)
-    inside = outside == 0.0
-    return {
-        "coverage": float(inside.mean()),
-        "coverage_error": clustered_error(inside.astype(np.float64), clusters),
-        "width": float(width.mean()),
-        "score": float((width + 2.0 / (1.0 - level) * outside).mean()),
-    }
-
-
 def clustered_error(values: FloatArray, clusters: IntArray) -> float:
-    """The standard error of the mean of `values`, rows of one cluster taken as dependent."""
+    """The standard error of the mean of `values`, (n_rows,), clustered (Cameron and Miller 2015).
+
+    clusters : (n_rows,); rows of the same cluster may depend on each other. NaN for a single cluster.
+    """
     _, where = np.unique(clusters, return_inverse=True)
     sums = np.bincount(where, weights=values - values.mean())
     n_clusters = len(sums)

@@ -1,8 +1,8 @@
-"""Networks that rise or fall with an input by construction.
+"""Monotone networks: the output rises, or falls, with an input by construction (Sill 1998).
 
-If every path from an input to the output has weights whose product is not negative, and the
-activations rise, the output never falls when the input rises (Sill 1998). Here the first layer's
-weights of an input carry that input's sign and all later weights are not negative.
+If the activations are increasing and the product of the weights along every path from an input to the
+output is non-negative, the output never falls when the input rises. Here the first layer's weights of an
+input have that input's sign, and all later weights are non-negative.
 """
 
 import numpy as np
@@ -12,9 +12,9 @@ from training.parameters import Architecture, zeros
 
 
 def signs_of(architecture: Architecture, signs: tuple[int, ...]) -> FloatArray:
-    """The sign that each parameter must have, (n_parameters,); 0 where it is free (biases).
+    """The sign that each parameter must have, (n_parameters,); 0 for biases, which are free.
 
-    signs : one a network input: 1 where the answer must rise with it, -1 where it must fall.
+    signs : for each network input 1 if the answer must rise with it, -1 if it must fall.
     """
     layout = zeros(architecture)
     by_input = np.array(signs, dtype=np.float32)[:, np.newaxis]

@@ -1,4 +1,4 @@
-"""Optimisers: what a gradient does to the weights. Each has one method, `update`."""
+"""Optimisers: how a gradient changes the weights. Each has one method, `update`."""
 
 import math
 from dataclasses import dataclass, field
@@ -50,7 +50,7 @@ class Adam:
     def update(self, flat: FloatArray, gradient: FloatArray, rate: float) -> None:
         """See `Optimizer`."""
         if self._state is None:
-            # numbers as arrays: NumPy takes longer to make one of a float than for a short product
+            # scalars as arrays: converting a Python float costs NumPy more than a short product
             numbers = (np.array(x, flat.dtype) for x in (self.beta1, self.beta2, 0.0, 0.0))
             self._state = np.zeros_like(flat), np.zeros_like(flat), *numbers
         m, s, beta1, beta2, epsilon, step = self._state
@@ -59,7 +59,7 @@ class Adam:
         root = math.sqrt(1.0 - self.beta2)
         epsilon[()] = self.epsilon * correction / root
         step[()] = rate * correction / (1.0 - self.beta1**self._step) * (1.0 - self.beta1) / root
-        # m and s are kept without their factors (1 - b): one multiplication a step fewer each
+        # m and s are stored without their factor (1 - b), which saves a multiplication for each
         m *= beta1
         m += gradient
         gradient *= gradient

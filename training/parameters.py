@@ -1,7 +1,7 @@
 """All weights of a network in one flat vector, with views of it as layers.
 
-An optimiser then updates every weight by a handful of calls on one array, however many layers there
-are; the gradient has the same layout. This module also draws the initial weights.
+So an optimiser updates all weights with a few calls on one array, however many layers there are. The
+gradient has the same layout. This module also draws the initial weights.
 """
 
 import math
@@ -20,8 +20,9 @@ from models.network import Layer, Network
 class Architecture:
     """The shape of a network.
 
-    sizes : inputs, units of each hidden layer, outputs; any number of hidden layers, none included.
+    sizes : the numbers of inputs, of units in each hidden layer (there may be none), and of outputs.
     hidden, output : names of activations.
+    members : networks of this shape that are trained side by side. skip : whether there is a linear skip.
     """
 
     sizes: tuple[int, ...]
@@ -36,7 +37,7 @@ class Parameters:
     """A flat vector and the network whose arrays are views of it.
 
     flat : (n_parameters,)
-    network : its weights, biases and skip are views: a change of `flat` changes the network.
+    network : its weights, biases and skip are views of `flat`, so an update of `flat` changes the network.
     """
 
     flat: FloatArray
@@ -44,7 +45,7 @@ class Parameters:
 
 
 def zeros(architecture: Architecture, dtype: type[np.floating[Any]] = np.float32) -> Parameters:
-    """Parameters of the given shape, all 0: also the layout of a gradient."""
+    """Parameters of the given shape, all 0; also used for the gradient."""
     members, sizes = architecture.members, architecture.sizes
     shapes = [shape for a, b in pairwise(sizes) for shape in ((members, a, b), (members, 1, b))]
     if architecture.skip:
@@ -62,10 +63,10 @@ def zeros(architecture: Architecture, dtype: type[np.floating[Any]] = np.float32
 
 
 def plain(network: Network) -> Network:
-    """A network of one member as plain matrices: the same memory without the members' axis.
+    """A view of a network of one member without the members' axis, as plain matrices.
 
-    The passes forward and back are written for the last two axes, and what they call is called
-    faster with matrices, see `models.network.product`.
+    Forward and backward pass only use the last two axes, and are faster on matrices, see
+    `models.network.product`.
     """
     layers = tuple(Layer(la.weights[0], la.biases[0], la.activation) for la in network.layers)
     return Network(layers, None if network.skip is None else network.skip[0])
@@ -80,10 +81,11 @@ def initial(
 ) -> Parameters:
     """Random weights, zero biases, zero skip.
 
-    A weight is normal with standard deviation gain / sqrt(fan_in), the gain being that of the layer's
-    activation (LeCun 1998, He et al. 2015). `fan_in` is the number of inputs of the first layer that
-    are not 0 in a row, where that differs from its size because of one-hot columns; `input_gain`
-    multiplies the first layer's weights.
+    A weight is normal with standard deviation gain / sqrt(n_in), with the gain of the layer's activation
+    (LeCun 1998, He et al. 2015).
+
+    fan_in : n_in of the first layer, where one-hot columns make fewer inputs non-zero than there are.
+    input_gain : multiplies the first layer's weights.
     """
     parameters = zeros(architecture, dtype)
     for i, layer in enumerate(parameters.network.layers):

@@ -26,8 +26,8 @@ from training.recipes import Recipe
 class Regressor:
     """Networks fitted to some rows, before their intervals are calibrated.
 
-    encoder : of the answers: with kriging it has one category more than the recipe's columns, the hours.
-    fitted : the network with the history of its losses.
+    encoder : of `head`; with kriging it has one more category than the recipe, the hours.
+    fitted : the network as it was fitted, with the history of its losses.
     """
 
     encoder: Encoder
@@ -37,7 +37,7 @@ class Regressor:
 
 @dataclass(frozen=True)
 class Targets:
-    """What the networks are fitted to, on the scale of their outputs.
+    """The targets on the scale of the networks' outputs.
 
     values : (n_members, n_rows, n_targets); mean, scale : (n_members, 1, n_targets).
     """
@@ -57,9 +57,8 @@ def linked_targets(recipe: Recipe, dataset: Dataset, rows: IntArray) -> Targets:
     if not recipe.standardise_target:
         values = np.broadcast_to(raw, (len(recipe.links), *raw.shape))
         return Targets(values.astype(np.float32), np.zeros(shape), np.ones(shape))
-    constant = (
-        np.ptp(raw[rows], axis=0) == 0.0
-    )  # of which the deviation may be a rounding error above 0
+    # rounding can make the standard deviation of equal numbers a little more than 0
+    constant = np.ptp(raw[rows], axis=0) == 0.0
     if constant.any():
         name = recipe.targets[int(np.argmax(constant))]
         raise TrainingError(f"{dataset.source}: {name} is the same in every row to learn from")
@@ -77,7 +76,10 @@ def fit_rows(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who 
     rng: np.random.Generator,
     on_check: Callable[[Check], None] | None = None,
 ) -> Regressor:
-    """Fit the recipe's networks to the rows `train`, judged on the rows `validation`."""
+    """Fit the recipe's networks to the rows `train`, with early stopping by the rows `validation`.
+
+    Raises TrainingError for a constant target, DivergedError if the losses do not stay finite.
+    """
     task = dataset.task
     variables = task.derive(dataset.columns)
     encoder = fit_encoder(task.variables, recipe.columns, variables[train])
@@ -100,7 +102,7 @@ def fit_rows(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who 
 
 
 def bootstrap_weights(n_members: int, n_rows: int, rng: np.random.Generator) -> FloatArray:
-    """How often each member counts each row, (n_members, n_rows, 1), exponential with mean 1."""
+    """The weight of each row for each member, (n_members, n_rows, 1), exponential with mean 1."""
     return rng.exponential(size=(n_members, n_rows, 1)).astype(np.float32)
 
 
@@ -137,7 +139,7 @@ def _rows(inputs: Inputs, targets: Targets, rows: IntArray) -> Rows:
 
 
 def answers(regressor: Regressor, dataset: Dataset, rows: IntArray) -> FloatArray:
-    """What the networks answer for some rows, inside the task's bounds: (n_rows,)."""
+    """The networks' answers for some rows, clipped to the task's bounds: (n_rows,)."""
     task = dataset.task
     inputs = regressor.encoder.encode(task.derive(dataset.take(rows)))
     value = regressor.head.value_of(regressor.head.member_values(inputs))

@@ -1,9 +1,8 @@
-"""What is believed of the weights before any row is seen, and the penalty that says so.
+"""Priors of the weights, and the penalties that express them.
 
 Weight decay pulls every weight to 0. An anchored ensemble (Pearce, Leibfried and Brintrup 2020) pulls
-each weight of each member to a draw of its own from a normal prior, which is also where it starts: with
-few rows the members stay apart where the rows say little, so that their spread is an honest
-uncertainty.
+each weight of each member to its own draw from a normal prior, where it also starts. With few rows the
+members stay apart wherever the rows say little, so their spread is an honest measure of uncertainty.
 """
 
 from dataclasses import dataclass
@@ -41,7 +40,7 @@ class Prior:
 
 
 def weight_decay(architecture: Architecture, decay: float) -> Penalty:
-    """The penalty decay / 2 * |w|^2 of all weights (and the skip), of no bias."""
+    """The penalty decay / 2 * |w|^2 of all weights, the skip included, but not of biases."""
     strength = zeros(architecture)
     for layer in strength.network.layers:
         layer.weights[...] = decay
@@ -57,10 +56,10 @@ def anchored(
     rng: np.random.Generator,
     signs: tuple[int, ...] = (),
 ) -> tuple[Parameters, Penalty]:
-    """Parameters drawn from `prior`, and the penalty that pulls each back to where it started.
+    """Parameters drawn from `prior`, and the penalty that pulls each of them back to its start.
 
-    n_rows : of the training. The penalty stands beside the *mean* loss of the rows, so its strength
-        is 1 / (n_rows * sd^2), which makes the minimum the posterior mode of each member.
+    n_rows : the number of training rows. The penalty is added to the *mean* loss of the rows, so its
+        strength is 1 / (n_rows * sd^2); its minimum is then the posterior mode of each member.
     signs : see `FitSettings.signs`; the hidden weights of an input are drawn with its sign.
     """
     start, strength = zeros(architecture), zeros(architecture)

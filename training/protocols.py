@@ -1,4 +1,4 @@
-"""Which rows a recipe learns from, is chosen by, and is judged by.
+"""Evaluation protocols: which rows a recipe learns from, is selected by, and is tested on.
 
 - `p1`, the lecture project's: the last 21 calendar days test, the 60 days before validation;
 - `p1_refit`: the same test, trained on training and validation rows together;
@@ -23,13 +23,13 @@ TEST_DAYS, VALIDATION_DAYS = 21, 60
 ROLLING_ORIGINS = (480, 520, 560, 600, 640, 680)
 """First test days, counted from 2011-01-01 = day 0."""
 P3_VALIDATION, P3_TEST = 17, 20
-"""The days of the month on which they begin."""
+"""The days of the month on which validation and test begin."""
 P2_PARTITIONS, FOLDS, HOLDOUTS = 5, 10, 10
 
 
 @dataclass(frozen=True)
 class Split:
-    """Disjoint row numbers, rising, each (n,). `validation` is empty where a protocol has none."""
+    """Disjoint row numbers, each (n,) and ascending. `validation` is empty if the protocol has none."""
 
     name: str
     train: IntArray
@@ -40,8 +40,8 @@ class Split:
 def splits(dataset: Dataset, protocol: str, seed: int = 0, partitions: int = 1) -> list[Split]:
     """The splits of a protocol.
 
-    seed : of the first random partition (p2, cv); the next ones have seed + 1, ...
-    partitions : how often cv is repeated.
+    seed : of the first random partition (p2, cv, holdout); the following have seed + 1, ...
+    partitions : how often cv is repeated, each time on other folds.
     Raises TrainingError for a protocol that the task does not have, or data that it cannot split.
     """
     known = PROTOCOLS[dataset.task.name]
@@ -137,7 +137,7 @@ def _holdout(dataset: Dataset, seed: int, partitions: int) -> list[Split]:
 
 
 def stratified_folds(classes: FloatArray, rng: np.random.Generator, folds: int = FOLDS) -> IntArray:
-    """The fold of each row, (n_rows,): every class is shuffled and dealt out over the folds."""
+    """The fold of each row, (n_rows,): each class is shuffled and dealt out to the folds in turn."""
     fold = np.empty(len(classes), dtype=np.intp)
     order = [rng.permutation(np.flatnonzero(classes == value)) for value in np.unique(classes)]
     fold[np.concatenate(order)] = np.arange(len(classes)) % folds

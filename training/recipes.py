@@ -16,23 +16,23 @@ class Recipe:
     columns : what the networks read, see `models.features`.
     targets : columns of the data set; their sum is the answer.
     links : the link of each member, a name in `models.links.LINKS`; as many members as links.
-    crossover : the answer from which on the members that are not on logarithms weigh more than those
-        that are, see `models.model.Head`; 0: all weigh the same.
-    hidden : units of each hidden layer, any number of them.
-    standardise_target : True for a squared error: the networks learn the linked targets,
-        standardised. False where the loss or the output's activation holds the link itself.
-    input_gain : factor of the first layer's initial weights: below 1 a network starts smoother.
-    prior : of the weights, for an anchored ensemble; None for random weights without one.
-    kriging : how what the networks leave over is carried to the hours between those that were seen, see
-        `training.kriging` (it needs a skip); None for a recipe that is asked about other days.
-    fills_gaps : whether it is asked about hours between hours that it saw, and not about later days;
-        decides on which rows the intervals are calibrated, see `training.intervals`.
-    interval_link : the scale on which the intervals of a quantity reach as far up as down, a name in
+    crossover : the answer above which the members on other links weigh more than those on logarithms, see
+        `models.model.Head`; 0: all weigh the same.
+    hidden : units of each hidden layer; any number of layers.
+    standardise_target : True for a squared error: the networks learn the linked targets, standardised.
+        False if the loss or the output's activation contains the link itself.
+    input_gain : factor of the first layer's initial weights; below 1 a network starts smoother.
+    prior : of the weights, for an anchored ensemble; None for plain random weights.
+    kriging : how the networks' residuals are carried over to neighbouring hours, see `training.kriging`
+        (it needs a skip); None for a recipe that is asked about other days.
+    fills_gaps : True for an interpolation between hours that it saw, False for a forecast of later days;
+        decides which rows are held out to calibrate the intervals, see `training.intervals`.
+    interval_link : the scale on which the intervals of a quantity are symmetric, a name in
         `models.links.LINKS`.
-    bootstrap : whether each member sees the rows with random weights of its own, exponential with
-        mean 1 (Bayesian bootstrap, Rubin 1981).
-    student : the one network that learns the answers of all of them and answers in their place, see
-        `training.distil`; None: they answer themselves.
+    bootstrap : whether each member weights the rows at random, exponentially with mean 1 (Bayesian
+        bootstrap, Rubin 1981).
+    student : a single network that learns the ensemble's answers and answers in its place, see
+        `training.distil`; None: the ensemble answers itself.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""`train score`: the command. What it does is in `training.scoring`, which needs the extra `score`."""
+"""`train score`: the command. The work is done by `training.scoring`, which needs the extra `score`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,9 +11,9 @@ from models.errors import SettingsError
 from models.interval import DEFAULT_LEVEL, HIGHEST_LEVEL, LOWEST_LEVEL
 from models.tasks import TASKS
 from training import catalogue
+from training.options import DEFAULT_STORE, INTERRUPTED, Dask, Jobs, StoreFolder
 
 FORMATS = ("parquet", "csv")
-INTERRUPTED = 130
 
 _out = Console(highlight=False, markup=False)
 
@@ -24,34 +24,30 @@ def score(  # noqa: PLR0913  # a command line
         list[Path], typer.Argument(metavar="FILE...", help="Files, or folders of files.")
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the answers.")],
-    store: Annotated[
-        Path, typer.Option(metavar="DIR", envvar="SERVICE_STORE", help="The store's folder.")
-    ] = Path("store"),
+    store: StoreFolder = DEFAULT_STORE,
     version: Annotated[
-        str | None, typer.Option(help="Of the model; by default the active one.")
+        str | None, typer.Option(help="Version of the model; by default the active one.")
     ] = None,
     key: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
             envvar="SERVICE_SIGNING_KEY_FILE",
-            help="Must have signed the bundle.",
+            help="Key that the model must be signed with.",
         ),
     ] = None,
     level: Annotated[
-        float, typer.Option(min=LOWEST_LEVEL, max=HIGHEST_LEVEL, help="Of the intervals.")
+        float, typer.Option(min=LOWEST_LEVEL, max=HIGHEST_LEVEL, help="Level of the intervals.")
     ] = DEFAULT_LEVEL,
     form: Annotated[str, typer.Option("--format", help="parquet or csv")] = "parquet",
-    jobs: Annotated[int, typer.Option(min=1, help="Processes of this machine.")] = 1,
-    dask: Annotated[
-        str | None, typer.Option(metavar="tcp://HOST:PORT", help="A Dask cluster's scheduler.")
-    ] = None,
+    jobs: Jobs = 1,
+    dask: Dask = None,
 ) -> None:
     """Predict every row of CSV or Parquet files of any size.
 
-    In DIR each file becomes a folder of parts, with one row for every row of the file, in its order.
-    What cannot be predicted is null there, and stands with the reason in rejected.csv. Give the same
-    command again to go on with what was interrupted.
+    Each file becomes a folder of parts in DIR, with one row for every row of the file, in the same order.
+    A row that cannot be predicted is null there, and listed with the reason in rejected.csv. Repeat the
+    command to go on after an interruption.
     """
     if model not in TASKS:
         raise SettingsError(catalogue.unknown("model", model, list(TASKS)))

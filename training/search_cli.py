@@ -10,39 +10,41 @@ from rich.console import Console
 from models.errors import SettingsError
 from models.tasks import TASKS
 from training import catalogue, data, tables
+from training.options import INTERRUPTED, Dask, Data, Jobs, Seed, Task
 from training.search import PROTOCOL, Search, parse, run
-
-INTERRUPTED = 130
 
 _out = Console(highlight=False, markup=False)
 
 
 def search(  # noqa: PLR0913  # a command line
-    task: Annotated[str, typer.Argument(help="bikes or admission")],
+    task: Task,
     vary: Annotated[
         list[str],
         typer.Option(
-            metavar="KEY=RANGE", help="What to draw: rate=0.001..0.01, or hidden=64,32|96,48."
+            metavar="KEY=RANGE", help="What to vary: rate=0.001..0.01, or hidden=64,32|96,48."
         ),
     ],
-    recipe: Annotated[str | None, typer.Option(metavar="NAME", help="Where to start from.")] = None,
-    trials: Annotated[int, typer.Option(min=1, help="How many, with those that are there.")] = 20,
+    recipe: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The recipe to start from.")
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Trials in all, earlier ones included.")] = 20,
     out: Annotated[
-        Path, typer.Option(metavar="FILE", help="Lines of JSON, one a trial; goes on with it.")
+        Path,
+        typer.Option(
+            metavar="FILE", help="JSON Lines, one a trial; an existing file is continued."
+        ),
     ] = Path("search.jsonl"),
-    protocol: Annotated[str | None, typer.Option(help="Whose rows for choosing judge.")] = None,
-    data_: Annotated[
-        Path | None, typer.Option("--data", metavar="CSV", help="Another CSV of the same schema.")
+    protocol: Annotated[
+        str | None, typer.Option(help="Protocol whose validation rows decide.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes of this machine.")] = 1,
-    dask: Annotated[
-        str | None, typer.Option(metavar="tcp://HOST:PORT", help="A Dask cluster's scheduler.")
-    ] = None,
+    data_: Data = None,
+    seed: Seed = 0,
+    jobs: Jobs = 1,
+    dask: Dask = None,
 ) -> None:
-    """Try random hyper-parameters of a recipe, on rows that are no test.
+    """Try random hyper-parameters of a recipe, without looking at test rows.
 
-    Give the same command again to go on after an interruption, or with more --trials to add some.
+    Repeat the command to go on after an interruption, or with more --trials to add some.
     """
     if task not in TASKS:
         raise SettingsError(catalogue.unknown("model", task, list(TASKS)))

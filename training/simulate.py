@@ -1,9 +1,9 @@
-"""Applications whose true probability is known, to see how often an interval holds it.
+"""Simulated applications with known probabilities, to measure how often an interval contains them.
 
-Outcomes are 0 or 1, so no data set says how good an interval about a *probability* is. Here the
-applications are those of the data set, drawn with replacement, and their outcomes are drawn from a
-known logistic model (the one that fits the data best). The recipe learns from them as it would from
-real ones, and the truth is compared with its answers.
+Outcomes are 0 or 1, so no data set can tell how good an interval for a *probability* is. So applications
+are drawn with replacement from the data set, and their outcomes from a known logistic model, the one that
+fits the data best. The recipe learns from them as from real ones, and its answers are compared with the
+probabilities of that model.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ CALIBRATED_AT = 0.9
 
 @dataclass(frozen=True)
 class Simulation:
-    """What a recipe learned from one simulated data set, about every application of the real one.
+    """The answers, for every application of the data set, of a recipe trained on one simulated data set.
 
     truth, value, spread : (n_rows,), the true probability, the answer, and the standard deviation over
         the members on the logit's scale.
@@ -55,7 +55,7 @@ def simulations(  # noqa: PLR0913  # recipe, data, which rows, randomness, how o
 ) -> Iterator[Simulation]:
     """Fit a bootstrapped recipe to `count` simulated data sets of as many applications as `rows`.
 
-    on_check : is told of every fit, numbered by "epoch".
+    on_check : is called after every fit, with its number as the epoch.
     """
     truth = logistic_probability(dataset, rows, rows)
     to_link = LINKS["logit"].to_link
@@ -85,7 +85,7 @@ def inflation(  # noqa: PLR0913  # as `simulations`
     watch: Watch,
     count: int = SIMULATIONS,
 ) -> float:
-    """The factor of the ensemble's spread whose 90 % interval holds 90 % of the true probabilities."""
+    """The factor of the ensemble's spread that makes 90 % intervals hold 90 % of the true probabilities."""
     with watch.stage("interval, on simulated rows", count) as on_check:
         made = simulations(recipe, dataset, rows, rng, count, on_check)
         distances = np.concatenate([simulation.distance() for simulation in made])

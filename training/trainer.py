@@ -1,11 +1,10 @@
-"""From a recipe and rows to a whole model: networks, calibrated intervals, ranges, background.
+"""From a recipe and rows to a complete model: networks, calibrated intervals, ranges, background.
 
-    fit (training rows) -> student
-    cross-fit (each row by networks that did not see it) -> spread -> interval
+    fit (training rows) -> student (if the recipe has one)
+    cross-fit (predict each row with networks that did not see it) -> spread -> interval
 
-The fits of both lines run side by side, see `training.crew`.
-The intervals are calibrated on residuals of rows that the networks in question did not learn from, see
-`training.intervals`.
+The fits of both lines run in parallel, see `training.crew`. The intervals are calibrated on the cross-fit's
+residuals, see `training.intervals`.
 """
 
 from collections.abc import Sequence
@@ -36,7 +35,7 @@ BACKGROUND_ROWS = 64
 
 @dataclass(frozen=True)
 class Trained:
-    """A model and how its networks were fitted; and the student that answers in their place, if any."""
+    """A model, how its networks were fitted, and the student that answers in their place, if any."""
 
     model: Model
     fitted: Fitted
@@ -51,7 +50,7 @@ def train(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who wat
     rng: np.random.Generator,
     watch: Watch,
 ) -> Trained:
-    """A model that has learned from the rows `train_rows`; `validation` rows only stop it early.
+    """A model trained on the rows `train_rows`; the rows `validation` only decide when to stop early.
 
     Raises TrainingError for too few rows, DivergedError if the losses do not stay finite.
     """
@@ -59,7 +58,7 @@ def train(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who wat
     with Crew(watch) as crew:
         call = recipe, dataset, train_rows, validation, rng, for_student, crew.watch
         fitting = crew.start("networks", _networks, *call)
-        # only where this fit is stopped early do the others depend on it
+        # with early stopping the other fits need the number of epochs of this one
         history = fitting.result()[0].fitted.history if recipe.fit.patience else ()
         fixed = fixed_epochs(recipe, history)
         spread: Head | None
@@ -91,9 +90,9 @@ def _networks(  # noqa: PLR0913  # as `train`, with randomness for the student
     for_student: np.random.Generator,
     watch: Watch,
 ) -> tuple[Regressor, Distilled | None, np.random.Generator]:
-    """The recipe's networks, the one that learns their answers if the recipe wants it, and `rng`.
+    """The recipe's networks, the student if the recipe has one, and `rng`.
 
-    Where this ran in another process, `rng` there is a copy, and only that one has gone on.
+    `rng` is returned because in another process it is a copy, and only the copy has advanced.
     """
     with watch.stage("networks", recipe.fit.epochs) as on_check:
         regressor = fit_rows(recipe, dataset, rows, validation, rng, on_check)
@@ -105,7 +104,7 @@ def _networks(  # noqa: PLR0913  # as `train`, with randomness for the student
 
 
 def fixed_epochs(recipe: Recipe, history: Sequence[Check]) -> Recipe:
-    """The recipe without early stopping, for as many epochs as were best where it had it."""
+    """The recipe without early stopping, with the number of epochs that was best in `history`."""
     judged = [check for check in history if check.validation is not None]
     if not recipe.fit.patience or not judged:
         return replace(recipe, fit=replace(recipe.fit, patience=0))
@@ -114,7 +113,7 @@ def fixed_epochs(recipe: Recipe, history: Sequence[Check]) -> Recipe:
 
 
 def ranges(dataset: Dataset, rows: IntArray) -> dict[str, tuple[float, float]]:
-    """Of each field that has a range, the lowest and the highest value of the rows."""
+    """The lowest and the highest value in the rows, of each field that has a range; timestamps in hours."""
     found = {}
     for field in dataset.task.fields:
         if field.low is not None:
@@ -127,10 +126,10 @@ def ranges(dataset: Dataset, rows: IntArray) -> dict[str, tuple[float, float]]:
 def background(
     dataset: Dataset, rows: IntArray, value: FloatArray, rng: np.random.Generator
 ) -> Columns:
-    """A few of `rows`, in their order, that an explanation compares with.
+    """The rows that an explanation compares with: BACKGROUND_ROWS of `rows`, in their order.
 
-    One at random from each of as many strata of `value`, the answers (n_rows,): so few rows represent
-    all of them twice as well as a plain random sample would.
+    A stratified sample: one row at random from each of BACKGROUND_ROWS strata of the answers `value`,
+    (n_rows,). It represents all rows twice as well as a simple random sample of its size.
     """
     strata = np.array_split(rows[np.argsort(value)], min(BACKGROUND_ROWS, len(rows)))
     return dataset.take(np.sort([rng.choice(stratum) for stratum in strata]))
@@ -144,9 +143,10 @@ def _of_probability(  # noqa: PLR0913  # as `train`
     rng: np.random.Generator,
     crew: Crew,
 ) -> tuple[Head | None, Interval]:
-    """The spread over a bootstrapped ensemble's members, or that of a network's delete-a-fold fits.
+    """The spread head (None: the deviation over the ensemble's members) and interval of a probability.
 
-    The former is as wide as simulated applications of known probability ask for.
+    The spread of a bootstrapped ensemble is scaled until it covers the known probabilities of simulated
+    applications (`training.simulate`). That of other networks is a grouped jackknife's.
     """
     (target,) = (dataset.targets[name] for name in recipe.targets)
     of_each = min(int((target[rows] == outcome).sum()) for outcome in (0.0, 1.0))
@@ -158,8 +158,8 @@ def _of_probability(  # noqa: PLR0913  # as `train`
     value = cross_fit(recipe, dataset, rows, fold, rng, crew)
     whole = answers(regressor, dataset, rows)
     to_link = LINKS["logit"].to_link
-    # Each row is in one fold: its answer with and without that fold differ by one term of the
-    # grouped jackknife's variance, (K - 1) times its mean square (Efron 1982).
+    # The grouped jackknife (Efron 1982): a row's answers with and without its fold differ by one term of
+    # the variance, which is (K - 1) times the mean of their squares.
     deviation = np.sqrt((FOLDS - 1) * np.square(to_link(value) - to_link(whole)).mean())
     return constant_head(regressor.encoder, float(deviation)), calibrate.ensemble_spread(
         "logit", 1.0
@@ -167,7 +167,7 @@ def _of_probability(  # noqa: PLR0913  # as `train`
 
 
 def constant_head(encoder: Encoder, value: float) -> Head:
-    """A head that answers `value` for every row."""
+    """A head whose value is `value` for every row."""
     weights = np.zeros((1, encoder.n_inputs, 1), np.float32)
     network = Network((Layer(weights, np.zeros((1, 1, 1), np.float32), "identity"),))
     return Head(network, ("identity",), np.full((1, 1, 1), value), np.ones((1, 1, 1)))

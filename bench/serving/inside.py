@@ -22,6 +22,7 @@ import uvloop
 
 from bench.serving import bodies, references
 from models import explain
+from models.bundle import ARTIFACTS
 from models.interval import DEFAULT_LEVEL
 from models.model import Head, Model
 from models.rows import columns_of
@@ -44,7 +45,6 @@ EXPLAINED = 60
 MANY_BACKGROUND = 1000
 JSON = b"application/json", b"*/*"
 """Content-Type and Accept."""
-ARTIFACTS = Path(__file__).parents[2] / "models" / "artifacts"
 
 
 def main() -> None:

@@ -2,6 +2,6 @@
 
     plan: files -> parts  |  each part: read -> check -> predict -> write  |  close: rejected.csv
 
-A part is some consecutive rows of a file. It is scored by itself and written whole or not at all, so
-parts may run on several cores or machines, and an interrupted scoring goes on with those not done.
+A part is a run of consecutive rows of a file. It is scored by itself and written atomically, so parts may
+run on several cores or machines, and an interrupted scoring goes on with those that are not done.
 """

@@ -1,8 +1,8 @@
-"""Columns of Arrow as those that a model takes, and why a row cannot be one.
+"""Arrow columns as the columns that a model takes, and why a row is rejected.
 
-A whole column is checked at once; only a row that fails is looked at by itself, for the reason. The
-ranges, choices and timestamps are those of the service's requests. A NaN of an optional field counts
-as not given.
+Whole columns are checked at once; only a rejected row is examined by itself, for the reason. The accepted
+ranges, choices and timestamps are those of the service's requests. NaN in an optional field counts as
+missing.
 """
 
 from collections.abc import Callable
@@ -27,12 +27,15 @@ _ZONE = "America/New_York"
 _LONGEST_VALUE = 40
 
 Found = tuple[NDArray[Any], BoolArray]
-"""A column as the model takes it, and which rows of it are right: (n_rows,) both."""
+"""A column as the model takes it, and which of its rows are valid: (n_rows,) both."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """Rows of a file. columns : of the rows that are right; good : which they are, of all rows."""
+    """Checked rows of a file.
+
+    columns : the valid rows by column. good : (n_rows,), which rows are valid. reasons : row -> why not.
+    """
 
     columns: dict[str, NDArray[Any]]
     good: BoolArray
@@ -40,7 +43,7 @@ class Checked:
 
 
 def check(task: Task, batch: pa.RecordBatch, unreadable: dict[int, str]) -> Checked:
-    """The rows of a batch. unreadable : row -> why, of rows that are known to be wrong."""
+    """Check the rows of a batch. unreadable : row -> reason, for rows that could not be parsed."""
     good = np.ones(batch.num_rows, dtype=bool)
     good[list(unreadable)] = False
     columns = {}
@@ -110,7 +113,7 @@ def _value_type(kind: pa.DataType) -> pa.DataType:
 
 
 def _read(field: Field, column: pa.Array) -> Found:
-    """The column as the model takes it; of one with a dictionary each value is looked at once."""
+    """The column as the model takes it; of a dictionary-encoded one each distinct value is read once."""
     if not pa.types.is_dictionary(column.type):
         return READERS[field.kind](field, _plain(column))
     values, places = _plain(column.dictionary), column.indices
@@ -123,7 +126,7 @@ def _read(field: Field, column: pa.Array) -> Found:
 
 
 def _plain(column: pa.Array) -> pa.Array:
-    """Text in the one type that the readers know."""
+    """The column, with large_string cast to string, the one type of text that the readers know."""
     return column.cast(pa.string()) if pa.types.is_large_string(column.type) else column
 
 
@@ -170,7 +173,8 @@ def _numbers(field: Field, column: pa.Array) -> Found:
     if not field.required:
         absent |= np.isnan(values) & right
         values = np.where(absent, np.nan, values)
-    inside = (values >= _low(field)) & (values <= _high(field)) & right & ~_missing(column)
+    low, high = field.ends
+    inside = (values >= low) & (values <= high) & right & ~_missing(column)
     return values, inside | (absent if not field.required else False)
 
 
@@ -181,7 +185,7 @@ def _integers(field: Field, column: pa.Array) -> Found:
 
 
 def _floats(column: pa.Array) -> tuple[FloatArray, BoolArray]:
-    """The column as numbers, NaN for none, and which texts are a number at all."""
+    """The column as numbers (NaN if missing), and which rows are numbers at all."""
     right = np.ones(len(column), dtype=bool)
     if _is_text(column.type):
         column = pc.utf8_trim_whitespace(column)
@@ -219,14 +223,6 @@ def _missing(column: pa.Array) -> BoolArray:
         return np.zeros(len(column), dtype=bool)
     missing: BoolArray = column.is_null().to_numpy(zero_copy_only=False)
     return missing
-
-
-def _low(field: Field) -> float:
-    return -np.inf if field.low is None else field.low
-
-
-def _high(field: Field) -> float:
-    return np.inf if field.high is None else field.high
 
 
 READERS: dict[str, Callable[[Field, pa.Array], Found]] = {

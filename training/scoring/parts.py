@@ -26,16 +26,16 @@ _LONGEST_HEADER = 2**20
 _SUFFIXES = (".csv", ".parquet")
 
 Rows = tuple[pa.RecordBatch, dict[int, str]]
-"""Some rows, and of those that could not even be read, why."""
+"""Some rows, and row -> reason for those that could not be parsed."""
 
 
 @dataclass(frozen=True)
 class Part:
     """Consecutive rows of a file.
 
-    name : of the file's folder in the output; number : of the part in the file.
-    first : number of its first row in the file, the first one being 1; rows : how many.
-    start, end : row groups of a Parquet file, bytes of a CSV file.
+    name : of the file's folder in the output. number : of the part within the file.
+    first : the number of its first row in the file, counted from 1. rows : how many it has.
+    start, end : its row groups in a Parquet file, its bytes in a CSV file.
     """
 
     path: Path

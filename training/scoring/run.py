@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import models
 from models import bundle, files
 from models.errors import BundleError, DataError
 from models.store import Store
@@ -18,7 +17,6 @@ from training.scoring import parts, write
 from training.scoring.parts import Part
 from training.scoring.write import Done, Job
 
-ARTIFACTS = Path(models.__file__).with_name("artifacts")
 RECORD, REJECTED = "scoring.json", "rejected.csv"
 
 
@@ -43,7 +41,7 @@ class Request:
 
 
 def run(request: Request) -> str:
-    """Score all files, or those parts of them that are not done; what came of it, in a line.
+    """Score the parts of all files that are not done yet; returns a summary in one line.
 
     Raises DataError for files that cannot be scored, and for a folder that is another scoring's.
     """
@@ -67,9 +65,9 @@ def run(request: Request) -> str:
 
 
 def _bundle(request: Request) -> tuple[str, dict[str, bytes]]:
-    """The version and the bytes of the model: of the store, else of the one that the code carries."""
+    """The version and the bytes of the model: from the store, or the one that comes with the code."""
     version = request.version or Store(request.store).current(request.model)
-    folder = ARTIFACTS if version is None else request.store
+    folder = bundle.ARTIFACTS if version is None else request.store
     content = bundle.read(folder / request.model / (version or ""))
     loaded = bundle.unpack(content, None if version is None else request.key)
     if loaded.model.task.name != request.model:
@@ -78,7 +76,7 @@ def _bundle(request: Request) -> tuple[str, dict[str, bytes]]:
 
 
 def _record(request: Request, version: str, found: dict[str, Path]) -> dict[str, Any]:
-    """What is asked for: a scoring that goes on must have been asked for the same."""
+    """What identifies a scoring: one that goes on must have the same."""
     stats = {name: path.stat() for name, path in found.items()}
     return {
         "model": request.model,

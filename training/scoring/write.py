@@ -1,8 +1,7 @@
 """Scoring one part: read, check, predict, write. What a worker does, on whatever machine.
 
-In the output folder a part is `<file>/part-00000.parquet` (or .csv), beside it the rows that were
-rejected, and what was counted; each is put in place at once, the counts last: they say that the part
-is done.
+In the output folder a part is `<file>/part-00000.parquet` (or .csv), next to its rejected rows and its
+counts. Each of these files is written atomically, and the counts last: they mark the part as done.
 """
 
 import csv
@@ -28,7 +27,7 @@ from training.scoring import columns, parts
 from training.scoring.parts import Part
 
 SLICE_ROWS = 2048
-"""Rows that are answered at once: enough to pay for every call, few enough for the processor's cache."""
+"""Rows predicted at once: enough to amortise the calls, few enough for the processor's cache."""
 REJECTED_HEADER = ("file", "row", "reason", "values")
 
 
@@ -36,8 +35,8 @@ REJECTED_HEADER = ("file", "row", "reason", "values")
 class Job:
     """What is done with every part.
 
-    content : the bytes of the model's bundle, which a worker of another machine may not have.
-    suffix : .parquet or .csv, the form of the output.
+    content : the bytes of the model's bundle, which a worker on another machine may not have.
+    suffix : .parquet or .csv, the format of the output.
     """
 
     content: Mapping[str, bytes]
@@ -48,7 +47,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Done:
-    """What came of a part: rows that were written, and how many of them have no answer."""
+    """The counts of a part: rows written, and how many of them were rejected."""
 
     rows: int
     rejected: int
@@ -61,7 +60,7 @@ class _Writer(Protocol):
 
 
 def done(job: Job, part: Part) -> Done | None:
-    """What came of a part that is done already."""
+    """The counts of a part, or None if it is not done yet."""
     try:
         return Done(**json.loads(_path(job, part, "_done", ".json").read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -69,7 +68,7 @@ def done(job: Job, part: Part) -> Done | None:
 
 
 def rejected_path(job: Job, part: Part) -> Path:
-    """Where the rows of a part that got no answer are, if there are any."""
+    """The file of a part's rejected rows, which exists if there are any."""
     return _path(job, part, "_rejected", ".csv")
 
 
