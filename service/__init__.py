@@ -1,4 +1,1 @@
-"""How a model answers: the HTTP service.
-
-Stands on `models` and knows nothing of `training`.
-"""
+"""How a model is served over HTTP. Builds on `models` and never imports `training`."""

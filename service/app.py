@@ -34,34 +34,34 @@ class Service(FastAPI):
     """FastAPI behind the layers that the module lists."""
 
     drain: Callable[[], None]
-    """Called when the process is about to leave: readiness ends, answers go on."""
+    """Called when the process is about to leave: from then on it is not ready, but still answers."""
 
     at_once: frozenset[str] = frozenset()
-    """Paths of requests that are answered without waiting, see `service.microbatch`."""
+    """Paths whose requests are answered in microbatches, see `service.microbatch`."""
 
     _describing = Lock()
     _document: dict[str, Any] | None = None
 
     def enter_by(self, layers: Iterable[Layer]) -> None:
-        """Put layers before FastAPI, the first one outermost."""
+        """Wrap FastAPI in layers, the first one outermost."""
         entry: ASGIApp = HeadLayer(super().__call__)
         for layer in reversed(list(layers)):
             entry = layer(entry)
         self._entry = entry
 
     def build_middleware_stack(self) -> ASGIApp:
-        """No middleware that answers errors: `service.exchange` answers them all."""
+        """FastAPI without its middleware for errors: `service.exchange` answers them all."""
         return AsyncExitStackMiddleware(self.router)
 
     def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document; any number of threads may ask for it."""
+        """The OpenAPI document, made once; thread-safe."""
         with self._describing:
             if not self._document:
                 self._document = openapi.document(super().openapi())
             return self._document
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer through the layers."""
+        """Answer a request, through the layers."""
         await self._entry(scope, receive, send)
 
 
@@ -73,7 +73,11 @@ def create_app(
     observers: Iterable[Observer] = (),
     metrics: Metrics | None = None,
 ) -> Service:
-    """The service of the models in `registry`; with `metrics` there is a route that shows them."""
+    """The service of the models in `registry`.
+
+    layers : ASGI layers between the exchange and the routes. observers : told of every exchange.
+    metrics : shown at /metrics; without them there is no such route.
+    """
 
     @asynccontextmanager
     async def follow_store(_: FastAPI) -> AsyncIterator[None]:

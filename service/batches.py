@@ -1,10 +1,10 @@
-"""A batch from its body to its answer, in slices.
+"""A batch, from its body to its answer, in slices.
 
-Between the steps of a slice, and between two rows that are judged one by one, the event loop answers
-others as soon as a few milliseconds are over (`service.limits.Turns`): a batch of any size, and with
-any number of faults, keeps them no longer. (A thread would not help: the interpreter's lock is what
-others wait for.) A slice always has as many rows, so that an answer has the same bits however busy
-the machine is. What is not divided is the parsing of the body and the joining of the answer.
+Between the steps of a slice, and between rows that are checked one by one, the batch yields to other
+requests whenever it has worked for a few milliseconds (`service.limits.Turns`), whatever its size and
+however many faults it has. (A thread would not help: others would wait for the interpreter's lock.) Slices
+have a fixed number of rows, so that an answer has the same bits however busy the machine is. Only parsing
+the body and joining the answer are not divided.
 """
 
 import itertools
@@ -34,9 +34,9 @@ _LISTS = {list, texts.Taken}
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows as they came.
+    """The rows of a request, not checked yet.
 
-    form : `instances`, `inputs` or `csv`, which decides how a pointer is written.
+    form : `instances`, `inputs` or `csv`; decides how a pointer is written.
     n_rows : how many.
     piece : (start, stop, turns) -> those rows, checked.
     """
@@ -46,7 +46,7 @@ class Batch:
     piece: Callable[[int, int, Turns], Coroutine[Any, Any, Rows]]
 
     def pointer(self, row: int, fault: Fault) -> str:
-        """Where a fault of a row is in the body; in a CSV /<row>/<field>, the first row is 0."""
+        """The JSON pointer of a row's fault in the body; in a CSV /<row>/<field>, counted from 0."""
         if self.form == "inputs":
             return f"/inputs{fault.pointer}/{row}"
         return (
@@ -102,7 +102,7 @@ def _of_inputs(columns: Any, task: Task, most: int) -> Batch:
 
 
 def _faults_of_form(columns: dict[str, Any], task: Task) -> list[Fault]:
-    """Fields that there are not, that are missing, and that are no lists."""
+    """The faults of unknown fields, of missing ones, and of fields that are no lists."""
     faults = unknown_fields(columns, task.field_of, "/inputs")
     faults += [
         Fault(f"{field.name} is missing", _at(field.name))
@@ -122,7 +122,7 @@ def _at(name: str) -> str:
 
 
 def of_columns(form: str, columns: Values, task: Task, most: int) -> Batch:
-    """A batch from lists of values of one length, by field."""
+    """A batch from lists of values, all of one length, by field."""
     n_rows = len(next(iter(columns.values())))
     limit(n_rows, most)
     absent = [MISSING] * min(n_rows, SLICE_ROWS)
@@ -160,7 +160,7 @@ def limit(n_rows: int, most: int) -> None:
 
 
 def limit_explained(n_rows: int, most: int) -> None:
-    """Raise Problem if a batch of which every row is to be explained has more than `most` rows."""
+    """Raise Problem if a batch that is to be explained has more than `most` rows."""
     if n_rows > most:
         raise Problem(
             TOO_LARGE,
@@ -170,9 +170,9 @@ def limit_explained(n_rows: int, most: int) -> None:
 
 @dataclass(frozen=True)
 class Reply:
-    """What is answered to a batch, and what is counted of it.
+    """The answer to a batch, and what the metrics count of it.
 
-    columns, values : the rows that were answered and their answers.
+    columns, values : the answered rows by column, and their answers (n_answered,).
     outside : how many of them have a warning.
     """
 
@@ -183,7 +183,7 @@ class Reply:
 
 
 class _Counted(NamedTuple):
-    """Of a slice what is in `Reply`, but for the text."""
+    """What `Reply` counts, for one slice."""
 
     columns: Columns
     values: FloatArray
@@ -206,7 +206,9 @@ async def answer(
         failed = {}
         for i, found in rows.faults.items():
             placed = [Fault(f.detail, batch.pointer(start + i, f)) for f in found]
-            failed[i] = error_text(placed)  # at once: the faults of a whole batch are much to keep
+            failed[i] = error_text(
+                placed
+            )  # written at once: the faults of a whole batch take much memory
             refused.add(placed)
             await turns.pause()
         await turns.pause()
@@ -236,27 +238,27 @@ async def answer(
 
 
 class _Refused:
-    """What is wrong with a batch: the first faults, and how many there are."""
+    """The faults of a batch: the first ones, and their number."""
 
     def __init__(self) -> None:
         self.count = 0
         self._first: list[Fault] = []
 
     def add(self, faults: list[Fault]) -> None:
-        """Take note of the faults of a row."""
+        """Add the faults of a row."""
         self.count += len(faults)
         if len(self._first) < _MOST_FAULTS:
             self._first += faults
 
     def problem(self) -> Problem:
-        """Why the whole batch is refused, if one faulty row is reason enough."""
+        """The problem of the whole batch, where one faulty row fails it (`strict`)."""
         fault, rest = self._first[0], f" (and {self.count - 1} more)" if self.count > 1 else ""
         words = f"{fault.pointer}: {fault.detail}{rest}"
         return Problem(INVALID, words, self._first[:_MOST_FAULTS])
 
 
 def _counted(rows: Rows, answered: Answered) -> _Counted:
-    """What is counted of one slice, the faulty rows left out."""
+    """What is counted of one slice, without its faulty rows."""
     columns, value, bits = rows.columns, answered.prediction.value, answered.bits
     if rows.faults:
         kept = np.ones(len(bits), dtype=bool)
@@ -267,7 +269,7 @@ def _counted(rows: Rows, answered: Answered) -> _Counted:
 
 
 def _together(body: bytes, slices: list[_Counted]) -> Reply:
-    """The reply to a batch from its text and what is counted of its slices."""
+    """The reply to a batch, from its body and what is counted of its slices."""
     if len(slices) == 1:
         return Reply(body, *slices[0])
     if not slices:

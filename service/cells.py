@@ -1,12 +1,12 @@
-"""Numbers of several processes that one of them can read: the memory of the metrics.
+"""Counters that several processes write and any of them can read: the memory of the metrics.
 
-Each worker counts in cells (float64) of a file of its own that is mapped into its memory; a second
-file lists which cells mean what. Counting is a store to memory: nothing is sent, no lock is taken,
-and what a worker counted is there even after it was killed. Whoever is asked for the metrics reads
-the files of all workers. A new worker takes over the files of one that is gone (the lock on them
-says so), so that counters go on and files do not pile up.
+Each worker counts in cells (float64) of its own file, which is mapped into its memory; a second file says
+which cells mean what. Counting is a write to memory: nothing is sent, no lock is taken, and the counts
+survive a kill. The worker that is asked for the metrics reads the files of all workers. A new worker takes
+over the files of one that is gone (their lock is free then), so that counters continue and files do not
+pile up.
 
-Without a folder the cells are memory of this process alone.
+Without a folder the cells are private memory of this process.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Key = tuple[str, ...]
-"""What cells mean: a family and its labels."""
+"""What a block of cells means: a metric family and its labels."""
 
 GAUGE = "gauge"
-"""Families with this name hold a state, not a count: they begin at 0 in every process."""
+"""The family of cells that hold a state and not a count: they begin at 0 in every process."""
 
 CAPACITY = 1 << 18
 _WIDTH = 8
@@ -34,7 +34,7 @@ _SPARE = CAPACITY - 256
 
 
 class Cells:
-    """The cells of this process; values is where they are counted: `cells.values[i] += 1`."""
+    """The cells of this process. Count with `cells.values[i] += 1`."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._blocks: dict[Key, tuple[int, int]] = {}
@@ -54,13 +54,13 @@ class Cells:
                 self.values[start : start + width] = memoryview(bytes(width * _WIDTH)).cast("d")
 
     def block(self, key: Key, width: int = 1) -> int:
-        """The first of the `width` cells of `key`, which begin at 0. Any thread may ask.
+        """The index of the first of the `width` cells of `key`, which begin at 0. Thread-safe.
 
-        When there are no cells left (thousands of versions later), all further keys share cells
-        that are not shown.
+        When no cells are left (thousands of versions later), all further keys share cells that are never
+        shown.
         """
         known = self._blocks.get(key)
-        if known is not None and known[1] == width:  # another width is of another release
+        if known is not None and known[1] == width:  # another width: from another release
             return known[0]
         with self._lock:
             return self._allot(key, width)
@@ -80,7 +80,7 @@ class Cells:
         return start
 
     def read(self) -> Iterator[tuple[Key, list[float]]]:
-        """(key, values) of every block of every process; of one that is gone its counts alone."""
+        """(key, values) of every block of every process; of a process that is gone, without its gauges."""
         if self._folder is None:
             yield from _shown(self._blocks, self.values)
             return
@@ -93,12 +93,14 @@ class Cells:
             yield from (entry for entry in shown if not (gone and entry[0][0] == GAUGE))
 
     def _claim(self, folder: Path) -> Path:
-        """The first files that no living process holds; new ones if there are none."""
+        """Lock the first files that no living process holds, or new ones; returns the file of cells."""
         for number in itertools.count():
             path = folder / f"{number}.keys"
-            cells = path.with_suffix(".cells")  # before the keys: who finds those reads these, too
+            cells = path.with_suffix(
+                ".cells"
+            )  # created before the keys: who finds those expects these
             with cells.open("ab") as data:
-                data.truncate(CAPACITY * _WIDTH)  # sparse: what is not counted in takes no room
+                data.truncate(CAPACITY * _WIDTH)  # sparse: unused cells take no disk space
             file = path.open("a+b")
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -126,7 +128,7 @@ def _is_free(path: Path) -> bool:
 
 
 def _parse(lines: bytes) -> dict[Key, tuple[int, int]]:
-    """The blocks of a file of keys; a line that is only half written is not there yet."""
+    """The blocks of a file of keys, without a last line that is still being written."""
     whole = lines[: lines.rfind(b"\n") + 1]
     rows = (json.loads(line) for line in whole.splitlines())
     return {tuple(key): (start, width) for *key, start, width in rows}

@@ -13,18 +13,16 @@ from service.settings import PREFIX, Settings
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal; returns the exit status.
 
-    What cannot be served (a bad setting, a port in use, a store without models) is said in one
-    line.
+    An error (a bad setting, a port in use, a store without models) is reported in one line.
     """
     _open_standard_streams()
     options = vars(_parser().parse_args(arguments))
-    # A worker is one thread's work: more threads for products of these sizes only wait for each
-    # other.
+    # For matrix products of these sizes more BLAS threads would only wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     given = {PREFIX + name.upper(): text for name, text in options.items() if text is not None}
     try:
         settings = Settings.from_environment({**os.environ, **given})
-        from service.main import run  # noqa: PLC0415 - a bad setting is told without the imports
+        from service.main import run  # noqa: PLC0415 - slow, and not needed to refuse a setting
 
         return run(settings)
     except ProjectError as error:

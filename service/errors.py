@@ -1,9 +1,8 @@
 """Every failure as RFC 9457 problem+json, and the only place where an HTTP status is chosen.
 
-A part of the service raises `Problem` with one of the kinds of `KINDS`; the errors of `models` and
-of the frameworks are translated by `problem_of`; `respond` writes what came out. No traceback, no
-Python repr and no input value is ever in an answer.
-The answers under /v2 have the form of the Open Inference Protocol.
+The service raises `Problem` with one of `KINDS`; `problem_of` translates the errors of `models` and of the
+frameworks; `respond` writes the answer. No answer contains a traceback or a Python repr. Answers under /v2
+have the form of the Open Inference Protocol.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,7 +26,7 @@ class Kind:
     slug : the end of its `type`.
     remedy : what a caller can do.
     example : a detail that such a problem may have.
-    headers : those that an answer of this kind has besides the usual ones.
+    headers : names of the extra headers of such an answer.
     """
 
     slug: str
@@ -146,7 +145,7 @@ KINDS = (
     UNAVAILABLE,
     DEADLINE,
 )
-"""Every kind, by rising status."""
+"""Every kind, in the order of their statuses."""
 
 _BY_STATUS = {kind.status: kind for kind in KINDS}
 
@@ -173,7 +172,7 @@ class Fault:
 
 
 class Problem(ProjectError):  # noqa: N818 - RFC 9457's word
-    """A request that gets no answer, and why."""
+    """A request that fails, and why."""
 
     def __init__(
         self,
@@ -207,7 +206,7 @@ class Problem(ProjectError):  # noqa: N818 - RFC 9457's word
 
 
 def invalid(faults: Iterable[Fault]) -> Problem:
-    """A 422 whose detail is the first fault's, with the number of the others."""
+    """A 422 problem, whose detail is that of the first fault, with the number of the others."""
     faults = tuple(faults)
     return Problem(INVALID, first_of(faults), faults)
 
@@ -219,7 +218,7 @@ def first_of(faults: Sequence[Fault]) -> str:
 
 
 def problem_of(error: Exception, path: str) -> Problem:
-    """What a caller is told about `error`."""
+    """The problem that a caller is told when `error` was raised for a request to `path`."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, InputError):
@@ -232,7 +231,7 @@ def problem_of(error: Exception, path: str) -> Problem:
 
 
 def _of_fastapi(entry: Any) -> Fault:
-    """A fault of a parameter of an ordinary route: the place, then pydantic's own words."""
+    """A fault of a parameter of an ordinary route, in pydantic's words."""
     where, *path = entry["loc"]
     name = str(path[-1]) if path else where
     return Fault(f"{name}: {entry['msg']}", parameter=name)
@@ -253,7 +252,7 @@ def _of_http_exception(error: HTTPException, path: str) -> Problem:
 
 
 async def respond(problem: Problem, scope: Scope, send: Send) -> None:
-    """Write the answer that tells a caller of `problem`."""
+    """Send the answer that reports `problem`."""
     status, media_type, body = answer_of(problem, _instance(scope))
     headers = [
         (b"content-type", media_type.encode()),
@@ -270,10 +269,9 @@ async def respond(problem: Problem, scope: Scope, send: Send) -> None:
 
 
 def answer_of(problem: Problem, path: str) -> tuple[int, str, bytes]:
-    """Status, media type and body of the answer that tells a caller of `problem`.
+    """Status, media type and body of the answer that reports `problem`.
 
-    Under /v2 it has the form that the Open Inference Protocol asks for, which also wants 400 for an
-    input that cannot be taken.
+    Under /v2 they are those of the Open Inference Protocol, which demands 400 for invalid input.
     """
     if is_inference(path):
         kind = MALFORMED if problem.kind is INVALID else problem.kind

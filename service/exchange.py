@@ -1,7 +1,7 @@
 """One request and its answer: the outermost layer of the service.
 
-It names the request (X-Request-ID), times it, answers what the layers below raise, gives every answer
-its security headers (`service.headers`), and tells the observers (metrics, logs) when it is over.
+It gives the request its id (X-Request-ID), times it, turns what the layers below raise into answers, adds
+the security headers (`service.headers`), and tells the observers (metrics, logs) when it is over.
 """
 
 import itertools
@@ -22,20 +22,20 @@ _log = logging.getLogger("service")
 
 
 class Exchange:
-    """What is known of one request, filled on its way.
+    """What is known about one request; filled in on its way through the layers.
 
     request_id : as it is sent back.
-    started : when it began, of `perf_counter`; seconds : how long it took, once it is over.
-    route : the path template of the route that took it, or "" for none.
+    started : when it began, by `perf_counter`. seconds : how long it took, once it is over.
+    route : the path template of its route, or "" for none.
     served : the model version that answers, if a model is asked.
-    row, value : of a request for a single row, the row and its answer.
-    columns, values : of a batch, the rows that were answered and their answers.
-    rows : how many there were; outside : how many of the answered ones have a warning.
+    row, value : for a single row, the row and its answer.
+    columns, values : for a batch, the answered rows and their answers.
+    rows : how many rows there were. outside : how many of the answered ones have a warning.
     status : of the answer; 0 until it starts.
-    whole : sends a whole answer, see `service.microbatch`; None where nothing does.
+    whole : sends head and body of an answer at once, see `service.microbatch`; or None.
     """
 
-    # What is not set is read from the class: a request for a single row sets half of it.
+    # Defaults on the class, because a request for a single row sets only half of them.
     seconds = 0.0
     route = ""
     served: Served | None = None
@@ -53,7 +53,7 @@ class Exchange:
         self.started = perf_counter()
 
     def answer_whole(self, served: Served, body: bytes) -> bool:
-        """Send a JSON answer of status 200 at once; False where it has to go as messages."""
+        """Send a JSON answer of status 200 at once; False if it has to be sent by ASGI messages."""
         whole = self.whole
         if whole is None or not whole(served.head % (len(body), self.request_id), body):
             return False
@@ -62,7 +62,7 @@ class Exchange:
 
 
 Observer = Callable[[Exchange, Scope], None]
-"""Called once when the last byte of an answer has been handed on."""
+"""Called once for every exchange, when the last byte of the answer has been handed to the server."""
 
 
 class ExchangeLayer:
@@ -75,12 +75,12 @@ class ExchangeLayer:
         self._numbers = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and answer what it raises."""
+        """Pass a request on, and answer with what it raises."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         exchange = scope["exchange"] = Exchange(self._request_id(scope))
-        if "at_once" in scope and scope["at_once"].send is send:  # no layer looks at what is sent
+        if "at_once" in scope and scope["at_once"].send is send:  # no layer outside wraps `send`
             exchange.whole = scope["at_once"]
 
         def answer(message: Message) -> Awaitable[None]:
@@ -98,7 +98,9 @@ class ExchangeLayer:
         try:
             await self._app(scope, receive, answer)
         except Exception as error:
-            if exchange.status:  # the answer has begun: the connection can only be cut
+            if (
+                exchange.status
+            ):  # the answer has begun: all that can be done is to close the connection
                 raise
             problem = errors.problem_of(error, scope["path"])
             if problem.kind is errors.INTERNAL:
@@ -110,7 +112,7 @@ class ExchangeLayer:
                 observer(exchange, scope)
 
     def _request_id(self, scope: Scope) -> bytes:
-        """The caller's X-Request-ID if it is sane, else a new one that no other process makes."""
+        """The caller's X-Request-ID if it is well-formed, else a new one, unique among all processes."""
         given = headers.of(scope).get(b"x-request-id")
         if given is not None and _SANE_ID(given):
             return given

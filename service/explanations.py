@@ -1,4 +1,4 @@
-"""Explanations of answers, in steps: between two of them the event loop answers others."""
+"""Explanations of answers, computed in steps, between which other requests are answered."""
 
 from collections.abc import Container
 

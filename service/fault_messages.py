@@ -1,4 +1,4 @@
-"""Faults in plain words: from pydantic's errors to sentences with the field's name and range."""
+"""Messages for invalid input: pydantic's errors as sentences with the field's name and range."""
 
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
@@ -19,31 +19,31 @@ _KIND_WORDS = {
 _LONGEST_NAME = 50
 _MOST_REMEMBERED = 256
 _NEAR = 0.6
-"""The least ratio of `difflib` at which a name was probably meant to be another."""
+"""The least similarity, as a ratio of `difflib`, at which a name counts as a misspelling of another."""
 MOST_UNKNOWN = 8
-"""So many unknown fields of one object are told one by one: all, where every field is misspelt."""
+"""The most unknown fields of one object that are listed one by one; enough if every field is misspelt."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that `name` was probably meant to be."""
+    """The known name that `name` is probably a misspelling of."""
     return _nearest(name[:_LONGEST_NAME].lower(), tuple(known))
 
 
 @lru_cache(_MOST_REMEMBERED)
 def _nearest(name: str, known: tuple[str, ...]) -> str | None:
-    """Remembered, because a batch has the same wrong value in every row."""
+    """Cached, because a batch has the same wrong value in every row."""
     found = get_close_matches(name, [k for k in known if _may_be_near(name, k)], 1, _NEAR)
     return found[0] if found else None
 
 
 def _may_be_near(name: str, known: str) -> bool:
-    """Whether the letters of `name` that `known` has suffice for _NEAR: found sooner than by `difflib`."""
+    """Whether the names have enough letters in common for _NEAR; much faster than `difflib`."""
     common = sum(map(set(known).__contains__, name))
     return 2 * common >= _NEAR * (len(name) + len(known))
 
 
 def instead_of(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown name: what it could have been."""
+    """The end of a sentence about an unknown name: what was probably meant, or all known names."""
     known = list(known)
     close = nearest(name, known)
     if close:
@@ -58,12 +58,12 @@ def range_of(field: Field) -> str:
 
 
 def escape(name: str) -> str:
-    """A name as a part of a JSON pointer (RFC 6901)."""
+    """A name, escaped for a JSON pointer (RFC 6901)."""
     return name.replace("~", "~0").replace("/", "~1")
 
 
 def type_words(value: Any) -> str:
-    """What a JSON value is, in words."""
+    """The type of a JSON value, in words."""
     if value is None:
         return "null"
     words = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list"}
@@ -71,10 +71,10 @@ def type_words(value: Any) -> str:
 
 
 def unknown_fields(names: Iterable[str], known: Collection[str], at: str) -> list[Fault]:
-    """A fault for each of `names` that is no field; of many the first MOST_UNKNOWN, and how many others.
+    """A fault for each of `names` that is no field: MOST_UNKNOWN of them, then the number of others.
 
-    To look for what each could have been takes long, and a body may have some hundred thousand names.
-    at : the JSON pointer of what has these names as members.
+    Finding what each was meant to be is slow, and a body may have hundreds of thousands of names.
+    at : the JSON pointer of the object whose members they are.
     """
     unknown = [name for name in names if name not in known]
     faults = [
@@ -89,7 +89,7 @@ def unknown_fields(names: Iterable[str], known: Collection[str], at: str) -> lis
 
 
 def faults_of(error: ValidationError, task: Task) -> list[Fault]:
-    """What pydantic's errors say about one row of `task`: first of its fields, then of what is no field."""
+    """The faults of one row of `task`, from pydantic's errors: of its fields, then of unknown ones."""
     entries = error.errors(include_url=False, include_context=True, include_input=True)
     unknown = [str(e["loc"][0]) for e in entries if e["type"] == "extra_forbidden"]
     faults = [_fault(e, task.field_of) for e in entries if e["type"] != "extra_forbidden"]

@@ -1,7 +1,6 @@
-"""HEAD is GET without the body (RFC 9110, section 9.3.2); FastAPI's routes take GET alone.
+"""HEAD requests, answered as GET without the body (RFC 9110, section 9.3.2).
 
-Monitors and load balancers ask with it whether a service is well, and `curl -I` what an answer says of
-itself.
+FastAPI's routes only take GET, but monitors and load balancers probe with HEAD, as does `curl -I`.
 """
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,7 +13,7 @@ class HeadLayer:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer HEAD as GET, and keep the body."""
+        """Answer HEAD as GET, and hold back the body."""
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self._app(scope, receive, send)
             return
@@ -24,7 +23,7 @@ class HeadLayer:
                 message = {**message, "body": b""}
             await send(message)
 
-        # A copy: the server looks at its own scope for whether a body is to come.
+        # A copy, because the server looks at its own scope to see whether a body follows.
         as_get = {**scope, "method": "GET"}
         try:
             await self._app(as_get, receive, without_body)

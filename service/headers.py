@@ -1,9 +1,8 @@
-"""The headers of a request by their names, and those that tell a browser what it may do with an answer.
+"""The headers of a request by name, and the security headers of answers.
 
-`service.exchange` adds ALWAYS to every answer, errors included, and to a page (text/html) a content
-security policy as well; nothing else sets them. A route that serves a page does nothing for it. One
-that needs more than PAGE_POLICY allows, such as an inline script by its hash, brings a policy of its
-own, which stays:
+`service.exchange` adds ALWAYS to every answer, errors included, and a content security policy to every
+page (text/html). A route need not do anything for it. One that needs more than PAGE_POLICY allows, such as
+an inline script by its hash, sets its own policy, which is kept:
 
     headers={"content-security-policy": policy(script_src="'self' 'sha256-...'")}
 
@@ -51,7 +50,7 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 
 
 def of(scope: Scope) -> dict[bytes, bytes]:
-    """The headers of a request by their name in small letters; of several of a name the first."""
+    """The headers of a request by lower-case name; the first one if a name is repeated."""
     found: dict[bytes, bytes] | None = scope.get("headers_by_name")
     if found is None:
         found = scope["headers_by_name"] = dict(reversed(scope["headers"]))
@@ -59,7 +58,7 @@ def of(scope: Scope) -> dict[bytes, bytes]:
 
 
 def policy(**changes: str) -> str:
-    """A content security policy: what this service serves and nothing else, but for `changes`.
+    """A content security policy that allows what this service serves and nothing else, with `changes`.
 
     changes : directives with _ for -, such as img_src="'self'".
     """
@@ -72,7 +71,7 @@ _POLICY = b"content-security-policy"
 
 
 def of_page(headers: Iterable[Header]) -> tuple[Header, ...]:
-    """What an answer with these headers is given because it is a page; nothing if it is none."""
+    """The headers to add to an answer with these headers if it is a page without its own policy."""
     is_page = False
     for name, value in headers:
         if name == _POLICY:
@@ -83,7 +82,7 @@ def of_page(headers: Iterable[Header]) -> tuple[Header, ...]:
 
 
 def allow_origins(origins: str) -> list[Layer]:
-    """The layer that lets pages of other origins read answers; none for "".
+    """The CORS layer that lets pages of other origins read answers, in a list; empty for "".
 
     origins : as in the setting, separated by commas; "*" for all. Raises SettingsError.
     """

@@ -1,14 +1,14 @@
-"""API keys: who may ask.
+"""API keys: who may use the service.
 
-A key is a random text of 256 bits that its owner sends as `X-API-Key: KEY` or `Authorization:
-Bearer KEY`. The service knows only SHA-256 digests of keys (a random key needs no slow hash: there
-is nothing to guess), a line each in a file:
+A key is a random text of 256 bits, which its owner sends as `X-API-Key: KEY` or `Authorization:
+Bearer KEY`. The service only knows SHA-256 digests of keys (a random key cannot be guessed, so a slow hash
+is not needed), one in each line of a file:
 
     # name        digest
     dashboard     sha256:6ca13d52ca70c883e0f0bb101e425a89e8624de51db2d2392593af6a84118090
 
-or as `name:sha256:digest` separated by commas in the setting `keys`. The file is looked at again
-when it has changed, at most once a second: a line that is removed is a key that is revoked.
+or as `name:sha256:digest`, separated by commas, in the setting `keys`. The file is checked for changes at
+most once a second; removing a line revokes its key.
 
 `python -m service.keys NAME` makes a key and prints it with its line.
 """
@@ -60,18 +60,18 @@ OPEN_PREFIXES = (
     "/pages/",
     "/learned/",
 )
-"""What answers without a key: whether the service is up, and pages that hold no model's answer."""
+"""Paths that need no key: health, and pages without any model's answer."""
 
 _log = logging.getLogger("service.keys")
 
 
 def digest_of(key: bytes) -> bytes:
-    """The digest under which a key is known."""
+    """The digest of a key, as it is stored."""
     return hashlib.sha256(key).hexdigest().encode()
 
 
 def parse(lines: Iterable[str], source: str) -> dict[bytes, str]:
-    """Names by digest. Raises SettingsError that names the line, without repeating it."""
+    """Owners by digest. Raises SettingsError, which names the line without repeating it."""
     known = {}
     for number, line in enumerate(lines, 1):
         text = line.split("#", 1)[0].strip()
@@ -84,7 +84,7 @@ def parse(lines: Iterable[str], source: str) -> dict[bytes, str]:
 
 
 class Keyring:
-    """The keys that are valid now, from a file, from a setting, or from both."""
+    """The valid keys, from a file, from a setting, or from both."""
 
     def __init__(
         self,
@@ -111,13 +111,16 @@ class Keyring:
             self._looked = now
             self._look_again(self._file)
         digest, found = digest_of(key), None
-        for known, name in self._known.items():  # all of them: the time says nothing of which fits
+        for (
+            known,
+            name,
+        ) in self._known.items():  # always all of them, so that the time tells nothing
             if hmac.compare_digest(known, digest):
                 found = name
         return found
 
     def _look_again(self, file: Path) -> None:
-        """Read the file if it has changed; one that cannot be read leaves the keys as they were."""
+        """Read the file if it has changed; if that fails, the keys stay as they were."""
         try:
             self._read(file)
         except SettingsError as error:
@@ -129,7 +132,7 @@ class Keyring:
             stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
             if stamp == self._stamp:
                 return
-            self._stamp = stamp  # a faulty file is told of once
+            self._stamp = stamp  # so that a faulty file is reported once
             lines = file.read_text("utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"the file of keys {file} cannot be read: {error}") from None
@@ -137,14 +140,14 @@ class Keyring:
 
 
 class KeysLayer:
-    """An ASGI layer that lets pass who has a key; the owner's name is put into the scope."""
+    """An ASGI layer that requires a key, and puts its owner's name into the scope as "caller"."""
 
     def __init__(self, app: ASGIApp, keyring: Keyring) -> None:
         self._app = app
         self._keyring = keyring
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on a request that may be answered. Raises Problem."""
+        """Pass on a request with a valid key or for an open path. Raises Problem for any other."""
         if scope["type"] == "http" and not is_open(scope["path"]):
             key = presented(scope)
             owner = self._keyring.owner(key) if key else None
@@ -175,7 +178,7 @@ def presented(scope: Scope) -> bytes:
 
 
 def main(arguments: list[str]) -> int:
-    """Make a key for an owner."""
+    """Make a key and print it with its line for the file; returns the exit status."""
     if len(arguments) != 1 or not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", arguments[0]):
         print("usage: python -m service.keys NAME  (letters, digits, . _ -)", file=sys.stderr)  # noqa: T201
         return 2

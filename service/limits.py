@@ -1,20 +1,18 @@
-"""What the service takes on: admission, the size of bodies, deadlines.
+"""Load shedding, body sizes and deadlines, in one plain ASGI layer.
 
-One plain ASGI layer. It reads the body of a request and hands on a `receive` whose first message is
-the whole body, so that a route never sees a slow or an endless one. (How long a body may take is
-the server's to say, see `service.server`: there a sender that is too slow is cut off, wherever in a
-request it is.)
+The layer reads the whole body of a request and passes on a `receive` whose first message is that body, so a
+route never sees a slow or an endless one. (How long a body may take is checked by `service.server`, which
+cuts off a slow sender at any stage of a request.)
 
-Admission is by concurrency. A request counts from its start to its answer, but not while it waits
-for its own body: a slow sender takes no place from others. What comes when every place is taken is
-refused at once with 503 and Retry-After, before its body is read. Single rows and batches have
-places of their own, so that batches cannot keep single rows out; health checks, metrics and pages
-need none.
+Admission is limited by concurrency. A request occupies a place from its start to its answer, except while
+it waits for its own body, so that slow senders take no place from others. A request that finds every place
+taken is refused at once with 503 and Retry-After, before its body is read. Single rows and batches have
+separate places, so that batches cannot keep single rows out; health checks, metrics and pages need none.
 
-Of a burst no more are taken on than there are places. Requests that came in the same turn of the
-event loop are therefore counted together: those that run as tasks before the first is worked on;
-those that the server answers at once (`service.microbatch`), one after the other while the next ones
-wait in the kernel, by holding their places to the end of the turn.
+A burst must not get more places than there are, even if its requests are so short that each has left when
+the next one starts. So the requests of one iteration of the event loop are counted together: those that
+run as tasks enter before any of them is worked on, and those that the server answers in a microbatch
+(`service.microbatch`) keep their places until the iteration ends.
 """
 
 from __future__ import annotations
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
 RETRY_AFTER = ((b"retry-after", b"1"),)
 LONGEST_DEADLINE = 3600.0
 TURN_SECONDS = 0.004
-"""How long work that can be interrupted keeps the event loop. A turn of it costs microseconds."""
+"""How long interruptible work keeps the event loop before it yields, which costs microseconds."""
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -46,11 +44,11 @@ _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 class Gate:
     """The places for one kind of request in one worker.
 
-    places : so many requests are worked on at once.
+    places : the most requests that are worked on at once.
     body_limit : the largest body, in bytes.
-    taken : how many requests are worked on now.
-    answered : how many were answered in this turn of the event loop and hold their places to its end.
-    gauge : one number that shows the sum of both, where the metrics want it.
+    taken : how many requests are being worked on.
+    answered : how many were answered in this iteration of the event loop, and keep their places to its end.
+    gauge : a memory cell of the metrics, kept at the sum of both.
     on_shed : called with `kind` for each request that finds no place.
     """
 
@@ -80,29 +78,29 @@ class Gate:
         self.gauge[0] += 1.0
 
     def leave(self, *, at_once: bool) -> None:
-        """Give it back; one that was answered at once, in the next turn of the loop."""
+        """Give it back: immediately, or `at_once` (in a microbatch) in the next iteration of the loop."""
         self.taken -= 1
         if not at_once:
             self.gauge[0] -= 1.0
             return
         if not self.answered:
-            get_running_loop().call_soon(self._next_turn)
+            get_running_loop().call_soon(self._next_iteration)
         self.answered += 1
 
-    def _next_turn(self) -> None:
+    def _next_iteration(self) -> None:
         self.answered = 0
         self.gauge[0] = float(self.taken)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the layer holds requests to.
+    """The limits of one worker.
 
-    rows, batches : the places for single rows and for everything else that has a body.
-    row_paths : the paths of requests for a single row. With `explain` they are the work of a batch
-        (and with a percent sign in the query, which may spell it).
-    deadline : seconds for a request that names no time itself, or None for as long as it takes.
-    buffer : bytes of unfinished bodies that one worker holds at once.
+    rows, batches : the places for single rows, and for everything else that has a body.
+    row_paths : the paths of requests for a single row. With `explain` in the query they count as batches
+        (and with a percent sign, which might encode it).
+    deadline : seconds for a request that does not set its own, or None for no limit.
+    buffer : the most bytes of incomplete bodies, over all requests.
     """
 
     rows: Gate
@@ -120,7 +118,7 @@ class Limits:
 
 
 def limits_of(settings: Settings, row_paths: Iterable[str]) -> Limits:
-    """The limits that the settings ask for; `row_paths` as in Limits."""
+    """The limits of the settings; `row_paths` as in `Limits`."""
     return Limits(
         Gate("single rows", settings.row_places, settings.row_bytes),
         Gate("batches", settings.batch_places, settings.batch_bytes),
@@ -166,7 +164,7 @@ class LimitsLayer:
             gate.leave(at_once=at_once)
 
     def _read_headers(self, scope: Scope, body_limit: int) -> None:
-        """Refuse a body that says it is too large, and note the deadline in the scope."""
+        """Refuse a body that announces too many bytes, and put the deadline into the scope."""
         seconds = self._limits.deadline
         fields = headers.of(scope)
         length = fields.get(b"content-length")
@@ -177,7 +175,7 @@ class LimitsLayer:
         scope["deadline"] = None if seconds is None else perf_counter() + seconds
 
     async def _read_rest(self, message: Message, receive: Receive, body_limit: int) -> Message:
-        """The message with the whole body, of one whose first part is `message`."""
+        """A message with the whole body, whose first part is in `message`."""
         body = bytearray()
         try:
             while True:
@@ -203,7 +201,7 @@ class LimitsLayer:
 
 
 def check_deadline(scope: Scope) -> None:
-    """Raise Problem when the time of a request is over: for work that is not started yet."""
+    """Raise Problem if the deadline of a request has passed; to be called before more work is started."""
     deadline = scope.get("deadline")
     if deadline is not None and perf_counter() >= deadline:
         raise Problem(
@@ -214,15 +212,15 @@ def check_deadline(scope: Scope) -> None:
 
 
 async def give_way(scope: Scope) -> None:
-    """Let other requests have their turn in the middle of long work; raise Problem past the deadline."""
+    """Yield to other requests in the middle of long work. Raises Problem past the deadline."""
     await sleep(0)
     check_deadline(scope)
 
 
 class Turns:
-    """The turns of long work: others have theirs whenever one has taken TURN_SECONDS.
+    """Cooperative scheduling of long work: yields to other requests every TURN_SECONDS.
 
-    So what a row costs, and how fast the machine is, does not decide how long others wait.
+    By the clock and not by the row, so that others wait no longer on a slow machine or for costly rows.
     """
 
     def __init__(self, scope: Scope, clock: Callable[[], float] = perf_counter) -> None:
@@ -231,14 +229,14 @@ class Turns:
         self._end = clock() + TURN_SECONDS
 
     async def pause(self) -> None:
-        """Give way if this turn has taken its time. Raises Problem past the deadline."""
+        """Yield if TURN_SECONDS have passed since the last time. Raises Problem past the deadline."""
         if self._clock() >= self._end:
             await give_way(self.scope)
             self._end = self._clock() + TURN_SECONDS
 
 
 def too_large(limit: int) -> Problem:
-    """A body is larger than `limit` bytes."""
+    """The problem of a body that is larger than `limit` bytes."""
     return Problem(TOO_LARGE, f"The body is larger than {limit} bytes, the most this route takes.")
 
 
@@ -257,7 +255,7 @@ def _seconds(value: bytes) -> float:
 
 
 def _replay(message: Message, receive: Receive) -> Receive:
-    """A `receive` that gives `message` first, and then what the connection says."""
+    """A `receive` that returns `message` first, and then the connection's messages."""
     first = True
 
     async def replayed() -> Message:

@@ -1,8 +1,8 @@
-"""What the service counts, and how Prometheus reads it.
+"""The metrics of the service, for Prometheus.
 
-One observer of exchanges and one listener of the registry count into `service.cells`; the text for
-Prometheus is made from the cells of all workers when it is asked for. Counting one request for a
-single row takes about a microsecond.
+`Metrics` observes exchanges and listens to the registry, and counts into `service.cells`. The text for
+Prometheus is made from the cells of all workers on request. Counting one request for a single row takes
+about a microsecond.
 
     http_requests_total, http_request_duration_seconds     by route, method, status, model, version
     http_requests_in_progress, http_requests_shed_total    by kind of place
@@ -43,14 +43,14 @@ SECONDS = (
 """Upper bounds of the latency histogram, in seconds."""
 
 MOST_VERSIONS = 10
-"""So many versions of a model are shown, the latest; their counts stay, and are shown no more."""
+"""How many versions of a model are shown: the latest. Older ones are kept, but not shown."""
 
 CLIENT_GONE = 499
 """The status of a request whose caller left before the answer began, as nginx counts it."""
 
 _OK = 200
 _SUM = len(SECONDS) + 1
-"""Where in the cells of a histogram the sum of the times stands."""
+"""The place of the sum of all times in the cells of a histogram."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REQUEST, _EVENT, _LOAD, _SHED, _DROPPED = "request", "event", "load", "shed", "dropped"
@@ -72,7 +72,7 @@ class Family:
     def add_histogram(
         self, bounds: Iterable[float], cells: list[float], labels: dict[str, str]
     ) -> None:
-        """Add the samples of a histogram: its cells are the buckets, one beyond, and the sum."""
+        """Add the samples of a histogram, whose cells are its buckets, the one above them, and the sum."""
         total = 0.0
         for bound, count in zip((*bounds, float("inf")), cells, strict=False):
             total += count
@@ -115,7 +115,7 @@ class Metrics:
             self._values[self._cells.block((_EVENT, "refused", refusal.model))] += 1.0
 
     def _begin_at_zero(self) -> None:
-        """Show what has not happened yet: Prometheus sees a counter rise only from what it has seen."""
+        """Create all counters at 0: Prometheus misses an increase from a counter that did not exist."""
         self._dropped = self._cells.block((_DROPPED,))
         for kind in self._kinds:
             self._cells.block((_SHED, kind))
@@ -142,7 +142,7 @@ class Metrics:
         self.monitor.add_row(served, row, exchange.value, warned=outside)
 
     def _count(self, exchange: Exchange, scope: Scope) -> None:
-        """Count a request that is no answered single row."""
+        """Count any other request than a single row that was answered."""
         served, values = exchange.served, self._values
         start = self._series(exchange, scope)
         values[start + bisect_left(SECONDS, exchange.seconds)] += 1.0
@@ -157,13 +157,13 @@ class Metrics:
     def _new_of_rows(
         self, served: Served, exchange: Exchange, scope: Scope
     ) -> tuple[int, int, int]:
-        """The cells that an answered single row counts in: its times, rows, and rows with a warning."""
+        """The cells of answered single rows: their times, their number, and that of rows with a warning."""
         made = (self._series(exchange, scope), *self.monitor.cells_of_rows(served))
         self._of_rows[served.name, served.version] = made
         return made
 
     def _series(self, exchange: Exchange, scope: Scope) -> int:
-        """The cells of requests like this one: the histogram of their times, and its sum."""
+        """The first cell of the histogram of requests with the labels of this one."""
         served, method = exchange.served, scope["method"]
         name, version = (served.name, served.version) if served is not None else ("", "")
         place = (exchange.route, exchange.status, method, name, version)
@@ -173,7 +173,7 @@ class Metrics:
             status = str(exchange.status or CLIENT_GONE)
             key = (_REQUEST, route_of(exchange, scope), method, status, name, version)
             start = self._cells.block(key, len(SECONDS) + 2)
-            if exchange.route:  # other routes are known by their scope only, and are not hot
+            if exchange.route:  # other routes are found in the scope; they are not hot
                 self._requests[place] = start
         return start
 
@@ -191,7 +191,7 @@ class Metrics:
         self._values[self._cells.block((_SHED, kind))] += 1.0
 
     def on_drop(self, lines: int) -> None:
-        """Count lines that the log could not take."""
+        """Count lines that the log had to drop."""
         self._values[self._dropped] += lines
 
     def render(self) -> bytes:
@@ -206,7 +206,7 @@ class Metrics:
         ).encode()
 
     def _merged(self, read: list[tuple[Key, list[float]]]) -> dict[Key, list[float]]:
-        """The sums over the processes, without the versions of long ago."""
+        """The sums over the processes, without old versions."""
         merged: dict[Key, list[float]] = {}
         shown = self._shown_versions(read)
         for key, values in read:
@@ -220,9 +220,9 @@ class Metrics:
         return merged
 
     def _shown_versions(self, read: list[tuple[Key, list[float]]]) -> set[tuple[str, str]]:
-        """(model, version) of what answers now, and of each model the latest others.
+        """(model, version) of what answers now, and of the latest MOST_VERSIONS of each model.
 
-        A service that takes a new version every hour would else show more and more, for ever.
+        Otherwise a service that takes a new version every hour would show more and more series.
         """
         seen: dict[str, dict[str, None]] = defaultdict(dict)  # versions in the order of their cells
         for key, _ in read:
@@ -232,7 +232,7 @@ class Metrics:
         return latest | {(name, self._registry[name].version) for name in self._registry.names()}
 
     def _now(self, read: list[tuple[Key, list[float]]]) -> Iterator[Family]:
-        """What is loaded now, in the process that is asked."""
+        """Metrics of what is loaded now, in the process that was asked."""
         registry = self._registry
         info = Family("model_info", "gauge", "The version of each model that answers.")
         psi = Family(
@@ -261,7 +261,7 @@ def route_of(exchange: Exchange, scope: Scope) -> str:
 
 
 def _version_of(key: Key) -> set[tuple[str, str]]:
-    """(model, version) that a block counts for; nothing for one that counts for no version."""
+    """The (model, version) that a block belongs to, in a set; empty if it belongs to none."""
     if key[0] == _REQUEST:
         return {(key[4], key[5])}
     return {(key[1], key[2])} if key[0] in monitor.OF_VERSIONS else set()

@@ -1,7 +1,7 @@
-"""What the inputs and the answers of a model look like: the part of the metrics that knows models.
+"""Metrics of the inputs and answers of models: counts, histograms, drift.
 
-A request hands its rows over as they are, which costs an append. They are looked at together, when
-some hundreds have come or a second is over, with a handful of NumPy calls.
+A request only appends its rows to a list. They are counted together, after some hundreds of requests or a
+second, with a handful of NumPy calls.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ SLOTS = 6
 """Drift is measured over the last SLOTS * SLOT_SECONDS seconds, in steps of SLOT_SECONDS."""
 
 _MOST_BINS = 16
-"""Cells for the bins of a field, whatever the bins of a version."""
+"""The least cells for the bins of a field, so that versions with fewer bins can share them."""
 
 _FOLD_SINGLES, _FOLD_ROWS = 512, 4096
-"""So many requests for single rows, or rows of batches, are looked at together."""
+"""The most requests for single rows, and rows of batches, that wait to be counted together."""
 _FOLD_SECONDS = 1.0
 
 
@@ -57,12 +57,12 @@ def answer_buckets(served: Served) -> tuple[float, ...]:
 
 
 def _mark(served: Served) -> float:
-    """A number that tells one version from the next."""
+    """A number that identifies a version."""
     return float(zlib.crc32(served.version.encode()))
 
 
 def bins_of(served: Served) -> dict[str, drift.Bins]:
-    """The bins of the training rows; of the background rows where a manifest has none."""
+    """The bins of the training rows; of the background rows if the manifest has none."""
     task = served.model.task
     made = served.manifest.get("reference") or drift.reference(task, served.model.background)
     return drift.bins_of(task, made)
@@ -70,7 +70,7 @@ def bins_of(served: Served) -> dict[str, drift.Bins]:
 
 @dataclass
 class _Series:
-    """The cells of one version, the first of each block; it does not hold the model itself."""
+    """The bins of one version, and the first cell of each of its blocks; without the model itself."""
 
     edges: tuple[Edge, ...]
     bins: dict[str, drift.Bins]
@@ -116,7 +116,7 @@ class Monitor:
         self._series: dict[tuple[str, str], _Series] = {}
 
     def add(self, served: Served, columns: Columns, values: FloatArray, *, warned: bool) -> None:
-        """Take note of answered rows: columns of `values`' length (n_rows,).
+        """Add answered rows: columns and `values`, (n_rows,) each.
 
         warned : whether any of them may lie outside the training ranges.
         """
@@ -128,7 +128,7 @@ class Monitor:
             self.fold()
 
     def add_row(self, served: Served, row: Row, value: float, *, warned: bool) -> None:
-        """Take note of a single row that was answered; `warned` as in `add`."""
+        """Add a single answered row; `warned` as in `add`."""
         singles = self._singles
         singles.append((served, row, value, warned))
         if len(singles) == 1:
@@ -140,11 +140,11 @@ class Monitor:
         asyncio.get_running_loop().call_later(_FOLD_SECONDS, self.fold)
 
     def prepare(self, served: Served) -> None:
-        """Make the cells of a version before its first request asks for them."""
+        """Make the cells of a version before its first request needs them."""
         self._of(served)
 
     def cells_of_rows(self, served: Served) -> tuple[int, int]:
-        """The cells of the rows that were answered, and of those with a warning."""
+        """The cells that count answered rows, and rows with a warning."""
         series = self._of(served)
         return series.rows, series.warned
 
@@ -157,7 +157,7 @@ class Monitor:
             values[series.rejected] += rows - answered
 
     def fold(self) -> None:
-        """Look at the rows that have come since the last time."""
+        """Count the rows that were added since the last time."""
         pending, self._pending, self._pending_rows = self._pending, [], 0
         singles, self._singles = self._singles, []
         for served in {id(entry[0]): entry[0] for entry in singles}.values():
@@ -205,17 +205,17 @@ class Monitor:
         self._count_answers(series, values)
 
     def _window(self, served: Served, field: str, slot: int, width: int) -> int:
-        """The cells of a field in this slot of the window: the slot, the version, then the counts.
+        """The cells of a field in a slot of the drift window: the slot, the version, then the counts.
 
-        All versions of a model share them, else a service that takes a new one every hour would run
-        out of cells in weeks.
+        All versions of a model share them; otherwise a service that takes a new version every hour would
+        run out of cells within weeks.
         """
         values = self._cells.values
         key = (WINDOW, served.name, field, str(slot % SLOTS))
         width = max(width, _MOST_BINS)
         start = self._cells.block(key, width + 2)
         mark = float(slot), _mark(served)
-        if (values[start], values[start + 1]) != mark:  # of an hour ago, or of another version
+        if (values[start], values[start + 1]) != mark:  # an hour old, or another version's
             for i in range(start + 2, start + 2 + width):
                 values[i] = 0.0
             values[start], values[start + 1] = mark
@@ -232,7 +232,7 @@ class Monitor:
     def drifts(
         self, served: Served, read: Iterable[tuple[Key, list[float]]]
     ) -> dict[str, tuple[float, float]]:
-        """(index, rows) of each field over the window; read : the cells of all processes."""
+        """(PSI, rows) of each field over the window. read : the cells of all processes."""
         now = int(self._clock() // SLOT_SECONDS)
         bins = bins_of(served)
         counts = {name: np.zeros(len(of_field.shares)) for name, of_field in bins.items()}

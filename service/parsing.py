@@ -1,8 +1,8 @@
-"""From the bytes of a body to JSON, after a look at how much there is in it.
+"""Parsing the JSON of a body, after a check of how many values it has.
 
-Nobody else is answered while a body is parsed. What a batch within the limits may hold is parsed in
-milliseconds, but in 8 MB there is room for millions of values, whose parsing and release takes a second.
-They are counted before, in a hundredth of that time.
+While a body is parsed nobody else is answered. A batch within the limits is parsed in milliseconds, but
+8 MB can hold millions of values, which take a second to parse and to free. Counting them first takes a
+hundredth of that time.
 """
 
 from typing import Any
@@ -16,16 +16,16 @@ from service import texts
 from service.errors import MALFORMED, TOO_LARGE, Problem
 
 VALUES_A_ROW = 20
-"""So many values a row may have in the mean; no task has half as many fields."""
+"""The most values per row, on average; no task has half as many fields."""
 _OBJECTS_A_ROW = 2
 _SHORT = 200_000
-"""Bytes of a body that is not looked at: it has no room for many values."""
+"""A body of fewer bytes is not checked: it has no room for too many values."""
 
 
 def json_of(body: bytes, most: int, task: Task | None = None) -> Any:
     """The JSON document in the body of a batch of at most `most` rows. Raises Problem.
 
-    task : of a batch whose columns may be a `Taken` in the place of a list, see `service.texts`.
+    task : if given, columns may come as a `Taken` instead of a list, see `service.texts`.
     """
     if len(body) > _SHORT:
         _refuse_many(body, b",", "values", VALUES_A_ROW, most)
@@ -38,7 +38,7 @@ def json_of(body: bytes, most: int, task: Task | None = None) -> Any:
     except ValueError:
         pass
     try:
-        return from_json(body)  # slower, but reads NaN, which then is one row's fault
+        return from_json(body)  # slower, but takes NaN, which then is a fault of its row only
     except ValueError as error:
         words = f"The body is not JSON: {error}." if body.strip() else "The body is empty."
         raise Problem(MALFORMED, words) from None

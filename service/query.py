@@ -9,7 +9,7 @@ from service.fault_messages import instead_of
 
 _SWITCH = {"true": True, "false": False}
 _MOST = 20
-"""Of a query's parameters; to say of thousands what each was meant to be takes long."""
+"""The most parameters of a query: finding what thousands were meant to be would be slow."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Options:
 
     level : of the interval, 0.5 to 0.99.
     explain : whether each answer is explained.
-    strict : whether one bad row refuses its batch.
+    strict : whether one bad row fails its whole batch.
     """
 
     level: float = DEFAULT_LEVEL
@@ -32,8 +32,7 @@ DEFAULTS = Options()
 def parse(query: bytes, taken: tuple[str, ...]) -> Options:
     """The options that a query string gives.
 
-    taken : the parameters of the route. Raises Problem for another one and for a value out of
-    range.
+    taken : the parameters of the route. Raises Problem for any other, and for an invalid value.
     """
     if not query:
         return DEFAULTS

@@ -1,13 +1,13 @@
-"""The short way to the hot routes, and why it exists.
+"""The fast path to the prediction routes, and helpers for routes that are plain ASGI callables.
 
-FastAPI's handling of a request (middleware stack, routing by regular expressions, dependency
-solving, body parsing, response serialisation) costs several times what a prediction does. So the
-prediction routes are `RawRoute`s: for FastAPI's OpenAPI document, and for its router, each is an
-ordinary route with a signature, but what answers is an ASGI callable of ours that reads the body,
-validates it with the same pydantic class, and writes the bytes. `Shortcut` stands before FastAPI
-and calls it at once when method and path are exactly a raw route's; every other request (another
-method, an unknown path, a trailing slash) goes to FastAPI, whose router ends at the same callable.
-Errors are raised as everywhere and answered in one place (`service.exchange`).
+FastAPI's handling of a request (middleware stack, routing by regular expressions, dependency solving,
+body parsing, response serialisation) costs several times as much as a prediction. So the prediction routes
+are `RawRoute`s. To FastAPI's router and its OpenAPI document each is an ordinary route with a signature,
+but it is answered by our own ASGI callable, which reads the body, validates it with the same pydantic
+class, and writes the bytes. `Shortcut` sits in front of FastAPI and calls it directly if method and path
+are exactly those of a raw route. Any other request (another method, an unknown path, a trailing slash)
+goes to FastAPI, whose router ends at the same callable. Errors are raised as everywhere else and answered
+in one place (`service.exchange`).
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -23,7 +23,7 @@ JSON = b"application/json"
 
 
 class RawRoute(APIRoute):
-    """A route that is documented by a signature and answered by an ASGI callable."""
+    """A route that is documented by `signature` and answered by the ASGI callable `app`."""
 
     def __init__(
         self, path: str, signature: Callable[..., Any], *, app: ASGIApp, **options: Any
@@ -33,7 +33,7 @@ class RawRoute(APIRoute):
 
 
 class Shortcut:
-    """Calls a raw route at once; hands every other request to `app`."""
+    """Calls raw routes directly; passes every other request to `app`."""
 
     def __init__(self, app: ASGIApp, routes: Iterable[RawRoute]) -> None:
         self._app = app
@@ -42,7 +42,7 @@ class Shortcut:
         }
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Route by a look-up of method and path."""
+        """Route by a dictionary of methods and paths."""
         if scope["type"] != "http":
             return self._app(scope, receive, send)
         app = self._routes.get((scope["method"], scope["path"]), self._app)
@@ -50,7 +50,7 @@ class Shortcut:
 
 
 async def read_body(receive: Receive) -> bytes:
-    """The whole body of a request. How large it may be is the business of `service.limits`."""
+    """The whole body of a request; `service.limits` has checked its size. Raises Problem."""
     message = await receive()
     body: bytes = message.get("body", b"")
     while message.get("more_body"):
@@ -62,12 +62,12 @@ async def read_body(receive: Receive) -> bytes:
 
 
 def header(scope: Scope, name: bytes) -> bytes:
-    """The value of a header, or nothing."""
+    """The value of a header, or b""."""
     return headers.of(scope).get(name, b"")
 
 
 def media_type(scope: Scope) -> bytes:
-    """The media type of the body, without parameters, in small letters. Raises Problem for a packed one."""
+    """The media type of the body, lower-case, without parameters. Raises Problem for a compressed body."""
     encoding = header(scope, b"content-encoding")
     if encoding and encoding.strip().lower() != b"identity":
         shown = encoding.decode("latin-1")[:50]
@@ -78,7 +78,7 @@ def media_type(scope: Scope) -> bytes:
 
 
 def refuse_media(found: bytes, *taken: str) -> Problem:
-    """A body of a type that a route does not take."""
+    """The problem of a body whose media type is `found`, and not one of those `taken`."""
     shown = found.decode("latin-1")[:50]
     return Problem(
         MEDIA,
@@ -88,7 +88,7 @@ def refuse_media(found: bytes, *taken: str) -> Problem:
 
 
 async def send_bytes(send: Send, content_type: bytes, body: bytes) -> None:
-    """Write an answer."""
+    """Send an answer of status 200."""
     await send(
         {
             "type": "http.response.start",

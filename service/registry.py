@@ -1,10 +1,10 @@
-"""What is loaded, and the swap: the store's pointers followed while requests are answered.
+"""The loaded models, and hot swapping: new versions replace old ones while requests are answered.
 
-A thread looks at the pointer of each model twice a second. A pointer that moved names a version,
-which is loaded and checked beside the old one, off the event loop, and then put in its place by one
-assignment: a request that asked the registry before it goes on with the old version, one that asks
-after it gets the new one. A version that does not load is refused: it is remembered with its reason
-and told to the listeners, and the old one answers on until the pointer is written again.
+A thread checks the `current` pointer of each model in the store twice a second. When one has changed, the
+version that it names is loaded and checked in that thread, off the event loop, and then swapped in by a
+single assignment: a request that has asked the registry before goes on with the old version, one that asks
+later gets the new one. A version that does not load is refused: the reason is kept and reported to the
+listeners, and the old version stays until the pointer is written again.
 """
 
 from __future__ import annotations
@@ -25,14 +25,12 @@ if TYPE_CHECKING:
     from service.served import Served
 
 Stamp = tuple[int, int, int] | None
-"""What tells one writing of a pointer from the next: modification time, inode, size; None without
-one.
-"""
+"""Modification time, inode and size of a pointer, which change when it is written; None if missing."""
 
 _log = logging.getLogger("service.registry")
 
 MOST_REFUSALS = 100
-"""So many refusals are remembered, the latest."""
+"""How many refusals are remembered, the latest ones."""
 
 
 class VersionStore(Protocol):
@@ -58,10 +56,10 @@ Prepare = Callable[[str, str, "Bundle"], "Served"]
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a model; "unreadable" is the store, not a version.
+    """Something that happened to a model; "unreadable" is about the store, not about a version.
 
-    previous : the version that answered before ("" for none); seconds : how long loading and
-    checking took.
+    previous : the version that answered before ("" for none).
+    seconds : how long loading and checking took.
     """
 
     kind: Literal["swapped", "refused", "unreadable"]
@@ -74,7 +72,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A version that the service did not take; at : Unix time in seconds."""
+    """A version that was refused. at : Unix time in seconds."""
 
     model: str
     version: str
@@ -85,11 +83,10 @@ class Refusal:
 class Registry:
     """The version of each model that answers requests.
 
-    served : what answers from the start, by name (enough for a registry without a store).
-    store : where versions come from; fallback : where `fill` looks when the store has none that
-    loads.
-    key : bundles must be signed with it, if it is given.
-    period : seconds between two looks at the pointers.
+    served : what answers from the start, by name (all that a registry without a store needs).
+    store : where versions come from. fallback : where `fill` looks if the store has none that loads.
+    key : if given, bundles must be signed with it.
+    period : seconds between two checks of the pointers.
     """
 
     def __init__(  # noqa: PLR0913 - collaborators, by keyword
@@ -116,7 +113,7 @@ class Registry:
         self.listeners: list[Callable[[Event], None]] = []
 
     def __getitem__(self, name: str) -> Served:
-        """The version of `name` that answers now: ask once a request. Raises KeyError."""
+        """The version of `name` that answers now; ask once per request. Raises KeyError."""
         return self._served[name]
 
     def __contains__(self, name: object) -> bool:
@@ -145,13 +142,13 @@ class Registry:
         return [answering] if self._store is None else self._store.versions(name)
 
     def drain(self) -> None:
-        """Be ready no more: the process is about to leave. What comes nevertheless is answered."""
+        """Report as not ready, because the process is about to leave. Requests are still answered."""
         self._draining = True
 
     def swap(self, served: Served) -> str:
-        """Let `served` answer from now on; returns the version that did before ("" for none)."""
+        """Make `served` the version that answers; returns the one that did before ("" for none)."""
         previous = self._served.get(served.name)
-        # A new mapping in one assignment: whoever reads has the old or the new one, whole.
+        # A new dict in one assignment, so that a reader sees either the old or the new state.
         self._served = {**self._served, served.name: served}
         return previous.version if previous else ""
 
@@ -170,7 +167,7 @@ class Registry:
                 )
 
     def poll(self) -> None:
-        """One look at every pointer; loads what has changed. What the thread does all the time."""
+        """Check every pointer once, and load what has changed. The thread calls this periodically."""
         for name in self._served:
             try:
                 self._follow(name)
@@ -203,7 +200,7 @@ class Registry:
             yield from ((store, name, version) for version in self._in_order(store, name))
 
     def _in_order(self, store: VersionStore, name: str) -> list[str]:
-        """The version that the pointer names, if it can be read, then the others, newest first."""
+        """The version that the pointer names, if it is readable, then the others, newest first."""
         current = None
         try:
             if store is self._store:

@@ -1,8 +1,8 @@
-"""The bytes of an answer.
+"""The bytes of answers.
 
-Answers are put together from constant pieces and the numbers' own shortest text, which is several
-times faster than building an object a row and serialising it. A test holds them equal to the answer
-classes of `service.schemas`.
+The rows of a batch are assembled from constant pieces and the shortest texts of their numbers, several
+times faster than by building and serialising an object for each row. A test holds them equal to the
+answer classes of `service.schemas`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ from service.errors import Fault, first_of
 from service.served import Served
 
 Text = bytes | memoryview
-"""A long text need not be copied to leave off its ends."""
+"""A memoryview cuts the ends off a long text without a copy."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Answered:
     """Some rows of a batch, answered.
 
     bits : (n_rows,), `Served.outside` of each row.
-    failed : row -> what is written in its place; the other members of such a row mean nothing.
-    explanations : one a row, if they were asked for.
+    failed : row -> what is written in its place; the other members have no meaning for such a row.
+    explanations : one for each row, if they were asked for.
     """
 
     prediction: Prediction
@@ -38,7 +38,7 @@ class Answered:
 
 
 def joined(numbers: FloatArray) -> bytes:
-    """The shortest JSON text of each number that reads back as the same float64, with commas between."""
+    """The numbers separated by commas, each the shortest JSON text that reads back as the same float64."""
     whole = np.ascontiguousarray(numbers, dtype=np.float64)
     return orjson.dumps(whole, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
 
@@ -74,7 +74,7 @@ def _value(served: Served, value: float) -> dict[str, Any]:
 
 
 def rows_json(served: Served, answered: Answered, level: float) -> Text:
-    """The rows of a batch as JSON objects with commas between them."""
+    """The rows of a batch as JSON objects, separated by commas."""
     target, at = served.model.task.target.encode(), orjson.dumps(level)
 
     def template(bits: int, reached: bool, explanation: Explanation | None) -> bytes:  # noqa: FBT001  # from a table
@@ -95,7 +95,7 @@ def rows_json(served: Served, answered: Answered, level: float) -> Text:
 
 
 def error_json(faults: Sequence[Fault]) -> bytes:
-    """The object in the place of a row that cannot be answered."""
+    """The object that replaces a row that cannot be answered."""
     error = {"detail": first_of(faults), "errors": [fault.as_json() for fault in faults]}
     return orjson.dumps({"error": error})
 
@@ -108,14 +108,14 @@ def _decision_json(served: Served, *, reached: bool) -> bytes:
 
 
 _Template = Callable[[int, bool, Explanation | None], bytes]
-"""What a row is but for its three numbers, each of them a %b, by its bits of `Served.outside`, whether the
-threshold is reached (never for a quantity), and its explanation."""
+"""(bits of `Served.outside`, whether the threshold is reached, explanation) -> the text of a row, with
+%b in the places of its value, low and high."""
 
 
 def _written(
     served: Served, answered: Answered, template: _Template, failed: Mapping[int, bytes]
 ) -> Text:
-    """Every row by its template; a failed row is replaced whole."""
+    """The text of all rows: each by its template, or by what replaces a failed row."""
     prediction, threshold = answered.prediction, served.model.threshold
     numbers = np.empty((len(prediction.value), 3))
     numbers[:, 0], numbers[:, 1], numbers[:, 2] = prediction.value, prediction.low, prediction.high
@@ -133,12 +133,12 @@ def _written(
             return rows
         templates = [of_kinds[i] for i in which.tolist()]
     for i, text in failed.items():
-        templates[i] = _escaped(text) + b"%.0b" * 3  # of its numbers nothing
+        templates[i] = _escaped(text) + b"%.0b" * 3  # its numbers are formatted as nothing
     return b"".join(templates) % tuple(joined(numbers.ravel()).split(b","))
 
 
 def _distinct(kinds: IntArray) -> tuple[list[int], IntArray]:
-    """The kinds that there are, and of each row (n_rows,) which of them is its."""
+    """The distinct kinds, and for each row the index of its kind, (n_rows,)."""
     if all_of(kinds == kinds[:1]):  # nearly always
         return kinds[:1].tolist(), np.zeros(len(kinds), np.intp)
     found, which = np.unique(kinds, return_inverse=True)
@@ -146,15 +146,18 @@ def _distinct(kinds: IntArray) -> tuple[list[int], IntArray]:
 
 
 _MARKS = bytes(range(1, 9))
-"""Bytes that stand in no text of ours."""
+"""Bytes that no answer contains."""
 
 
 def _of_few_kinds(templates: Sequence[bytes], which: IntArray, numbers: FloatArray) -> Text | None:
-    """Rows by the template of each, in half the time that `%` takes; None if the templates differ too much.
+    """The text of all rows in half the time of `%`; None if they take too many different texts.
 
-    The numbers are written in one go, (n_rows, 3), and no object is made of any. Each comma between them
-    becomes a mark that says which text stands there, and then every mark that text. So do the brackets
-    around them all, and what is then too much at both ends is left off.
+    All numbers, (n_rows, 3), are written as one JSON list, without making an object of any. Then every
+    comma is overwritten with a mark for the text that belongs between its two numbers, and each mark is
+    replaced by its text. The brackets of the list count as commas; what they add at both ends is cut
+    off.
+
+    which : (n_rows,), the index of each row's template.
     """
     marks: dict[bytes, int] = {}
     table = []
@@ -175,7 +178,9 @@ def _of_few_kinds(templates: Sequence[bytes], which: IntArray, numbers: FloatArr
     letters[0] = letters[-1]
     for text, mark in marks.items():
         rows = rows.replace(_MARKS[mark : mark + 1], text)
-    ahead = len([*marks][table[which[-1]][-1]]) - len(first)  # what the last row ends with
+    ahead = len([*marks][table[which[-1]][-1]]) - len(
+        first
+    )  # the last row's own end, less the begin of a row
     return memoryview(rows)[ahead : len(rows) - len(first)]
 
 
@@ -184,7 +189,7 @@ def _escaped(text: bytes) -> bytes:
 
 
 def batch_json(served: Served, parts: Sequence[Text]) -> bytes:
-    """The answer to a batch, from the answers to its slices."""
+    """The JSON answer to a batch, from the texts of its slices."""
     rows = [piece for part in parts for piece in (b",", part)][1:]
     return b"".join((b'{"predictions":[', *rows, b'],"model":', served.model_json, b"}"))
 
@@ -215,7 +220,7 @@ def rows_csv(served: Served, answered: Answered) -> Text:
 
 
 def error_csv(served: Served, *, explained: bool) -> Callable[[Sequence[Fault]], bytes]:
-    """What makes the line in the place of a row that cannot be answered from its faults."""
+    """A function that makes the line of a row that cannot be answered from its faults."""
     commas = csv_header(served, explained=explained).count(b",") * b","
 
     def line(faults: Sequence[Fault]) -> bytes:

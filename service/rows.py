@@ -1,8 +1,8 @@
-"""Rows by column, checked in bulk.
+"""Validation of many rows, by column.
 
-Each kind of field has a check of a whole column at once that is sure of what it passes. Rows that
-it does not pass go one by one to the request's pydantic class, which has the last word and the
-words of the fault, so a row is judged as it is alone.
+Each kind of field has a fast check of a whole column, which only passes values that are certainly valid. A
+row with any other value is validated by itself with the pydantic class of a request, which decides and
+gives the message, so that a row of a batch is treated exactly as it would be alone.
 """
 
 import marshal
@@ -28,27 +28,27 @@ from service.schemas import REQUESTS
 from service.texts import Taken
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda _: "MISSING"})()
-"""Stands in a column where a row does not have the field."""
+"""Marks, in a column, a row that does not have the field."""
 
 Values = dict[str, Any]
-"""The values of some rows as JSON has them: field name -> a list of one a row, or a `Taken`."""
+"""Rows by column, with values as in JSON: field name -> a list with one entry per row, or a `Taken`."""
 
 NUMBERS = {int, float}
 _MOST_MEMBERS = 100
 _MARSHAL_HEAD = len(marshal.dumps([], 2))
 ABSENT = {type(None), type(MISSING)}
 Right = NDArray[np.bool_] | None
-"""Which rows are surely right, (n_rows,); None: all of them, as nearly always."""
+"""Which rows are certainly valid, (n_rows,); None for all, as nearly always."""
 Checked = tuple[NDArray[Any], Right]
-"""A column as the model takes it, (n_rows,), and which rows of it are surely right."""
+"""A column as the model takes it, (n_rows,), and which of its rows are certainly valid."""
 
 
 @dataclass(frozen=True)
 class Rows:
     """Checked rows.
 
-    columns : every field of the task, (n_rows,) each; a faulty row has the values of an example.
-    faults : row -> what is wrong with it.
+    columns : every field of the task, (n_rows,) each; a faulty row holds the values of an example.
+    faults : row -> its faults.
     """
 
     columns: Columns
@@ -68,11 +68,11 @@ def _numbers(values: list[Any], field: Field) -> tuple[NDArray[Any], NDArray[np.
 
 
 def _packed_numbers(values: Values, task: Task) -> tuple[dict[str, NDArray[Any]], Right]:
-    """The columns that hold nothing but numbers, and the rows of which all of these are surely right.
+    """The columns that consist of numbers only, and the rows in which all of these are certainly valid.
 
-    All columns are looked at together, in a fraction of the time that each on its own takes. `struct`
-    writes numbers faster than NumPy reads them, and refuses a column with any other value but true and
-    false: they are 1 and 0 then, so only of those few the type is looked at.
+    All columns are checked together, in a fraction of the time of one by one. `struct` packs a list of
+    numbers faster than NumPy converts it, and raises for any value that is no number, except true and
+    false. It packs those as 1 and 0, so only values of 1 and 0 need a look at their type.
     """
     n_rows = len(values[task.field_names[0]])
     arrays = np.empty((len(task.numbers), n_rows))
@@ -101,7 +101,7 @@ def _packed_numbers(values: Values, task: Task) -> tuple[dict[str, NDArray[Any]]
 
 
 def _whole(array: NDArray[np.float64], good: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Numbers as integers, 0 where they are not good; takes from `good` those that are not whole."""
+    """Numbers as integers, 0 where they are not `good`; clears `good` where a number is not whole."""
     good &= array == np.floor(array)
     return np.where(good, array, 0.0).astype(np.int64)
 
@@ -139,14 +139,14 @@ def _categories(values: list[Any], field: Field) -> Checked:
 
 _TRUTH = np.full(256, -2, np.int8)
 _TRUTH[[ord("T"), ord("F"), ord("N")]] = 1, 0, -1
-"""What a letter of `_one_letter_each` says, in the form of a column."""
+"""The value of each letter of `_one_letter_each`; -2 for any other letter."""
 
 
 def _one_letter_each(values: list[Any]) -> NDArray[np.uint8] | None:
-    """T, F or N for true, false or null, as `marshal` writes each; None if a value takes more than one."""
+    """T, F or N for true, false or null, as `marshal` encodes them; None if any value takes more bytes."""
     try:
         letters = marshal.dumps(values, 2)
-    except ValueError:  # of MISSING it knows nothing
+    except ValueError:  # it cannot encode MISSING
         return None
     head = len(letters) - len(values)
     return np.frombuffer(letters, np.uint8, offset=head) if head == _MARSHAL_HEAD else None
@@ -182,7 +182,7 @@ CHECKS = {
 
 
 def transpose(rows: Sequence[Any], task: Task) -> tuple[Values, list[int]]:
-    """Rows as columns, and which rows are no objects or have fields that the task does not know."""
+    """Rows as columns, and the numbers of rows that are no objects or have unknown fields."""
     names = task.field_names
     columns = _of_one_layout(rows, len(names))
     if columns is not None:
@@ -196,7 +196,7 @@ def transpose(rows: Sequence[Any], task: Task) -> tuple[Values, list[int]]:
 
 
 def _of_one_layout(rows: Sequence[Any], most: int) -> Values | None:
-    """Rows as columns if all are objects with the same members, at most so many, in any order; or None."""
+    """Rows as columns, if all are objects with the same members, at most `most`; else None."""
     if set(map(type, rows)) != {dict} or set(map(len, rows)) != {len(rows[0])}:
         return None
     if len(rows[0]) > most:
@@ -216,9 +216,8 @@ async def check(
 ) -> Rows:
     """Check rows given by column.
 
-    strange : rows that are known not to be right.
-    rows : the same rows as they came, if they came as rows: a pointer then is /<row>/<field>,
-        else /<field>/<row>.
+    strange : rows that must be validated one by one, whatever their columns hold.
+    rows : the same rows as they came, if they came as rows and not by column.
     """
     columns, good = _look_at(values, task)
     if strange:
@@ -237,7 +236,7 @@ async def check(
 
 
 def _look_at(values: Values, task: Task) -> tuple[dict[str, NDArray[Any]], Right]:
-    """Every column as the model takes it, and which rows are surely right."""
+    """Every column as the model takes it, and which rows are certainly valid."""
     columns, good = _packed_numbers(values, task)
     for field in task.fields:
         column = values[field.name]
@@ -251,14 +250,14 @@ def _look_at(values: Values, task: Task) -> tuple[dict[str, NDArray[Any]], Right
 
 
 def judge(row: Any, task: Task, columns: dict[str, NDArray[Any]], i: int) -> list[Fault]:
-    """What is wrong with one row; or nothing, and its values are written into the columns."""
+    """Validate one row: its faults, or none, and then its values are written into the columns."""
     if type(row) is dict:
-        if len(row) > _MOST_MEMBERS:  # pydantic need not look at each
+        if len(row) > _MOST_MEMBERS:  # pydantic would be slow
             known = {name: row[name] for name in task.field_names if name in row}
             return judge(known, task, columns, i) + unknown_fields(row, task.field_of, "")
         for name, value in row.items():
             if type(value) is int and abs(value) > sys.float_info.max:
-                row = row | {name: float("inf")}  # as it is to the reader of a single row
+                row = row | {name: float("inf")}  # as the JSON reader of a single row has it
     try:
         request = REQUESTS[task.name].model_validate(row)
     except ValidationError as error:
@@ -269,6 +268,6 @@ def judge(row: Any, task: Task, columns: dict[str, NDArray[Any]], i: int) -> lis
 
 
 def _write_example(columns: dict[str, NDArray[Any]], task: Task, rows: list[int]) -> None:
-    """Give rows that have faults the values of an example."""
+    """Overwrite faulty rows with the values of an example, so that the model can be run on them."""
     for field in task.fields:
         columns[field.name][rows] = column_value(field, field.example)

@@ -1,4 +1,4 @@
-"""One loaded version of a model, with everything that requests need worked out beforehand."""
+"""One loaded version of a model, with everything that requests need computed in advance."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from service.headers import ALWAYS
 
 @dataclass(frozen=True)
 class Edge:
-    """The training range of a field, and the words for an input below and above it.
+    """The training range of a field, and the warnings for an input below or above it.
 
     low, high : in the form of the field's column; a timestamp as hours since 1970.
     """
@@ -45,7 +45,7 @@ class Served:
 
     @classmethod
     def of(cls, name: str, version: str, bundle: Bundle) -> "Served":
-        """What a bundle of the store is as a served version."""
+        """A bundle of the store as a served version."""
         return cls(name, version, bundle.model, bundle.manifest)
 
     @cached_property
@@ -55,7 +55,7 @@ class Served:
 
     @cached_property
     def head(self) -> bytes:
-        """The headers of a JSON answer of status 200, as bytes with %d for its length and %b for its id."""
+        """The headers of a JSON answer of status 200, with %d for its length and %b for the request id."""
         escaped = ((name, value.replace(b"%", b"%%")) for name, value in self.headers)
         first = ((b"content-type", b"application/json"), (b"content-length", b"%d"))
         every = (*first, (b"x-request-id", b"%b"), *ALWAYS, *escaped)
@@ -82,7 +82,7 @@ class Served:
         return {"name": self.name, "version": self.version}
 
     def outside(self, columns: Columns) -> NDArray[np.int64]:
-        """Which edges each row passes: (n_rows,) bits, two an edge, below before above."""
+        """Which ranges each row lies outside: (n_rows,) bits; bit 2i below edge i, bit 2i + 1 above it."""
         edges = self.edges
         n_rows = len(next(iter(columns.values())))
         bits = np.zeros(n_rows, dtype=np.int64)
@@ -107,7 +107,7 @@ class Served:
         return np.array([[edge.high] for edge in self.edges])
 
     def outside_of_one(self, row: Row) -> int:
-        """What `outside` says of a single row."""
+        """`outside` for a single row."""
         bits = 0
         for name, low, high, below, above in self._limits:
             value = row[name]
@@ -120,7 +120,7 @@ class Served:
 
     @cached_property
     def _limits(self) -> list[tuple[str, Any, Any, int, int]]:
-        """Of each edge: name, low and high in the form of a row, and its two bits."""
+        """For each edge its name, low and high in the form of a row, and its two bits."""
         timestamps = {field.name for field in self.model.task.fields if field.kind == "timestamp"}
 
         def in_row(name: str, end: float) -> Any:
@@ -132,7 +132,7 @@ class Served:
         ]
 
     def warnings(self, bits: int) -> list[str]:
-        """The words for a row's bits of `outside`."""
+        """The warnings for a row, from its bits of `outside`."""
         if not bits:  # nearly always
             return []
         words = [text for edge in self.edges for text in (edge.below, edge.above)]

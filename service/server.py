@@ -1,20 +1,19 @@
-"""One worker: uvicorn's server with a way to leave, and without patience for slow senders.
+"""One worker: uvicorn's server, with graceful shutdown and time limits for slow clients.
 
-Leaving. On SIGTERM the worker *drains*: readiness answers 503 so that a proxy looks elsewhere,
-every answer asks its connection to close, and requests are still taken for `drain_seconds`. Then
-the port is closed; connections that were taken up to then have a moment to send their request;
-requests in flight finish (`shutdown_seconds` at most), and the exit status is 0. SIGUSR1, which the
-supervisor of a group sends to a worker that has been replaced, closes the port without draining;
-its siblings share it. SIGINT (Ctrl-C), or a second signal, ends the worker at once.
+Graceful shutdown. On SIGTERM the worker *drains*: for `drain_seconds` readiness answers 503, so that a
+proxy looks elsewhere, and every answer asks its connection to close, while requests are still accepted.
+Then the port is closed. Connections that are open by then have a moment to send a request, requests in
+flight finish (within `shutdown_seconds`), and the exit status is 0. SIGUSR1, which the supervisor sends
+to a worker that has been replaced, closes the port without draining, since its siblings share it.
+SIGINT (Ctrl-C), or a second signal, ends the worker at once.
 
-A signal's handler runs between any two steps of the program, in the middle of taking a connection
-too, and a port that is closed there loses that connection. So handlers only note what is to be
-done, and the event loop does it.
+A signal handler can run between any two steps of the program, even while a connection is being accepted,
+and closing the port there would lose that connection. So handlers only record what is to be done, and the
+event loop does it.
 
-Slow senders. uvicorn sets no limit on how long a request may take to arrive, or its answer to be
-taken. Once a second all connections are looked at, which costs a request nothing: one that has been
-in the middle of sending for too long is told so with 408 and closed; one that does not read its
-answer is cut off.
+Slow clients. uvicorn does not limit how long a request may take to arrive, or an answer to be read. So once
+a second all connections are checked, at no cost to requests: one that has been sending for too long is
+answered with 408 and closed; one that does not read its answer is cut off.
 """
 
 from __future__ import annotations
@@ -44,16 +43,16 @@ if TYPE_CHECKING:
     from service.settings import Settings
 
 _SWITCH_SECONDS = 0.0005
-"""How long the thread that loads a version may hold up the one that answers; Python's default is 5 ms."""
+"""How long the thread that loads a version may delay the one that answers; Python's default is 5 ms."""
 
 _LINGER_SECONDS = 0.5
-"""What a connection has, after the port is closed, to send a request that is on its way."""
+"""How long a connection may still send a request after the port was closed."""
 
 _TICKS_A_SECOND = 10  # of uvicorn's main loop
 
 
 def waiting_for(connection: Connection) -> str:
-    """What a connection waits for that its peer has to do: "headers", "body", "reader" or ""."""
+    """What the server waits for: "headers" or "body" to arrive, a "reader" to take an answer, or ""."""
     cycle = connection.cycle
     if connection.transport.is_closing():
         return "reader"  # closing waits until the peer has taken what is written
@@ -70,9 +69,9 @@ def waiting_for(connection: Connection) -> str:
 
 
 class Watch:
-    """Finds the connections that keep the server waiting.
+    """Closes connections whose peer keeps the server waiting for too long.
 
-    limits : seconds for each answer of `waiting_for`.
+    limits : seconds for each result of `waiting_for`.
     """
 
     def __init__(self, limits: dict[str, float]) -> None:
@@ -81,13 +80,13 @@ class Watch:
         self.cut_off = 0
 
     def look(self, connections: set[Any], now: float) -> None:
-        """One look at every connection; `now` is monotonic time."""
+        """Check every connection once; `now` is monotonic time in seconds."""
         for connection in list(connections):
             what = waiting_for(connection)
             if not what:
                 self._since.pop(connection, None)
                 continue
-            # The same wait as at the last look? Another request is another cycle object.
+            # The same wait as at the last check? Each request has its own cycle object.
             wait = (what, id(connection.cycle))
             known, since = self._since.get(connection, (None, now))
             if known != wait:
@@ -102,7 +101,7 @@ class Watch:
             connection.transport.abort()
         elif connection.scope is None or (
             connection.cycle is not None and connection.cycle.response_complete
-        ):  # opened in advance, or kept for later: nobody waits for an answer
+        ):  # opened in advance or kept alive: nobody waits for an answer
             connection.transport.close()
         else:
             seconds = self._limits[what]
@@ -116,9 +115,9 @@ class Watch:
 class Server(uvicorn.Server):
     """uvicorn's server, see the module.
 
-    on_drain : called once when the worker begins to leave.
-    on_beat : called once a second while the event loop turns, with False until the worker is up; a
-        false answer means that nobody supervises the worker any more, and it leaves.
+    on_drain : called once, when the worker begins to leave.
+    on_beat : called once a second from the event loop; false means that the worker's supervisor is
+        gone, and it leaves.
     counts : for a worker with siblings, how many connections each of them holds.
     """
 
@@ -165,7 +164,7 @@ class Server(uvicorn.Server):
         self._begin_to_leave(self._drain_seconds)
 
     def retire(self, *_: object) -> None:
-        """Leave to the siblings what comes from now on."""
+        """Stop accepting without draining; siblings take the connections from now on."""
         self._begin_to_leave(0.0)
 
     def _begin_to_leave(self, drain_seconds: float) -> None:
@@ -174,7 +173,7 @@ class Server(uvicorn.Server):
             self._on_drain()
 
     async def on_tick(self, counter: int) -> bool:
-        """What happens ten times a second; True ends the server."""
+        """Called by uvicorn ten times a second; True ends the server."""
         ends = await super().on_tick(counter)
         now = time.monotonic()
         for acceptor in self._acceptors:
@@ -231,14 +230,14 @@ def make_server(
 
 def serve(server: Server, sockets: list[socket] | None = None) -> int:
     """Answer requests until a signal; returns the exit status."""
-    # uvicorn listens to signals only once it runs, and raises them again once it has shut down. With
-    # a handler of ours what comes before is obeyed, and what comes after is not our end.
+    # uvicorn handles signals only while it runs, and raises them again after it has shut down. Our own
+    # handlers obey a signal that comes earlier, and keep a raised one from killing the process.
     signal.signal(signal.SIGTERM, server.handle_exit)
     signal.signal(signal.SIGINT, server.handle_exit)
     signal.signal(signal.SIGUSR1, server.retire)
     sys.setswitchinterval(_SWITCH_SECONDS)
-    # What is there by now stays; the collector would look at all of it, for tens of milliseconds,
-    # in the middle of large batches.
+    # All objects of the start-up stay for good. Without this the collector would traverse them, for tens
+    # of milliseconds, in the middle of large batches.
     gc.collect()
     gc.freeze()
     server.run(sockets)

@@ -1,7 +1,7 @@
-"""The bundles that come with the code, in the shape of a store that is only read.
+"""The bundles that come with the code, with the interface of a read-only store.
 
-They answer when the store has no version that loads: a store that cannot be written to and is
-empty, or one in which every version is damaged.
+The registry falls back to them if the store has no version that loads: an empty store that cannot be
+written to, or one in which every version is damaged.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class Shipped:
         self.folder = folder
 
     def current(self, name: str) -> str | None:
-        """The version of a model, None if it is not shipped."""
+        """The version of a model, or None if it is not shipped."""
         if not (self.folder / name).is_dir():
             return None
         return bundle.load(self.folder / name).version
 
     def versions(self, name: str) -> list[str]:
-        """That version alone."""
+        """The one version of a model, in a list."""
         version = self.current(name)
         return [] if version is None else [version]
 

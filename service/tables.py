@@ -1,8 +1,8 @@
-"""CSV in: a table of text becomes the values that JSON would have had.
+"""CSV input: its cells are converted to the values that JSON would have.
 
-The first line names the fields, in any order; a field that is not required may be left out, and an
-empty cell is a missing value. Numbers are written with a point, `holiday` as true or false. A row with
-more or fewer cells than the first line is a faulty row like any other.
+The first line names the fields, in any order. An optional field may be left out, and an empty cell is a
+missing value. Numbers have a decimal point, `holiday` is true or false. A row with more or fewer cells than
+the first line is a faulty row like any other.
 """
 
 import csv
@@ -23,16 +23,16 @@ from service.rows import MISSING, Values
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+[.]?[0-9]*|[.][0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
 _NUMBERS = re.compile(r"[0-9.+\-eE]*").fullmatch
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
-"""What programs write that are set to a language with a decimal comma, or copy from a spreadsheet."""
+"""Written by programs in locales with a decimal comma, or by copying from a spreadsheet."""
 _PIECE = 500
-"""Lines between two turns of others."""
+"""Lines that are read between two pauses for other requests."""
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "": MISSING}
 
 
 class Table:
-    """The rows of a CSV, of which the values are worked out piece by piece.
+    """The rows of a CSV, whose values are converted piece by piece.
 
-    lines : each row without the header: its cells, or its text if no cell is quoted.
+    lines : the rows without the header; each its cells, or its text if no cell is quoted.
     """
 
     def __init__(self, names: list[str], lines: list[list[str]] | list[str], task: Task) -> None:
@@ -60,7 +60,7 @@ class Table:
         }
 
     def faults(self, cells: list[list[str]]) -> dict[int, list[Fault]]:
-        """Of some rows those whose cells are not as many as the header's."""
+        """Faults of the rows that have more or fewer cells than the header."""
         return {
             i: [Fault(f"the row has {len(line)} cells, and the header has {self._width}", "")]
             for i, line in enumerate(cells)
@@ -92,7 +92,7 @@ async def read_csv(body: bytes, task: Task, turns: Turns) -> Table:
 
 
 def _plain_lines(text: str) -> list[str] | None:
-    """The lines that are not empty where no cell is quoted, each cells with commas between; else None."""
+    """The non-empty lines, if no cell is quoted, so that they can be split at commas; else None."""
     end = "\r\n" if "\r" in text else "\n"
     lines = text.split(end)
     if '"' in text or any(text.count(c) != len(lines) - 1 for c in end):
@@ -103,7 +103,7 @@ def _plain_lines(text: str) -> list[str] | None:
 
 
 def _pieces(text: str) -> Iterator[list[list[str]]]:
-    """The lines that are not empty, each its cells, some hundred at a time."""
+    """The non-empty lines as lists of cells, some hundred at a time. Raises Problem."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         while piece := list(itertools.islice(reader, _PIECE)):
@@ -154,7 +154,7 @@ def _values(field: Field, cells: tuple[str, ...] | None, n_rows: int) -> list[An
 
 
 def _plain_numbers(cells: tuple[str, ...]) -> list[Any] | None:
-    """The cells as numbers if all are, or empty."""
+    """The cells as numbers, MISSING for empty ones; None if any is something else."""
     if not _NUMBERS("".join(cells)):
         return None
     try:  # as JSON, in a tenth of the time of `float`
@@ -163,14 +163,14 @@ def _plain_numbers(cells: tuple[str, ...]) -> list[Any] | None:
         numbers = []
     if len(numbers) == len(cells):
         return numbers
-    try:  # empty cells, or what JSON does not write: .5 and +3; of these letters `float` takes no word
+    try:  # empty cells, or .5 and +3, which JSON does not have; _NUMBERS lets no word through
         return [float(cell) if cell else MISSING for cell in cells]
     except ValueError:
         return None
 
 
 def _number(cell: str) -> Any:
-    """A cell as a number; what is none stays text, and is refused as such."""
+    """A cell as a number; any other text stays text, and is refused later."""
     if _NUMBER(cell):
         return float(cell)
     return cell or MISSING

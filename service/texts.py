@@ -1,12 +1,12 @@
-"""Columns of texts, taken from a body's bytes without making an object of each.
+"""Columns of timestamps and categories, parsed from the bytes of a body without making a string of each.
 
-Of {"inputs": {field: [values]}} the timestamps and categories are most of the body, and thousands of
-texts cost more to make, look at and free than all numbers do. So such a column is cut out of the bytes
-where it is written in the plainest way and every value is right, and a token that nobody can guess is
-put in its place. What is left is parsed. If the token then is the value of that field, it was a value in
-the body, too: the list that was there, and what else the body says is what was parsed. If it is not (it
-stood in another object, or the field is there twice), or what is left cannot be parsed, or a value is not
-right, the body is parsed as any other, so that every answer and every error is the same.
+In {"inputs": {field: [values]}} these texts are most of the body, and thousands of strings cost more to
+make, check and free than all the numbers. So if such a column is written in the plainest way and all
+its values are valid, it is cut out of the bytes and replaced by a token that nobody can guess. Then the
+rest is parsed. If the token turns up as the value of that field, the list was the field's value, and
+the rest of the body is what was parsed. Otherwise (the list belonged to another object, the field is
+there twice, the rest is not JSON, a value is invalid) the body is parsed as usual. So answers and
+errors are always the same.
 """
 
 import re
@@ -24,8 +24,8 @@ from models.task import Field, Task
 
 _BEGIN = b'{"inputs"'
 _LENGTHS = range(4096, 2_000_000)
-"""Of the bodies that are looked at: a smaller one has not enough texts for it to pay, and a larger one, of
-tens of thousands of rows or of a long text, would keep others waiting if it came to nothing."""
+"""The sizes of bodies for which this is tried. A smaller one has too few texts to profit; a larger one
+(tens of thousands of rows, or a long text) would delay other requests if the attempt failed."""
 _TOKEN = secrets.token_hex(16)
 _OPENED = re.compile(rb': ?\[(?=")').match
 _SEPARATORS = (b", ", b",")
@@ -33,7 +33,7 @@ _SEPARATORS = (b", ", b",")
 
 @dataclass(frozen=True)
 class Taken:
-    """Stands for the list of a column's values: all are right, and here in the form of the model.
+    """Replaces the list of a column's values: all are valid, and converted to what the model takes.
 
     array : (n_rows,), see `models.task.Field`.
     """
@@ -49,7 +49,7 @@ class Taken:
     @overload
     def __getitem__(self, at: slice) -> "Taken": ...
     def __getitem__(self, at: int | slice) -> "str | Taken":
-        """Some rows; or a text that says what the one of a row said."""
+        """A slice of rows; or for one row a text with the meaning of the original."""
         if isinstance(at, slice):
             return Taken(self.field, self.array[at])
         value = self.array[at]
@@ -57,7 +57,7 @@ class Taken:
 
 
 def parse(body: bytes, task: Task) -> Any:
-    """The document in a body, with a `Taken` for each column that could be cut out; None if none could."""
+    """The document in a body, with a `Taken` for each column that was cut out; None if none could be."""
     if len(body) not in _LENGTHS or not body.startswith(_BEGIN):
         return None
     taken = {}
@@ -79,7 +79,7 @@ def parse(body: bytes, task: Task) -> Any:
 
 
 def _cut(body: bytes, field: Field) -> tuple[bytes, Taken] | None:
-    """A body with a token in the place of a column, and that column."""
+    """The body with a token in the place of a field's list, and the column that was there."""
     name = orjson.dumps(field.name)
     at = body.find(name)
     opened = _OPENED(body, at + len(name))
@@ -95,7 +95,7 @@ def _cut(body: bytes, field: Field) -> tuple[bytes, Taken] | None:
 
 
 def _timestamps(text: bytes, _: Field) -> NDArray[Any] | None:
-    """Local times of one layout."""
+    """The column of local times that all have one layout."""
     width = text.find(b'"', 1) - 1
     for separator in _SEPARATORS:
         end = b'"' + separator + b'"'
@@ -109,7 +109,7 @@ def _timestamps(text: bytes, _: Field) -> NDArray[Any] | None:
 
 
 def _categories(text: bytes, field: Field) -> NDArray[Any] | None:
-    """Each choice becomes a byte that the text does not have; nothing but these and commas may be left."""
+    """The column of choices: each is replaced by one byte, and only these and separators may be left."""
     marks = bytes(range(len(field.choices)))
     if any(mark in text for mark in marks):
         return None

@@ -1,7 +1,7 @@
-"""The process of one worker of a group: `python -m service.worker LISTENER PIPE`.
+"""The process of one worker in a group: `python -m service.worker LISTENER PIPE`.
 
-Started by `service.workers`. LISTENER and PIPE are numbers of inherited file descriptors; the
-settings come from the environment.
+Started by `service.workers`. LISTENER and PIPE are the numbers of inherited file descriptors; the settings
+come from the environment.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from service.workers import BEAT, UP
 
 
 class Beat:
-    """Tells the supervisor through a pipe that the event loop turns; false when it is gone."""
+    """Tells the supervisor through a pipe that the event loop is alive; false if the supervisor is gone."""
 
     def __init__(self, pipe: int) -> None:
         self._pipe = pipe

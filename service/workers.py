@@ -1,14 +1,14 @@
 """A group of workers on one port, and the supervisor that keeps it whole.
 
-Each worker is a process of its own (`python -m service.worker`) and takes connections (how many:
-`service.acceptor`) from one socket that the supervisor opened and never closes: while a worker is
-replaced, its siblings take what comes, and nothing that waits to be accepted is lost. A worker writes
-a byte to a pipe when it is up, and another every second from its event loop. So the supervisor knows
-when it is ready, and replaces one that died or hangs; and a worker whose supervisor is gone finds the
-pipe closed, and leaves.
+Each worker is a process (`python -m service.worker`). All accept connections, balanced by
+`service.acceptor`, from one listening socket that the supervisor has opened and never closes: while a
+worker is replaced, its siblings accept, and no waiting connection is lost. A worker writes a byte to a
+pipe when it is up, and another every second from its event loop. So the supervisor knows when a worker
+is ready, and replaces one that has died or hangs. A worker whose supervisor is gone finds the pipe
+closed, and leaves.
 
-Signals: SIGTERM and SIGINT end the group; SIGHUP replaces the workers one after the other, each new
-one up before the old one retires (new code, new settings files, no request lost).
+Signals: SIGTERM and SIGINT end the group. SIGHUP replaces the workers one after the other, each new one up
+before the old one retires (new code, new settings files, no request lost).
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 UP = b"u"
 BEAT = b"b"
 HANGS_AFTER = 20.0
-"""Seconds without a beat after which a worker is taken for hung."""
+"""Seconds without a beat after which a worker counts as hanging."""
 START_SECONDS = 60.0
-"""Seconds that a worker may take to come up."""
+"""Seconds that a worker may take to start."""
 LONGEST_PAUSE = 30.0
-"""Seconds between two tries to start a worker that dies at once, at most."""
+"""The longest pause, in seconds, between attempts to start a worker that dies at once."""
 
 _log = logging.getLogger("service.workers")
 
@@ -58,9 +58,9 @@ class Group:
     """The workers of one port.
 
     listener : the socket that all of them accept from.
-    environment : of the workers; size : how many there are.
+    environment : of the workers. size : how many there should be.
     patience : seconds that a worker may take to leave before it is killed.
-    on_up : called whenever a worker has come up.
+    on_up : called whenever a worker is up.
     """
 
     listener: socket.socket
@@ -89,7 +89,7 @@ class Group:
         return 1 if self.failed else 0
 
     def step(self, now: float) -> None:
-        """Look after the workers once."""
+        """Check on all workers once; `now` is monotonic time in seconds."""
         while self._signals:
             self._obey(self._signals.pop(0))
         for worker in list(self.workers):
@@ -125,7 +125,7 @@ class Group:
             said = os.read(descriptor, 4096)
         except BlockingIOError:
             return
-        if worker is None:  # the pipe that wakes the loop at a signal
+        if worker is None:  # the pipe that a signal wakes the loop by
             return
         if not said:
             self._selector.unregister(descriptor)  # its end is found by poll()
@@ -166,7 +166,7 @@ class Group:
         _log.error("worker %d ended with status %d", worker.process.pid, status)
         if worker.up:
             return
-        # It died before it was up. The first of all to do so ends the group: its error says why.
+        # It died while starting. If no worker was ever up, the group ends; the worker has said why.
         if not self._ever_up:
             self.failed = True
             self._end()
@@ -180,7 +180,7 @@ class Group:
         worker.process.wait()
 
     def _replace_next(self) -> None:
-        """Start the successor of the next worker in line when no other is on its way."""
+        """Start the successor of the next worker to replace, unless another one is starting."""
         if self._to_replace and not any(w.replaces for w in self.workers):
             old = self._to_replace.pop(0)
             if old in self.workers and old.leaving_since is None:
@@ -215,7 +215,7 @@ class Group:
 
 
 def open_port(host: str, port: int) -> socket.socket:
-    """A socket that listens on the first address of `host`; OSError if it is taken."""
+    """A socket that listens on the first address of `host`. Raises OSError, also if the port is taken."""
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
