@@ -1,18 +1,19 @@
 """The recipe of the product's admission model.
 
-With 400 rows nearly everything is prior knowledge, so the recipe states it instead of searching for it:
+With 400 rows prior knowledge matters most, so the recipe states it instead of searching for it:
 
-- The answer rises with GRE and GPA and falls with rank (`signs`), and it is nearly a logistic regression: a
+- The answer rises with GRE and GPA and falls with rank (`signs`). It is nearly a logistic regression: a
   linear skip, to which eight bounded hidden units add a little.
-- The difference between ranks 1 and 2 need not be that between 3 and 4, so the rank enters twice, as it is
-  and as its logarithm, both falling.
-- One standard deviation of a field changes the log odds by little: its prior has a standard deviation of
-  0.25, so that twice that is what Cohen (1988) calls a medium effect, half a standard deviation between
-  the two groups. All eight hidden units together, of 0.125 each, may bend the answer by about as much.
-- The members differ in what they believe beforehand (anchors) and in what they see (bootstrap weights),
-  and their spread is the uncertainty. 128 of them make it smooth; 32 forecast as well.
+- The step from rank 1 to 2 need not equal that from 3 to 4, so the rank enters twice, as it is and as its
+  logarithm, both with a falling effect.
+- One standard deviation of a field changes the log odds by little. The prior of its weight has a standard
+  deviation of 0.25; twice that is what Cohen (1988) calls a medium effect, half a standard deviation
+  between the two groups. The eight hidden units, with 0.125 each, together may bend the answer by about
+  as much.
+- The members differ in their priors (anchors) and in their data (bootstrap weights), and their spread
+  is the uncertainty. 32 members forecast just as well; 128 make the spread smooth.
 
-How much the prior matters, and what it is worth to choose it inside every fold instead:
+How much the prior matters, and what would be gained by choosing it inside every fold, is in
 `bench/accuracy/PRIOR.md`.
 """
 

@@ -48,7 +48,7 @@ BIKES = Recipe(
     fit=FitSettings(rate=5e-3, batch_size=256, epochs=15, schedule="cosine", average_epochs=5),
     student=Student(),
 )
-"""A forecast: what it knows of a day holds on days that it has not seen."""
+"""A forecast: everything that it learns also applies to days that it has not seen."""
 
 BIKES_DAYS = replace(
     BIKES,
@@ -68,6 +68,6 @@ BIKES_DAYS = replace(
     student=None,
     fit=replace(BIKES.fit, epochs=25, average_epochs=8, weight_decay=3e-5),
 )
-"""An interpolation: a day's level is learned from its other hours. Days outside count as the nearest.
-
-Few units in the first layer, since the bundle keeps a weight of each for every hour."""
+"""An interpolation: the level of a day is learned from its other hours. Dates outside 2011 and 2012
+count as the nearest day. The first layer is small, because the bundle stores a weight for each of its
+units and every hour."""

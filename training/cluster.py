@@ -1,8 +1,7 @@
 """Many independent tasks: on this machine's cores, or on the machines of a Dask cluster.
 
-Both are joblib's: a task is a call of a function of a module, its result comes back as soon as it is
-there, in any order. On a cluster a task whose worker is killed is done again by another one, so a
-task must be safe to repeat.
+Both by joblib. A task is a call of a module's function, and results come back in any order, as soon as they
+are there. On a cluster the task of a killed worker is repeated by another one, so tasks must be idempotent.
 """
 
 import asyncio
@@ -23,10 +22,10 @@ def map_unordered(
     jobs: int = 1,
     dask: str | None = None,
 ) -> Iterator[Any]:
-    """`function(*task)` for every task, as they are done.
+    """The results of `function(*task)` for every task, in the order in which they finish.
 
-    jobs : processes of this machine, 1 for this process alone.
-    dask : address of a cluster's scheduler, tcp://host:port, whose workers are all used then.
+    jobs : processes on this machine; 1 for this process alone.
+    dask : address of a cluster's scheduler, tcp://host:port, to use all its workers instead.
     Raises SettingsError when there is no such cluster.
     """
     with backend(dask):
@@ -38,7 +37,7 @@ def map_unordered(
 
 @contextmanager
 def backend(dask: str | None) -> Iterator[None]:
-    """What is given to joblib meanwhile is done by the workers of `dask`, as in `map_unordered`."""
+    """A context in which joblib uses the workers of the cluster `dask`, unless it is None."""
     if dask is None:
         yield
         return
@@ -55,7 +54,7 @@ def backend(dask: str | None) -> Iterator[None]:
 
 
 def _check(dask: str) -> None:
-    """Raise SettingsError if no scheduler with a worker answers: a Client might wait for it for ever."""
+    """Raise SettingsError unless a scheduler with a worker answers; a Client might wait for ever."""
     try:
         said = asyncio.run(_identity(dask))
     except TimeoutError:
@@ -72,7 +71,7 @@ def _check(dask: str) -> None:
 
 
 async def _identity(address: str) -> dict[str, Any]:
-    """What a scheduler, or a worker, says of itself. Raises TimeoutError and what `connect` does."""
+    """How the server at an address identifies itself. Raises TimeoutError and what `connect` raises."""
     from distributed.core import connect  # type: ignore[attr-defined]  # noqa: PLC0415  # as above
     from distributed.security import Security  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""How far many like things are: a bar in a terminal, now and then a plain line elsewhere."""
+"""Progress of many similar things: a bar in a terminal, an occasional line elsewhere."""
 
 import time
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _console = Console(stderr=True, highlight=False, markup=False)
 
 @dataclass
 class Counter:
-    """Counts `what` up to `total`, of which `before` were there already."""
+    """Counts `what` up to `total`, of which `before` were done by an earlier run."""
 
     what: str
     total: int
@@ -27,7 +27,7 @@ class Counter:
     bar: Progress | None = None
 
     def advance(self, count: int = 1) -> None:
-        """So many more are done."""
+        """Count `count` more, and show the progress."""
         self.done += count
         rate = self.done / max(time.monotonic() - self.began, 1e-9)
         speed = f"{rate:,.0f}" if rate >= _WHOLE else f"{rate:.2g}"
@@ -44,7 +44,7 @@ class Counter:
             )
 
     def begin(self) -> None:
-        """Say what was there already."""
+        """Show how many an earlier run has done."""
         if self.before:
             self._say(f"goes on: {self.before:,} of {self.total:,} {self.what} are there")
 
@@ -55,7 +55,7 @@ class Counter:
 
 @contextmanager
 def counting(what: str, total: int, before: int = 0) -> Iterator[Counter]:
-    """A counter of `what` that shows how far it is."""
+    """A counter of `what` that shows its progress."""
     counter = Counter(what, total, before)
     counter.begin()
     if not _console.is_terminal:

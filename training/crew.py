@@ -1,10 +1,9 @@
-"""Fits that do not need one another, side by side on the cores that there are, or on a cluster's.
+"""Independent fits of one training in parallel, on the cores of this machine or of a cluster.
 
-joblib's threads: NumPy lets go of the interpreter while it multiplies, so two of them fit 1.9 times as fast
-as one does. They share the rows, need no file, no lock and no copy of anything, and an interruption reaches
+They run in joblib's threads: NumPy releases the interpreter's lock while it multiplies, so two threads are
+1.9 times as fast as one. Threads share the rows without files, locks or copies, and an interruption reaches
 all of them. Within `training.cluster.backend` the same fits go to the workers of a Dask cluster. Each fit
-has a random generator of its own, so that it gives the same bits wherever it runs and however many run
-beside it.
+has its own random generator, so its result has the same bits wherever it runs and whatever runs beside it.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,12 +21,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Stopped(Exception):  # noqa: N818  # no error: what ends a fit that nobody waits for any more
+class Stopped(Exception):  # noqa: N818  # not an error: it ends a fit whose result is no longer needed
     """Another fit failed, or the training was interrupted."""
 
 
 class Job(Generic[T]):
-    """A call that a crew does; `result` waits for it, and for all that its crew has been given."""
+    """A call handed to a crew; `result` runs everything that the crew was given, and returns its result."""
 
     def __init__(self, crew: "Crew", title: str, call: tuple[Any, ...]) -> None:
         self.title, self.call = title, call
@@ -35,21 +34,21 @@ class Job(Generic[T]):
         self._results: list[T] = []
 
     def done(self, result: T) -> None:
-        """Note what the call has returned."""
+        """Store what the call has returned."""
         self._results.append(result)
 
     def result(self) -> T:
-        """What the call returns. Raises what it raises, or what another one raised before."""
+        """The call's return value. Raises what the call raises, or what another one raised before it."""
         if not self._results:
             self._crew.work()
         return self._results[0]
 
 
 class Crew:
-    """Does what it is given side by side; with the first failure all the rest is given up.
+    """Runs calls in parallel; after the first failure all others are abandoned.
 
-    watch : to be handed to every fit: at its next check a fit that nobody waits for any more ends. Of a fit
-        in another process it is told when that is done.
+    watch : to be passed to every fit. It ends an abandoned fit at its next check, and reports a fit that
+        ran in another process when that is done.
     """
 
     def __init__(self, watch: Watch) -> None:
@@ -60,16 +59,16 @@ class Crew:
     def start(
         self, title: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> Job[T]:
-        """`function(*args, **kwargs)`, with all that is started until a `result()` is asked for.
+        """Hand over `function(*args, **kwargs)`, to run in parallel with whatever else is handed over.
 
-        title : of the first stage of which the function tells the watch.
+        title : of the first stage that the function reports to the watch.
         """
         job: Job[T] = Job(self, title, joblib.delayed(function)(*args, **kwargs))
         self._waiting.append(job)
         return job
 
     def work(self) -> None:
-        """Do all that was started and is not done."""
+        """Run all calls that were handed over and are not done."""
         jobs, self._waiting = self._waiting, []
         parallel = joblib.Parallel(
             n_jobs=-1, prefer="threads", batch_size=1, pre_dispatch="all", return_as="generator"
@@ -84,7 +83,7 @@ class Crew:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        """Stop the fits that still run after an error, and do what nobody has asked for without one."""
+        """After an error stop the fits that still run; otherwise run what is left."""
         if error is not None:
             self._stop.set()
         elif self._waiting:
@@ -92,7 +91,7 @@ class Crew:
 
 
 class _Stoppable:
-    """A watch that ends a fit once `stop` is set. In another process nobody watches."""
+    """A watch that ends a fit once `stop` is set. Pickled it is `Nobody`: other processes have no watch."""
 
     def __init__(self, watch: Watch, stop: Event) -> None:
         self._watch, self._stop = watch, stop
@@ -115,7 +114,7 @@ class _Stoppable:
             yield on_check
 
     def tell(self, title: str) -> None:
-        """A fit is done: what was not seen of it is told now."""
+        """Report a fit as done, if its watch was in another process."""
         if title not in self._told:
             with self._watch.stage(title, 1):
                 self._told.add(title)

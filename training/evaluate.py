@@ -1,6 +1,6 @@
-"""How good a recipe is on rows that it never saw, by the protocols of `training.protocols`.
+"""Evaluation of a recipe on rows that it never saw, by the protocols of `training.protocols`.
 
-Every number comes beside that of the simple baseline (`training.baselines`) on the same rows.
+Every metric comes with that of the simple baseline (`training.baselines`) on the same rows.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ from training.recipes import Recipe
 from training.trainer import train
 
 MAIN_PROTOCOL = {"bikes": "p1", "admission": "cv"}
-"""The protocol that a training reports and puts on the model's card."""
+"""The protocol whose scores a training reports and puts on the model card."""
 
 DESCRIPTIONS = {
     "p1": "the last 21 days, by a model that learned from the rows more than 60 days before them",
@@ -38,20 +38,22 @@ DESCRIPTIONS = {
 }
 
 SIZES = (0, 10, 50, 150, 300, 500)
-"""Forecasts, rentals per hour, at which a group of the coverage begins."""
+"""The forecasts, in rentals per hour, at which the groups of the coverage by size begin."""
 
 _OUTCOME = {"bikes": "rentals", "admission": "admitted"}
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What one split, or one partition of a cross-validation, says.
+    """The scores of one split, or of one partition of a cross-validation.
 
-    rows : the numbers of the rows that were judged; target, forecast : (n_rows,), what happened and
-        what was forecast. prediction, model : with the intervals, where they are about outcomes.
-    metrics, baseline : of the recipe and of the simple forecast on the same rows.
-    reference : (n_rows,), what logistic regression forecast; None where the forecast is a quantity.
+    rows : (n_rows,), the numbers of the test rows.
+    target, forecast : (n_rows,), what happened and what was forecast.
+    prediction, model : the forecasts with their intervals, and the model; None for a probability.
+    metrics, baseline : of the recipe and of the simple baseline on the same rows.
+    interval : see `interval_scores`; None for a probability.
     history : the losses of the (last) fit.
+    reference : (n_rows,), the forecasts of logistic regression; None for a quantity.
     """
 
     name: str
@@ -69,7 +71,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A recipe's scores by a protocol."""
+    """The scores of a recipe under a protocol."""
 
     recipe: Recipe
     protocol: str
@@ -89,10 +91,10 @@ class Evaluation:
         return float(np.mean([1.0 - score.target.mean() for score in self.scores]))
 
     def reference(self) -> dict[str, Any] | None:
-        """Logistic regression on the same rows, and the log loss less its own; None for a quantity.
+        """Logistic regression on the same rows, and our log loss less its own; None for a quantity.
 
-        The difference is taken row by row, averaged over the splits that judged the row; its interval is
-        that of a mean over independent rows.
+        The difference is taken row by row and averaged over the partitions; its 95 % interval takes the
+        rows as independent.
         """
         rows, differences, of_reference = [], [], []
         for score in self.scores:
@@ -146,7 +148,7 @@ class Evaluation:
 
 
 def _plain(found: dict[str, float]) -> dict[str, float | None]:
-    """Metrics as JSON, which has no NaN: what cannot be said is null."""
+    """Metrics for JSON, which has no NaN: an undefined metric is null."""
     return {name: None if np.isnan(value) else value for name, value in found.items()}
 
 
@@ -192,7 +194,7 @@ def _judge_quantity(
 def _judge_probability(
     recipe: Recipe, dataset: Dataset, made: list[Split], seed: int, watch: Watch
 ) -> Iterator[Scores]:
-    """Folds of one partition are judged together: their rows are the whole data set."""
+    """The folds of one partition are scored together: their rows are the whole data set."""
     target = dataset.targets[_OUTCOME[recipe.task]]
     for name, folds in groupby(made, key=lambda split: split.name.partition(".")[0]):
         rows, said, simple, reference = [], [], [], []
@@ -228,9 +230,11 @@ def interval_scores(
 ) -> dict[str, Any]:
     """Coverage, mean width and interval score (Gneiting and Raftery 2007) at the default level.
 
-    per_day : [rows, rows inside] of every day: the hours of a day are wrong together, so the standard
-        error of the coverage is clustered by day. groups : [rows, rows inside] by hour, by season and by
-        the size of the forecast.
+    target : (n_rows,), the outcomes of `rows`. said : their predictions.
+
+    In the result per_day is [rows, rows inside] of every day (the errors of a day's hours are
+    correlated, so the standard error of the coverage is clustered by day), and groups is the same by
+    hour, by season and by size of the forecast.
     """
     inside = (said.low <= target) & (target <= said.high)
     days = dataset.columns["timestamp"][rows].astype("datetime64[D]")
@@ -276,7 +280,7 @@ def _groups(
 def coverage_by_level(
     model: Model, columns: Columns, target: FloatArray, n_levels: int = 25
 ) -> list[tuple[float, float]]:
-    """(level, share of the outcomes inside) at levels from the lowest to the highest."""
+    """(level, share of outcomes inside) at `n_levels` levels from the lowest to the highest."""
     found = []
     for level in np.linspace(LOWEST_LEVEL, HIGHEST_LEVEL, n_levels).tolist():
         said = model.predict(columns, level)

@@ -1,4 +1,4 @@
-"""The pictures of a report: reliability, errors by time, coverage by level."""
+"""Plots for a report: reliability, errors by time, coverage by level and by group."""
 
 from collections.abc import Mapping
 from statistics import NormalDist
@@ -41,7 +41,7 @@ def reliability(target: FloatArray, probability: FloatArray) -> Figure:
 
 
 def wilson(share: FloatArray, count: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The 90 % interval of shares of `count` rows (Wilson 1927)."""
+    """The 90 % intervals of shares of `count` rows (Wilson 1927): low and high ends, (n,) each."""
     square = _Z90**2 / count
     centre = (share + square / 2.0) / (1.0 + square)
     half = _Z90 / (1.0 + square) * np.sqrt(share * (1.0 - share) / count + square / (4.0 * count))
@@ -99,10 +99,10 @@ def coverage(model: Model, columns: Columns, target: FloatArray) -> Figure:
 
 
 def coverage_by_group(groups: Mapping[str, Mapping[str, tuple[int, int]]], level: float) -> Figure:
-    """The share of outcomes inside by hour, by season, by size of the forecast, as `groups` counts.
+    """The share of outcomes inside the interval, by hour, by season and by size of the forecast.
 
-    groups : kind -> name -> (rows, rows inside). The bars are 90 % intervals of a share (Wilson), which
-        take rows as independent: those of one day are not, so the truth is a little wider.
+    groups : kind -> name -> (rows, rows inside). The bars are 90 % intervals of a share (Wilson). They take
+        rows as independent; those of one day are not, so the truth is a little wider.
     """
     widths = [max(len(names), 8) for names in groups.values()]
     figure = blank(13.0, 3.8)

@@ -17,17 +17,17 @@ from training.losses import LOSSES
 from training.recipes import Recipe
 
 _FIXED = {"name", "task", "description", "columns", "targets", "prior", "kriging", "fit", "student"}
-"""What is a recipe's own, and no number to turn."""
+"""Fields of a recipe that `--set` cannot change."""
 STUDENT = "student"
-"""The setting that says whether there is one; those of its own begin with it."""
+"""The key that says whether there is a student, and the prefix of the student's own keys."""
 
 _BOOLEANS = {"true": True, "false": False}
 
 
 def override(recipe: Recipe, changes: Sequence[str]) -> Recipe:
-    """The recipe with `changes`, each "key=value": a field of `Recipe`, or of its settings or student.
+    """The recipe with `changes`, each "key=value": a field of `Recipe`, of its `FitSettings` or `Student`.
 
-    Lists are written with commas: hidden=64,32. Raises SettingsError for anything else.
+    Lists are written with commas: hidden=64,32. Raises SettingsError for an unknown key or a bad value.
     """
     for change in changes:
         key, found, text = change.partition("=")
@@ -55,7 +55,7 @@ def _changed(recipe: Recipe, change: str, key: str, owner: type, value: Any) -> 
 
 
 def _settable() -> dict[str, tuple[type, Any]]:
-    """Key -> the class that has it, and its type."""
+    """Key -> the class that it belongs to, and its type."""
     known: dict[str, tuple[type, Any]] = {}
     for owner in (Recipe, FitSettings):
         kinds = get_type_hints(owner)
@@ -84,7 +84,7 @@ def _read(change: str, kind: Any, text: str) -> Any:
 
 
 def check(recipe: Recipe) -> Recipe:
-    """The recipe, if every hyper-parameter makes sense. Raises SettingsError, naming the first."""
+    """The recipe, if every hyper-parameter is valid. Raises SettingsError for the first that is not."""
     fit = recipe.fit
     known: dict[str, tuple[str, Iterable[str]]] = {
         "activation": (recipe.activation, ACTIVATIONS),
@@ -119,7 +119,7 @@ def check(recipe: Recipe) -> Recipe:
 
 
 def _demands_of_student(recipe: Recipe) -> dict[str, bool]:
-    """What a student must be, in words, and whether it is."""
+    """The demands on a student, in words, and whether each is met."""
     student = recipe.student
     if student is None:
         return {}

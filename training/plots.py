@@ -1,6 +1,6 @@
-"""The pictures: gradient descent, loss curves, forecast against reality.
+"""Plots: gradient descent, loss curves, forecast against reality.
 
-Drawn on figures of their own, without pyplot, so that no state is shared and no screen is needed.
+Drawn without pyplot, so that no state is shared and no screen is needed.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ FORMATS = (".png", ".svg", ".pdf")
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure in the format that the path's suffix names. Raises SettingsError for another."""
+    """Write a figure in the format of the path's suffix. Raises SettingsError for an unknown one."""
     if path.suffix.lower() not in FORMATS:
         raise SettingsError(f"{path}: the name of a picture ends in {', '.join(FORMATS)}")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,12 +37,12 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def blank(width: float, height: float) -> Figure:
-    """An empty figure of this size in inches."""
+    """An empty figure; width and height in inches."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def bare(axes: Axes) -> None:
-    """Take the frame away where it says nothing."""
+    """Remove the frame's top and right side."""
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -109,7 +109,7 @@ def losses(history: Sequence[Check], title: str, unit: str) -> Figure:
         axes.plot(*zip(*validation, strict=True), color=ORANGE, label="validation")
     axes.set(title=title, xlabel="epoch", ylabel=unit)
     every = [loss for c in history for loss in (c.training, c.validation) if loss is not None]
-    if min(every) < 0.5 * max(every):  # else the curve would be a line at the top
+    if min(every) < 0.5 * max(every):  # else the curve would be a flat line at the top
         axes.set_ylim(0.0, 1.05 * max(every))
     axes.legend(frameon=False)
     axes.grid(alpha=0.3)

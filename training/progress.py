@@ -1,4 +1,4 @@
-"""Who watches a training: nobody, a terminal with bars, or a log with plain lines."""
+"""How a training shows its progress: not at all, as bars in a terminal, or as lines in a log."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -23,14 +23,14 @@ OnCheck = Callable[[Check], None]
 
 
 class Watch(Protocol):
-    """Is told of every fit, by several threads where fits run side by side."""
+    """Shows the progress of fits; called from several threads if they run in parallel."""
 
     def stage(self, title: str, epochs: int) -> AbstractContextManager[OnCheck]:
-        """A fit of at most `epochs`; what it gives is called after every check of the losses."""
+        """A context for a fit of at most `epochs`; yields a function to call after every check."""
 
 
 class Nobody:
-    """Watches nothing."""
+    """Shows nothing."""
 
     @contextmanager
     def stage(self, title: str, epochs: int) -> Iterator[OnCheck]:
@@ -43,7 +43,9 @@ class Lines:
     """A line at the end of every fit, for a log."""
 
     def __init__(self, say: Callable[[str], object] | None = None) -> None:
-        self.say = say or (lambda text: sys.stderr.write(f"{text}\n"))  # a line is never torn
+        self.say = say or (
+            lambda text: sys.stderr.write(f"{text}\n")
+        )  # one write, so that threads do not mix lines
 
     @contextmanager
     def stage(self, title: str, epochs: int) -> Iterator[OnCheck]:
@@ -55,7 +57,7 @@ class Lines:
 
 
 class Bars:
-    """A bar a fit, with its losses and the time left; fits that run side by side stand together."""
+    """A bar for each fit, with its losses and the time left; parallel fits share the screen."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -83,7 +85,7 @@ class Bars:
             self._end(progress)
 
     def _begin(self) -> Progress:
-        """The bars on the screen: a console shows one set of them at a time."""
+        """The set of bars on the screen; a console can only show one at a time."""
         with self._lock:
             self._running += 1
             if self._shown is None:

@@ -1,7 +1,7 @@
-"""`train report`: one self-contained HTML page a model, with its pictures and its card in words.
+"""`train report`: a self-contained HTML page for each model, with plots, metrics and limits of use.
 
-Everything on it is measured anew, on rows that the networks did not see. The rows of peers come from
-`peers.json`, which `bench/accuracy` writes.
+Ours are measured anew, on rows that the networks did not see. Those of peers come from `peers.json`, which
+`bench/accuracy` writes.
 """
 
 import base64
@@ -42,7 +42,7 @@ figcaption { font-size: .9rem; }
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure, what it shows in a sentence (also its text alternative)."""
+    """A figure, and a sentence about what it shows, which is also its text alternative."""
 
     figure: Figure
     caption: str
@@ -85,7 +85,7 @@ def page(dataset: Dataset, ours: Evaluation, lecture: Evaluation) -> str:
 
 
 def _comparison(ours: Evaluation, lecture: Evaluation) -> str:
-    """Ours, the lecture's network, the simple baseline and the peers, on the same rows."""
+    """The table of metrics on the same rows: ours, the lecture's, the simple baseline's, the peers'."""
     rows: dict[str, Mapping[str, float]] = {
         f"ours ({ours.recipe.name})": ours.mean(lambda score: score.metrics),
         f"the lecture's ({lecture.recipe.name})": lecture.mean(lambda score: score.metrics),
@@ -111,7 +111,7 @@ def _cell(who: str, found: Mapping[str, float], metric: str) -> str:
 
 
 def peers(task: str, protocol: str) -> dict[str, dict[str, float]]:
-    """The metrics of the peers that were measured by the same protocol, by their names."""
+    """The metrics of each peer that was measured with the same protocol, by its name."""
     if not PEERS.exists():
         return {}
     measured: dict[str, dict[str, dict[str, float]]] = json.loads(PEERS.read_text("utf-8"))[task]

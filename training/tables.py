@@ -1,4 +1,4 @@
-"""What the command line shows, as tables."""
+"""The tables and lines that the command line shows."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -36,7 +36,7 @@ NAMES = {
 _TRIALS_SHOWN = 10
 
 OF_A_MODEL = {"auc", "slope", "intercept"}
-"""What means nothing for a forecast that is nearly the same for every row."""
+"""Metrics without meaning for a baseline that forecasts nearly the same for every row."""
 
 
 def _table(title: str, *columns: str, numeric: int = 0) -> Table:
@@ -49,7 +49,7 @@ def _table(title: str, *columns: str, numeric: int = 0) -> Table:
 
 
 def number(value: float) -> str:
-    """A metric with as many digits as are worth reading; "-" for none."""
+    """A metric with the digits that matter; "-" for NaN."""
     if np.isnan(value):
         return "-"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.4f}"  # noqa: PLR2004  # digits
@@ -73,7 +73,7 @@ def evaluation(found: Evaluation) -> RenderableType:
 
 
 def remarks(found: Evaluation) -> list[str]:
-    """What the table's numbers are about, line by line."""
+    """The lines below the table: what its numbers mean, and what the intervals are worth."""
     return [
         f"on {DESCRIPTIONS[found.protocol]}",
         f"baseline: {baselines.DESCRIPTIONS[found.recipe.task]}",
@@ -116,7 +116,7 @@ def _group_range(intervals: Sequence[Mapping[str, Any]], kind: str) -> str:
 
 
 def _lecture_lines(found: Evaluation) -> list[str]:
-    """The yardsticks of the lecture: always "no", and the squared error of the standardised target."""
+    """The lecture's yardsticks: always answering "no", and the squared error of the standardised target."""
     if found.always_no is not None:
         accuracy = found.mean(lambda score: score.metrics)["accuracy"]
         points = 100.0 * (accuracy - found.always_no)
@@ -136,7 +136,7 @@ def _lecture_lines(found: Evaluation) -> list[str]:
 
 
 def _reference_lines(found: Evaluation) -> list[str]:
-    """Logistic regression, which is hard to beat on three fields."""
+    """The comparison with logistic regression, which is hard to beat on three fields."""
     reference = found.reference()
     if reference is None:
         return []
@@ -180,7 +180,7 @@ def trials(search: Search, found: Sequence[Trial]) -> RenderableType:
 
 
 def exercise(worked: Exercise) -> RenderableType:
-    """The lecture's exercise: every quantity with its formula, as the lecture rounds and exactly."""
+    """The lecture's exercise: each quantity with its formula, rounded as in the lecture and in full."""
     table = _table(
         "the lecture's exercise", "", "formula", "with numbers", "lecture", "exact", numeric=2
     )

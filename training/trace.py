@@ -5,7 +5,7 @@ Two inputs, one hidden unit, one output, both sigmoid, no biases:
     x = (0.1, 0.3)   y = 1   W(1) = (0.4, -0.2)   W(2) = 0.1   rate = 0.5
 
 Each quantity comes twice: in full precision, read from the arrays of `forward`, `backward` and the
-optimiser; and as the lecture has it, which rounds every intermediate result and goes on with that.
+optimiser; and as in the lecture, which rounds every intermediate result and continues with that.
 """
 
 from collections.abc import Callable
@@ -125,10 +125,10 @@ def work() -> Exercise:
     before = mean_loss(loss, output, target)
     exact = {"h": tape.z[0].item(), "a": tape.a[0].item(), "ŷ": output.item()}
     gradient_step(network, inputs, target, loss, tape, gradient.network)
-    # the lecture's delta is what is to be added, the code's is dL/dz: they differ in sign
+    # the lecture's delta is a step to be added, the code's is dL/dz: they differ in sign
     exact["δh"], exact["δo"] = (-layer.biases.item() for layer in gradient.network.layers)
     for layer in gradient.network.layers:
-        layer.biases[...] = 0.0  # the exercise has none to move
+        layer.biases[...] = 0.0  # the exercise has no biases
     start = parameters.flat.copy()
     Sgd().update(parameters.flat, gradient.flat, RATE)
     moved = exercise()[0]

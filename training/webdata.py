@@ -1,7 +1,7 @@
-"""The data that the service's pages show, made here because the service has neither data nor training.
+"""The data files of the service's pages, made here because the service has neither data nor training.
 
-`python -m training.webdata` writes them to `service/web/pages/data`; a test holds the files there equal
-to what is written now.
+`python -m training.webdata` writes them to `service/web/pages/data`; a test checks that the files there are
+up to date.
 
     rentals/2011-01.json ...    what happened, hour by hour, with the weather: a file a month
     exercise.json               the lecture's exercise, each number with its formula
@@ -48,7 +48,7 @@ def write(folder: Path = FOLDER) -> None:
 
 
 def exercise() -> dict[str, Any]:
-    """The numbers that the exercise starts from, its lines, and its loss before and after a step."""
+    """The exercise: its start values, its lines, and the loss before and after the step."""
     worked = trace.work()
     return {
         "start": {
@@ -67,17 +67,17 @@ def exercise() -> dict[str, Any]:
 
 
 def peers() -> dict[str, Any]:
-    """What the bench measured, or nothing where it has not."""
+    """The peers' metrics, as the bench has measured them; empty if it has not."""
     return json.loads(report.PEERS.read_text("utf-8")) if report.PEERS.exists() else {}
 
 
 def _digits(number: float) -> float:
-    """A number with the digits that every machine agrees on."""
+    """A number rounded to the digits on which all machines agree."""
     return float(f"{number:.12g}")
 
 
 def _rentals() -> Iterator[tuple[str, str]]:
-    """Each month of the embedded data: the days, and of each the columns of its hours."""
+    """For each month of the embedded data a file with its days, each as the columns of its hours."""
     dataset = data.read("bikes")
     hours = dataset.columns["timestamp"]
     days = hours.astype("datetime64[D]")
