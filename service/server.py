@@ -5,7 +5,7 @@ proxy looks elsewhere, and every answer asks its connection to close, while requ
 Then the port is closed. Connections that are open by then have a moment to send a request, requests in
 flight finish (within `shutdown_seconds`), and the exit status is 0. SIGUSR1, which the supervisor sends
 to a worker that has been replaced, closes the port without draining, since its siblings share it.
-SIGINT (Ctrl-C), or a second signal, ends the worker at once.
+SIGINT (Ctrl-C), or a second signal, skips the draining.
 
 A signal handler can run between any two steps of the program, even while a connection is being accepted,
 and closing the port there would lose that connection. So handlers only record what is to be done, and the
@@ -158,7 +158,7 @@ class Server(uvicorn.Server):
         return len(self.server_state.connections)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to leave; the second signal, or Ctrl-C, leaves at once."""
+        """Begin to leave; on Ctrl-C, or on a second signal, without draining."""
         if self._close_at is not None or sig == signal.SIGINT:
             super().handle_exit(sig, frame)
         self._begin_to_leave(self._drain_seconds)
