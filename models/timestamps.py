@@ -3,7 +3,8 @@
 Accepted is ISO 8601 with a date and at least an hour: `2012-06-01T17`, `2012-06-01 17:30`,
 `2012-06-01T17:30:00.25`, each with or without an offset (`Z`, `-04`, `-04:00`, `+0530`). Without an
 offset it is local time; with one it is converted. Numbers, bare dates and dates that do not exist are
-refused.
+refused, and so are years outside 1970 to 2100. The year that counts is the one that is written, as
+PATTERN can say; the local hour may then lie a day outside, where the calendar is as sound as inside.
 """
 
 import re

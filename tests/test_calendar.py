@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import calendar
+from models import calendar, timestamps
 from tests.process import ROOT
 from training.data import DATASETS
 
@@ -132,13 +132,16 @@ def test_sun_goes_by_the_clock() -> None:
 
 
 def test_every_year_of_the_range_has_tables() -> None:
-    """The first and the last year are as whole as the others."""
-    for year in (calendar.FIRST_YEAR, calendar.LAST_YEAR):
+    """The first and the last year are as whole as the others, and those to which an offset may lead."""
+    texts = ["1970-01-01T00:30+02:00", "2100-12-31T23:00-12:00"]
+    before, after = (timestamps.parse(text).year for text in texts)
+    assert (before, after) == (calendar.FIRST_YEAR - 1, calendar.LAST_YEAR + 1)
+    for year in (before, calendar.FIRST_YEAR, calendar.LAST_YEAR, after):
         assert np.isfinite(calendar.year_table(year)).all()
         assert np.isfinite(calendar.sun_table(year)).all()
 
 
-@pytest.mark.parametrize("year", [1970, 1974, 1999, 2000, 2012, 2019, 2057, 2100])
+@pytest.mark.parametrize("year", [1969, 1970, 1974, 1999, 2000, 2012, 2019, 2057, 2100, 2101])
 def test_table_of_a_year_is_what_the_rules_say_of_each_day(year: int) -> None:
     """No day is left out where a rule is asked of some days only, nor a change of the clock."""
     table = calendar.year_table(year)
