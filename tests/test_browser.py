@@ -288,6 +288,17 @@ def test_card_is_told_as_a_page(browser: Browser, url: str, name: str) -> None:
         expect(page.locator("#loss .line").first).to_be_attached()
 
 
+def test_fields_are_read_on_a_phone_without_moving_sideways(browser: Browser, url: str) -> None:
+    """Where four columns have no room, what is said of a field stands below it, with its heading."""
+    with visiting(browser, f"{url}/learned/bikes", viewport={"width": 390, "height": 800}) as visit:
+        inputs = visit.page.locator("#inputs")
+        expect(inputs.locator("tbody tr").first).to_be_visible()
+        assert inputs.evaluate("e => e.scrollWidth - e.clientWidth") <= 0
+        seen = inputs.locator("tr", has_text="humidity").locator("td").last
+        before = seen.evaluate("e => getComputedStyle(e, '::before').content")
+        assert before == '"Seen in training: "'
+
+
 # ---- backpropagation ----------------------------------------------------------------------------
 
 

@@ -31,7 +31,12 @@ export function table(caption, header, rows) {
       "tbody",
       {},
       rows.map(([first, ...rest]) =>
-        html("tr", {}, html("th", { scope: "row" }, first), rest.map((cell) => html("td", {}, cell))),
+        html(
+          "tr",
+          {},
+          html("th", { scope: "row" }, first),
+          rest.map((cell, i) => html("td", { "data-column": header[i + 1] }, cell)),
+        ),
       ),
     ),
   );
