@@ -25,6 +25,10 @@ Json: TypeAlias = Any
 
 T = TypeVar("T")
 
+_ARRAYS = (np.ndarray, NDArray)
+"""What `typing.get_origin` says of NDArray[...]: the first on Python 3.11, the second on later versions,
+for which NumPy declares it in a `type` statement."""
+
 _HOURS = "datetime64[h]"
 """The dtype of timestamps, which are stored as int64: hours since 1970."""
 
@@ -83,7 +87,7 @@ class _Builder:
         if origin in {types.UnionType, typing.Union}:  # only ever "or None"
             inner = next(k for k in arguments if k is not type(None))
             return None if tree is None else self.build(inner, tree, path)
-        if origin is np.ndarray:
+        if origin in _ARRAYS:
             return self.array(tree, path)
         if kind is Task:
             return task_of(tree)

@@ -46,7 +46,7 @@ def test_every_day_of_every_year(form: str) -> None:
     texts = [day.astype(datetime).strftime(form).replace("T00:00", "T23:59") for day in days]
     hours, good = timestamps.parse_many(texts)
     assert good.all()
-    np.testing.assert_array_equal(hours, days.astype("datetime64[h]") + 23)
+    np.testing.assert_array_equal(hours, days.astype("datetime64[h]") + np.timedelta64(23, "h"))
 
 
 def test_values_that_are_no_text_are_no_timestamps() -> None:
