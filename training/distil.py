@@ -181,8 +181,10 @@ def _days(
 ) -> NDArray[np.datetime64]:
     """`n_rows` days before, within and after those `seen`; special days are drawn more often."""
     around = np.timedelta64(round(365.25 * YEARS), "D")
-    earliest, end = (np.datetime64(f"{year}-01-01") for year in (field.low, field.high + 1))
-    start, stop = max(seen.min() - around, earliest), min(seen.max() + around, end)
+    earliest, latest = (np.datetime64(str(year)) for year in (field.low, field.high))
+    start = max(seen.min() - around, earliest.astype("datetime64[D]"))
+    end = latest + np.timedelta64(1, "Y")
+    stop = min(seen.max() + around, end.astype("datetime64[D]"))
     pool = np.arange(start, stop)
     variables = calendar.day_rows(pool)
     named = [calendar.DAY_VARIABLES.index(name) for name in SPECIAL]
