@@ -101,7 +101,12 @@ class Store:
             kept = [v for v in remembered if self._path(name, v).is_dir()]
             if not kept:
                 raise StoreError(f"{self._home(name)}: no version was active before this one")
-            self.load(name, kept[0], key)
+            try:
+                self.load(name, kept[0], key)
+            except BundleError as error:
+                where = self._path(name, kept[0])
+                words = f"{where}, active before, is refused: {error}; activate another version"
+                raise type(error)(words) from None
             self._write_pointer(name, kept)
         return kept[0]
 

@@ -23,7 +23,17 @@ from service.head import HeadLayer
 from service.metrics import Metrics
 from service.raw_routes import RawRoute, Shortcut
 from service.registry import Registry
-from service.routes import batch, health, inference, models, pages, predict, problems, web
+from service.routes import (
+    batch,
+    health,
+    inference,
+    missing,
+    models,
+    pages,
+    predict,
+    problems,
+    web,
+)
 from service.routes import metrics as metrics_route
 from service.settings import Settings
 
@@ -113,6 +123,7 @@ def create_app(
     app.router.routes.extend(pages.routes(registry.names()))
     if metrics is not None:
         app.include_router(metrics_route.router(metrics))
+    app.router.default = missing.missing
     app.drain = registry.drain
     app.at_once = frozenset(f"/predict/{name}" for name in registry.names())
     app.enter_by(

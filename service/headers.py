@@ -99,6 +99,7 @@ def allow_origins(origins: str) -> list[Layer]:
         allow_headers=[
             "Authorization",
             "Content-Type",
+            "If-None-Match",
             "Inference-Header-Content-Length",
             "Traceparent",
             "X-API-Key",
@@ -106,6 +107,7 @@ def allow_origins(origins: str) -> list[Layer]:
             "X-Request-Timeout",
         ],
         expose_headers=[
+            "ETag",
             "Inference-Header-Content-Length",
             "Retry-After",
             "X-Model-Version",

@@ -135,7 +135,8 @@ class Keyring:
             self._stamp = stamp  # so that a faulty file is reported once
             lines = file.read_text("utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"the file of keys {file} cannot be read: {error}") from None
+            reason = getattr(error, "strerror", None) or "it is not UTF-8"
+            raise SettingsError(f"the file of keys {file} cannot be read: {reason}") from None
         self._known = {**self._listed, **parse(lines, str(file))}
 
 
@@ -164,7 +165,9 @@ class KeysLayer:
 
 def is_open(path: str) -> bool:
     """Whether a path answers without a key."""
-    return path in OPEN_PATHS or path.startswith(OPEN_PREFIXES)
+    return (
+        path in OPEN_PATHS or path.startswith(OPEN_PREFIXES) or path.removesuffix("/") in OPEN_PATHS
+    )
 
 
 def presented(scope: Scope) -> bytes:

@@ -250,7 +250,7 @@ def _seconds(value: bytes) -> float:
             "X-Request-Timeout must be a number of seconds above 0 and at most "
             f"{LONGEST_DEADLINE:.0f}, such as 2.5."
         )
-        raise Problem(INVALID, detail, [Fault(detail)])
+        raise Problem(INVALID, detail, [Fault(detail, header="X-Request-Timeout")])
     return seconds
 
 

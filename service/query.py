@@ -8,6 +8,7 @@ from service.errors import Fault, invalid
 from service.fault_messages import instead_of
 
 _SWITCH = {"true": True, "false": False}
+"""By their small letters: Python's `requests` writes True."""
 _MOST = 20
 """The most parameters of a query: finding what thousands were meant to be would be slow."""
 
@@ -51,7 +52,7 @@ def parse(query: bytes, taken: tuple[str, ...]) -> Options:
         elif name in given:
             faults.append(Fault(f"{name} is given twice", parameter=name))
         else:
-            value = _level(text) if name == "level" else _SWITCH.get(text)
+            value = _level(text) if name == "level" else _SWITCH.get(text.lower())
             if value is None:
                 faults.append(Fault(f"{name} must be {_WANTED[name]}", parameter=name))
             else:

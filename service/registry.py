@@ -130,7 +130,7 @@ class Registry:
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:
-        """The versions that were refused since the start, the latest last."""
+        """The versions that were refused since the start and not taken since, the latest last."""
         return tuple(self._refusals.values())
 
     def versions(self, name: str) -> list[str]:
@@ -241,6 +241,8 @@ class Registry:
         except Exception as error:  # noqa: BLE001 - whatever a bad version does, the old one answers on
             self._refuse(name, version, error)
             return False
+        if store is self._store:
+            self._refusals.pop((name, version), None)  # it was mended, or signed
         previous = self.swap(served)
         seconds = time.perf_counter() - started
         self._tell(Event("swapped", name, version, previous=previous, seconds=seconds))

@@ -232,6 +232,9 @@ class FaultEntry(BaseModel):
     parameter: str | None = Field(
         default=None, description="Which query parameter", examples=["level"]
     )
+    header: str | None = Field(
+        default=None, description="Which header", examples=["X-Request-Timeout"]
+    )
 
 
 class ProblemDocument(BaseModel):

@@ -163,7 +163,7 @@ def test_several_bad_rows_are_counted(tmp_path: Path) -> None:
         pytest.param(b"admit,gre,gpa,rank\n0,500,3,1,7\n0,500,3,1,7\n", "not a CSV", id="too long"),
         pytest.param(b"admit,gre,gpa,rank\n0,500,3\n", "rank is blank", id="too short"),
         pytest.param(b'admit,gre,gpa,rank\n0,500,"3,1\n', "not a CSV", id="open quote"),
-        pytest.param(b"<html><body>no</body></html>\n", "is missing", id="another text"),
+        pytest.param(b"<html><body>no</body></html>\n", "are missing", id="another text"),
     ],
 )
 def test_wrong_file(tmp_path: Path, content: bytes, said: str) -> None:

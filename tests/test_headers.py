@@ -83,6 +83,19 @@ async def test_named_origin_may_read_answers_and_errors() -> None:
     assert "access-control-allow-origin" not in other.headers
 
 
+async def test_page_of_another_origin_may_keep_a_card() -> None:
+    """Such a page reads the ETag of an answer and may ask with it again."""
+    wanted = {
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": "if-none-match",
+    }
+    async with connect(tiny_app(cors_origins=ORIGIN)) as client:
+        preflight = await client.options("/models/bikes", headers={"Origin": ORIGIN, **wanted})
+        card = await client.get("/models/bikes", headers={"Origin": ORIGIN})
+    assert preflight.status_code == 200
+    assert "ETag" in card.headers["access-control-expose-headers"]
+
+
 async def test_no_origin_is_named_by_default() -> None:
     """Without the setting a preflight is an ordinary request for a method that is not there."""
     async with connect(tiny_app()) as client:

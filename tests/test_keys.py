@@ -63,6 +63,15 @@ def test_several_keys_from_file_and_setting(tmp_path: Path) -> None:
         assert ring.owner(other) is None
 
 
+def test_file_of_keys_that_cannot_be_read_is_told_in_words(tmp_path: Path) -> None:
+    """What the system says, without Python's form of it."""
+    with pytest.raises(SettingsError, match=r"cannot be read: No such file or directory$"):
+        Keyring(tmp_path / "none")
+    (tmp_path / "keys").write_bytes(b"\xff")
+    with pytest.raises(SettingsError, match=r"cannot be read: it is not UTF-8$"):
+        Keyring(tmp_path / "keys")
+
+
 def test_removed_line_revokes_a_key_within_a_second(tmp_path: Path) -> None:
     """The file is read again when it has changed; one that cannot be read leaves the keys as they were."""
     file, clock = tmp_path / "keys", Clock()

@@ -233,6 +233,7 @@ async def test_senseless_deadline_is_refused(value: bytes) -> None:
     status, _, body = await ask(Slow(), limits(), headers=[(b"x-request-timeout", value)])
     assert status == 422
     assert b"X-Request-Timeout must be a number of seconds" in body
+    assert b'"errors":[{"header":"X-Request-Timeout","detail"' in body
 
 
 async def test_reading_requests_need_no_place() -> None:

@@ -174,11 +174,27 @@ async def test_calendar_refuses_what_is_no_day(
 
 @pytest.mark.parametrize(
     "path",
-    [*URLS, "/bikes", "/learned", "/favicon.ico", f"{ASSETS}x/bikes.js", "/pages/calendar/x"],
+    [
+        *URLS,
+        "/bikes",
+        "/learned",
+        "/batch/",
+        "/docs/",
+        "/favicon.ico",
+        f"{ASSETS}x/bikes.js",
+        "/pages/calendar/x",
+    ],
 )
 def test_pages_need_no_key(path: str) -> None:
     """Pages answer without a key: what they show, they ask for with one."""
     assert is_open(path)
+
+
+@pytest.mark.parametrize("url", [*URLS[1:], "/docs"])
+async def test_page_is_found_with_a_slash_at_its_end(client: httpx.AsyncClient, url: str) -> None:
+    """Who types one is led to the page, by a path of this service: a proxy may have changed its name."""
+    answer = await client.get(f"{url}/")
+    assert (answer.status_code, answer.headers["location"]) == (308, url)
 
 
 async def test_bikes_is_the_first_page(client: httpx.AsyncClient) -> None:

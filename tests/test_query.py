@@ -25,6 +25,7 @@ def faults_of(text: str) -> list[tuple[str | None, str]]:
         ("level=0.5", Options(level=0.5)),
         ("explain=true&level=0.99", Options(level=0.99, explain=True)),
         ("explain=false", Options()),
+        ("explain=True&level=0.8", Options(level=0.8, explain=True)),
     ],
 )
 def test_options(text: str, options: Options) -> None:

@@ -163,9 +163,11 @@ def test_rewritten_pointer_tries_a_refused_version_again(store: FakeStore) -> No
     registry, _ = filled(store)
     store.add("bikes", "v2", "torn")
     registry.poll()
+    assert [r.version for r in registry.refusals] == ["v2"]
     store.add("bikes", "v2", "good")
     registry.poll()
     assert registry["bikes"].version == "v2"
+    assert registry.refusals == ()
 
 
 def test_unreadable_store_is_told_once_and_tried_again(store: FakeStore) -> None:

@@ -190,6 +190,21 @@ async def test_unknown_paths_and_methods_make_no_series_of_their_own() -> None:
 
 
 @pytest.mark.anyio
+async def test_pages_and_their_parts_are_counted_by_their_templates() -> None:
+    """Every route has its name in the metrics, those of the pages and files, too."""
+    worker = Worker()
+    asked = ("/", "/batch", "/bikes", "/docs", "/static/reference.js", "/pages/assets/x/style.css")
+    async with connect(worker.app) as client:
+        for path in asked:
+            await client.get(path)
+        await client.head("/batch")
+    shown = await worker.scrape()
+    routes = {dict(labels)["route"] for name, labels in shown if name == "http_requests_total"}
+    parts = {"/static/{name}", "/pages/assets/{digest}/{name:path}"}
+    assert routes == {*asked[:4], *parts}
+
+
+@pytest.mark.anyio
 async def test_versions_of_long_ago_are_shown_no_more() -> None:
     """However many versions come, what is shown stays of one size; the one that answers is always there."""
     worker = Worker()

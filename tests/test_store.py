@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import StoreError
+from models.errors import BundleError, StoreError
 from models.store import Store
 from tests import tiny
 from tests.process import descriptors
@@ -23,6 +23,18 @@ def test_published_versions_are_active_one_after_the_other(tmp_path: Path) -> No
     assert store.rollback("bikes") == store.current("bikes") == first
     with pytest.raises(StoreError, match="no version was active before"):
         store.rollback("bikes")
+
+
+def test_rolling_back_to_a_damaged_version_says_which_and_what_to_do(tmp_path: Path) -> None:
+    """The version before is loaded first; where it is refused the active one stays."""
+    store = Store(tmp_path)
+    first, second = (store.publish(tiny.model("bikes", seed), {}) for seed in (1, 2))
+    (tmp_path / "bikes" / first / "manifest.json").write_text("{}")
+    with pytest.raises(
+        BundleError, match=f"{first}, active before, is refused: manifest.json: .*activate"
+    ):
+        store.rollback("bikes")
+    assert store.current("bikes") == second
 
 
 def test_an_empty_store_has_nothing(tmp_path: Path) -> None:

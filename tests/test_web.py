@@ -87,6 +87,20 @@ async def test_assets_are_kept_by_their_version() -> None:
     assert missing.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
+async def test_who_has_the_reference_is_told_so(path: str) -> None:
+    """The page and the document have an ETag that is heard, and are sent packed to who can unpack."""
+    async with connect(APP) as client:
+        first = await client.get(path)
+        again = await client.get(path, headers={"If-None-Match": first.headers["ETag"]})
+        plain = await client.get(path, headers={"Accept-Encoding": "identity"})
+    assert first.headers["cache-control"] == "no-cache"
+    assert first.headers["content-encoding"] == "gzip"
+    assert (again.status_code, again.content) == (304, b"")
+    assert plain.content == first.content
+
+
 def test_vendored_files_are_those_of_their_readme() -> None:
     """Vendored files are never edited: their digests are the documented ones."""
     (folder,) = (FOLDER / "static").glob("swagger-ui-*")

@@ -127,7 +127,8 @@ class _Table:
         self.columns = {column.name: column for column in columns}
         missing = [column for column in self.columns if column not in cells.columns]
         if missing:
-            raise DataError(f"{name}: column {', '.join(missing)} is missing")
+            words = "columns {} are missing" if len(missing) > 1 else "column {} is missing"
+            raise DataError(f"{name}: {words.format(', '.join(missing))}")
         if cells.empty:
             raise DataError(f"{name}: there is no row below the header")
 

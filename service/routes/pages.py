@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
+
+    from service.exchange import Exchange
 
 FOLDER = Path(__file__).parent.parent / "web" / "pages"
 ASSETS = "/pages/assets/"
@@ -135,20 +138,32 @@ def routes(names: Iterable[str]) -> list[BaseRoute]:
     async def icon(request: Request) -> Response:
         return site.assets["icon.svg"].answer(request, "no-cache")
 
-    async def bikes(_: Request) -> Response:
-        return RedirectResponse("/", 308)
-
-    async def learned(_: Request) -> Response:
-        return RedirectResponse("/learned/bikes", 308)
-
+    moved = {f"{path}/": path for path in (*pages, "/docs") if path != "/"}
+    moved |= {"/bikes": "/", "/learned": "/learned/bikes"}
     return [
-        *[Route(path, _page(site.pages[file])) for path, file in pages.items()],
-        Route("/bikes", bikes),
-        Route("/learned", learned),
-        Route("/favicon.ico", icon),
-        Route(ASSETS + "{digest}/{name:path}", asset),
-        Route("/pages/calendar/{date}", day),
+        *[_Route(path, _page(site.pages[file])) for path, file in pages.items()],
+        *[_Route(path, _redirect(to)) for path, to in moved.items()],
+        _Route("/favicon.ico", icon),
+        _Route(ASSETS + "{digest}/{name:path}", asset),
+        _Route("/pages/calendar/{date}", day),
     ]
+
+
+class _Route(Route):
+    """A route that the observers know by its path, as they know those of FastAPI."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        exchange: Exchange = scope["exchange"]
+        exchange.route = self.path
+        await super().handle(scope, receive, send)
+
+
+def _redirect(to: str) -> Any:
+    async def redirect(_: Request) -> Response:
+        return RedirectResponse(to, 308)
+
+    return redirect
 
 
 def _page(file: File) -> Any:

@@ -3,19 +3,27 @@
 from pathlib import Path
 from typing import Any
 
+import orjson
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
+
+from service.exchange import Exchange
+from service.routes.pages import File
 
 FOLDER = Path(__file__).parent.parent / "web"
-
-PAGE_HEADERS = {"cache-control": "no-cache"}
-"""The headers of every page, beside those of `service.headers`."""
 
 
 class Assets(StaticFiles):
     """The files of `web/static`; one in a folder with a version never changes."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, which the observers know by the template of its path."""
+        exchange: Exchange = scope["exchange"]
+        exchange.route = "/static/{name}"
+        await super().__call__(scope, receive, send)
 
     def file_response(self, full_path: Any, *arguments: Any, **options: Any) -> Response:
         """A file with its caching headers."""
@@ -30,15 +38,19 @@ class Assets(StaticFiles):
 def router() -> APIRouter:
     """The routes of this module."""
     routes = APIRouter(include_in_schema=False)
+    page = File("reference.html", (FOLDER / "reference.html").read_bytes())
+    described: list[File] = []
 
     @routes.get("/docs")
-    async def reference() -> Response:
-        return FileResponse(FOLDER / "reference.html", headers=PAGE_HEADERS)
+    async def reference(request: Request) -> Response:
+        return page.answer(request, "no-cache")
 
     @routes.get("/openapi.json")
     def document(request: Request) -> Response:
         """Answer in a thread: to make it takes hundreds of milliseconds, when it is first asked for."""
-        return JSONResponse(request.app.openapi())
+        if not described:
+            described.append(File("openapi.json", orjson.dumps(request.app.openapi())))
+        return described[0].answer(request, "no-cache")
 
     routes.mount("/static", Assets(directory=FOLDER / "static"))
     return routes
