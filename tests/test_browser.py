@@ -456,7 +456,7 @@ def test_file_that_is_no_text_is_told_what_to_do(batch: Visit) -> None:
         {"name": "mine.xlsx", "mimeType": "text/csv", "buffer": content}
     )
     expect(page.locator("#file-fault")).to_have_text(
-        "mine.xlsx: This is no text in UTF-8; a spreadsheet has to be saved as CSV first."
+        "mine.xlsx: This is not UTF-8 text; save a spreadsheet as CSV first."
     )
 
 

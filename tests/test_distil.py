@@ -7,7 +7,7 @@ import pytest
 
 from models import calendar
 from models.arrays import Columns
-from training import catalogue, data
+from training import catalogue
 from training.data import Dataset
 from training.distil import YEARS, Student, distil, made_up
 from training.pipeline import Regressor, answers, fit_rows
@@ -20,15 +20,9 @@ SMALL = Student(hidden=(16,), rows=2000, epochs=2)
 
 
 @pytest.fixture(scope="module")
-def dataset() -> Dataset:
-    """The bike data."""
-    return data.read("bikes")
-
-
-@pytest.fixture(scope="module")
-def made(dataset: Dataset) -> Columns:
+def made(bikes: Dataset) -> Columns:
     """Rows made up around the first year."""
-    return made_up(dataset, np.arange(8000), N_ROWS, np.random.default_rng(0))
+    return made_up(bikes, np.arange(8000), N_ROWS, np.random.default_rng(0))
 
 
 def quick() -> Recipe:
@@ -38,12 +32,12 @@ def quick() -> Recipe:
     return replace(recipe, links=("sqrt", "sqrt", "log", "log"), hidden=(12,), fit=fit)
 
 
-def test_made_up_rows_are_rows_that_the_task_takes(dataset: Dataset, made: Columns) -> None:
+def test_made_up_rows_are_rows_that_the_task_takes(bikes: Dataset, made: Columns) -> None:
     """Every field has its form and lies in the range that a request may have."""
-    assert made.keys() == dataset.columns.keys()
-    for field in dataset.task.fields:
+    assert made.keys() == bikes.columns.keys()
+    for field in bikes.task.fields:
         values = made[field.name]
-        assert values.dtype == dataset.columns[field.name].dtype
+        assert values.dtype == bikes.columns[field.name].dtype
         assert len(values) == N_ROWS
         if field.kind == "number":
             given = values[~np.isnan(values)]
@@ -54,7 +48,7 @@ def test_made_up_rows_are_rows_that_the_task_takes(dataset: Dataset, made: Colum
             assert field.low <= years.min() < years.max() <= field.high
 
 
-def test_made_up_rows_go_everywhere(dataset: Dataset, made: Columns) -> None:
+def test_made_up_rows_go_everywhere(bikes: Dataset, made: Columns) -> None:
     """Days before and after, every hour and weather, holidays said and not said, values left out."""
     years = made["timestamp"].astype("datetime64[Y]").astype(int) + 1970
     assert years.min() <= 2011 - YEARS + 1
@@ -68,7 +62,7 @@ def test_made_up_rows_go_everywhere(dataset: Dataset, made: Columns) -> None:
     off = calendar.day_rows(days)[:, calendar.DAY_VARIABLES.index("day_off")]
     usual = calendar.year_table(2011)[:, calendar.DAY_VARIABLES.index("day_off")]
     assert off.mean() > 2.0 * usual.mean()
-    assert len(dataset) == 17379, "the data set itself was not changed"
+    assert len(bikes) == 17379, "the data set itself was not changed"
 
 
 def test_the_weather_is_of_the_season(made: Columns) -> None:
@@ -79,64 +73,64 @@ def test_the_weather_is_of_the_season(made: Columns) -> None:
     assert july.min() < np.median(january) + 5.0
 
 
-def test_the_edge_of_what_is_taken_is_no_obstacle(dataset: Dataset) -> None:
+def test_the_edge_of_what_is_taken_is_no_obstacle(bikes: Dataset) -> None:
     """Around a file of the first or last years that are taken the days stay inside them."""
     for year in (1970, 2100):
-        columns = dataset.take(np.arange(500))
+        columns = bikes.take(np.arange(500))
         shift = np.datetime64(f"{year}-01-01T00") - columns["timestamp"][0]
-        moved = replace(dataset, columns={**columns, "timestamp": columns["timestamp"] + shift})
+        moved = replace(bikes, columns={**columns, "timestamp": columns["timestamp"] + shift})
         made = made_up(moved, np.arange(500), 500, np.random.default_rng(0))
         years = made["timestamp"].astype("datetime64[Y]").astype(int) + 1970
         assert 1970 <= years.min() <= years.max() <= 2100
 
 
-def fitted(dataset: Dataset) -> Regressor:
+def fitted(bikes: Dataset) -> Regressor:
     """A quick ensemble of the first 4,000 hours."""
-    return fit_rows(quick(), dataset, np.arange(4000), None, np.random.default_rng(0))
+    return fit_rows(quick(), bikes, np.arange(4000), None, np.random.default_rng(0))
 
 
-def test_a_student_learns_the_answers(dataset: Dataset) -> None:
+def test_a_student_learns_the_answers(bikes: Dataset) -> None:
     """On rows that neither has seen the student is as good as its ensemble, and near to it."""
-    ensemble = fitted(dataset)
+    ensemble = fitted(bikes)
     student = Student(hidden=(24, 12), rows=12_000, rate=1e-2, epochs=12)
     rng = np.random.default_rng(1)
     encoder, rows = ensemble.encoder, np.arange(4000)
-    found = distil(student, encoder, ensemble.head, dataset, rows, rng, Nobody())
+    found = distil(student, encoder, ensemble.head, bikes, rows, rng, Nobody())
     assert found.head.network.n_members == found.head.network.n_outputs == 1
     assert found.networks == 4
     assert 0.0 < found.difference < 0.1 * found.answer
     later = np.arange(4000, 4500)
-    said = answers(replace(ensemble, head=found.head), dataset, later)
-    taught = answers(ensemble, dataset, later)
-    truth = dataset.targets["rentals"][later]
+    said = answers(replace(ensemble, head=found.head), bikes, later)
+    taught = answers(ensemble, bikes, later)
+    truth = bikes.targets["rentals"][later]
     errors = [np.sqrt(np.square(value - truth).mean()) for value in (said, taught)]
     assert errors[0] < 1.1 * errors[1]
 
 
-def test_a_model_answers_with_its_student(dataset: Dataset) -> None:
+def test_a_model_answers_with_its_student(bikes: Dataset) -> None:
     """What is judged and published is the one network; the history is that of the ensemble."""
     recipe = replace(quick(), student=SMALL)
     rows = np.arange(2500)
-    made = train(recipe, dataset, rows, None, np.random.default_rng(0), Nobody())
+    made = train(recipe, bikes, rows, None, np.random.default_rng(0), Nobody())
     assert made.distilled is not None
     assert made.model.head is made.distilled.head
     assert len(made.fitted.history) == recipe.fit.epochs
     alone = replace(recipe, student=None)
-    all_of_them = train(alone, dataset, rows, None, np.random.default_rng(0), Nobody())
+    all_of_them = train(alone, bikes, rows, None, np.random.default_rng(0), Nobody())
     assert all_of_them.distilled is None
     assert all_of_them.model.head.network.n_members == 4
     assert all_of_them.model.interval.below.tolist() == made.model.interval.below.tolist()
 
 
 def test_a_training_is_the_same_however_many_fits_run_at_once(
-    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+    bikes: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On one core and on four every bit of the answers and of the intervals is the same."""
     recipe, rows = replace(quick(), student=SMALL), np.arange(2500)
     made = []
     for cores in (1, 4):
         monkeypatch.setattr("joblib._parallel_backends.cpu_count", lambda cores=cores: cores)
-        trained = train(recipe, dataset, rows, None, np.random.default_rng(0), Nobody())
-        made.append(trained.model.predict(dataset.take(np.arange(3000))))
+        trained = train(recipe, bikes, rows, None, np.random.default_rng(0), Nobody())
+        made.append(trained.model.predict(bikes.take(np.arange(3000))))
     for name in ("value", "low", "high"):
         np.testing.assert_array_equal(getattr(made[0], name), getattr(made[1], name))

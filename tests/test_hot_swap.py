@@ -6,7 +6,6 @@ The long form (LONG=1) makes 100 swaps at half the measured capacity and holds t
 
 import asyncio
 import math
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from tests import mutants, tiny
 from tests.process import fill, launched, lines
 from tests.publishing import NAME, publishing
 from tests.traffic import (
+    LONG,
     Answer,
     Load,
     faults,
@@ -40,7 +40,6 @@ from tests.traffic import (
 
 pytestmark = pytest.mark.slow
 
-LONG = os.environ.get("LONG") == "1"
 SWAPS = 100 if LONG else 20
 WORKERS = 2
 KEY = b"a key that signs bundles"

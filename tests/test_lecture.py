@@ -8,24 +8,12 @@ import pytest
 
 from models.arrays import FloatArray, IntArray
 from training import lecture, tables
-from training.data import Dataset, read
+from training.data import Dataset
 from training.evaluate import evaluate
 from training.pipeline import Regressor, fit_rows
 from training.progress import Nobody
 from training.protocols import splits
 from training.recipes import Recipe
-
-
-@pytest.fixture(scope="module")
-def bikes() -> Dataset:
-    """The embedded hours."""
-    return read("bikes")
-
-
-@pytest.fixture(scope="module")
-def admission() -> Dataset:
-    """The embedded applications."""
-    return read("admission")
 
 
 def answers(fitted: Regressor, dataset: Dataset, rows: IntArray) -> FloatArray:

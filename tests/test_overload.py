@@ -5,7 +5,6 @@ promised times are held; in a few seconds on a busy machine they would say nothi
 """
 
 import asyncio
-import os
 import time
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 
 from tests.process import descriptors, fill, launched, lines, resident
 from tests.traffic import (
+    LONG,
     Answer,
     Load,
     faults,
@@ -28,7 +28,6 @@ from tests.traffic import (
     wait_for,
 )
 
-LONG = os.environ.get("LONG") == "1"
 OVERLOAD_SECONDS = 60.0 if LONG else 4.0
 SOAK_SECONDS = 1800.0 if LONG else 20.0
 STEADY_SECONDS = 10.0 if LONG else 2.0

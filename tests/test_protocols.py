@@ -5,20 +5,8 @@ import pytest
 
 from models.arrays import IntArray
 from models.errors import TrainingError
-from training.data import Dataset, read
+from training.data import Dataset
 from training.protocols import Split, splits, stratified_folds
-
-
-@pytest.fixture(scope="module")
-def bikes() -> Dataset:
-    """The embedded hours."""
-    return read("bikes")
-
-
-@pytest.fixture(scope="module")
-def admission() -> Dataset:
-    """The embedded applications."""
-    return read("admission")
 
 
 def sizes(made: list[Split]) -> list[tuple[int, int, int]]:

@@ -20,11 +20,21 @@ import pytest
 
 from tests.engine import free_port
 from tests.process import environment, fill, launched, lines, workers_of
-from tests.traffic import Answer, Client, Load, faults, get, measured, metric, request, wait_for
+from tests.traffic import (
+    LONG,
+    Answer,
+    Client,
+    Load,
+    faults,
+    get,
+    measured,
+    metric,
+    request,
+    wait_for,
+)
 
 pytestmark = pytest.mark.slow
 
-LONG = os.environ.get("LONG") == "1"
 RESTARTS = 20 if LONG else 3
 WORKERS = 2
 # A start takes 1.5 s of processor time: ten seconds at a load of ten on two cores, forty times over.

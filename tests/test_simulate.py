@@ -10,17 +10,11 @@ from training import simulate
 from training.admission import ADMISSION
 from training.baselines import logistic_probability
 from training.calibrate import ensemble_spread
-from training.data import Dataset, read
+from training.data import Dataset
 from training.progress import Nobody
 
 ROWS = np.arange(400)
 SMALL = replace(ADMISSION, links=("logit",) * 32)
-
-
-@pytest.fixture(scope="module")
-def admission() -> Dataset:
-    """The embedded applications."""
-    return read("admission")
 
 
 @pytest.fixture(scope="module")

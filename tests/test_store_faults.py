@@ -16,10 +16,11 @@ from models.errors import StoreError
 from models.store import Store
 from tests import tiny
 from tests.publishing import KILLED, NAME, TORN, publishing
+from tests.traffic import LONG
 
 pytestmark = pytest.mark.slow
 
-RANDOM_KILLS = 2000 if os.environ.get("LONG") == "1" else 200
+RANDOM_KILLS = 2000 if LONG else 200
 
 
 class Witness:

@@ -7,6 +7,7 @@ pool of connections would hide, such as an answer that is cut off.
 import asyncio
 import json
 import math
+import os
 import sys
 import time
 from collections import Counter
@@ -17,6 +18,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+
+LONG = os.environ.get("LONG") == "1"
+"""Whether tests take their long form, which measures for minutes."""
 
 _PATIENCE = 120.0
 

@@ -96,14 +96,14 @@ function show() {
 function inWords(name) {
   const { values, predictions } = shown.along[name];
   const ends = [0, values.length - 1].map((i) => `${percent(predictions[i].probability)} at ${values[i]}`);
-  return `Probability along ${NAMES[name]}: ${ends.join(", ")}. Every number stands in the table under "The numbers of the picture".`;
+  return `Probability along ${NAMES[name]}: ${ends.join(", ")}. Every number is in the table under "The numbers of the picture".`;
 }
 
 function showReasons(explanation, row, probability) {
   byId("why-title").hidden = !explanation;
   if (!explanation) return;
   byId("why-words").textContent =
-    `The average answer to the training data is ${percent(explanation.baseline)}. What was asked here moves it to ${percent(probability)}:`;
+    `The average answer to the training data is ${percent(explanation.baseline)}. This request moves it to ${percent(probability)}:`;
   const parts = Object.entries(explanation.contributions)
     .map(([name, value]) => ({ name: NAMES[name] ?? name, detail: String(row[name]), value }))
     .sort((one, two) => Math.abs(two.value) - Math.abs(one.value));

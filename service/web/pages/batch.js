@@ -1,4 +1,4 @@
-// The page of the batch: a CSV in, its wrong rows with their reasons, the answers as a picture and a file.
+// The batch page: a CSV in; out come its faulty rows with reasons, and the answers as a picture and a file.
 
 import { ask, Failure } from "./lib/api.js";
 import { band, frame, responsive, straight, ticks } from "./lib/chart.js";
@@ -59,10 +59,10 @@ async function update(signal) {
   const model = chosen();
   given.text ??= await given.read(signal);
   if (/[\0\ufffd]/.test(given.text)) {
-    throw new Failure("This is no text in UTF-8; a spreadsheet has to be saved as CSV first.");
+    throw new Failure("This is not UTF-8 text; save a spreadsheet as CSV first.");
   }
   const [header, ...rows] = parse(given.text);
-  if (!rows.length) throw new Failure("The file has no row below its first line.");
+  if (!rows.length) throw new Failure("The file has no rows below its first line.");
   const path = `/predict/${model}/batch`;
   const predictions = [];
   let version = "";
@@ -78,7 +78,7 @@ async function update(signal) {
   show();
 }
 
-/** What is wrong with the whole file stands beside it; what time can mend is said below. */
+/** Show an error of the file next to it; errors that a retry can fix are shown at the bottom. */
 function showFault(failure) {
   const ours = failure && !failure.retry && !failure.needsKey;
   byId("file-fault").textContent = ours ? `${given.name}: ${sentence(failure.message)}` : "";
@@ -109,8 +109,8 @@ function wrongRows(wrong) {
     count(row + 1),
     `${error.errors.map(({ detail }) => detail).join("; ")}.`,
   ]);
-  const more = wrong.length > SHOWN ? `; the first ${SHOWN} are shown, the file to download has them all` : "";
-  return table(`The wrong rows, the first below the header being row 1${more}`, ["Row", "What is wrong"], lines);
+  const more = wrong.length > SHOWN ? `; the first ${SHOWN} are shown, the download has them all` : "";
+  return table(`Rows with errors; row 1 is the first below the header${more}`, ["Row", "What is wrong"], lines);
 }
 
 const valueOf = (prediction) => prediction[MODELS[shown.model].target];
@@ -120,7 +120,7 @@ function inWords() {
   const values = shown.predictions.map(valueOf).filter((value) => value !== undefined);
   if (!values.length) return "No row could be answered.";
   const [least, most] = [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))];
-  return `${count(values.length)} answers from ${text(least)} to ${text(most)}, ${unit}. The numbers stand in the table below.`;
+  return `${count(values.length)} answers from ${text(least)} to ${text(most)}, ${unit}. The numbers are in the table below.`;
 }
 
 /** The name of a row: its time, or its number. */

@@ -28,9 +28,9 @@ let shown = null; // what is in the picture: {date, a, b, real, level}
 const changed = live(update, showFaults);
 const explain = live(updateExplanation);
 
-// ---- what is asked --------------------------------------------------------------------------
+// ---- the requests ---------------------------------------------------------------------------
 
-/** The day as the form has it, or with the weather that was measured. */
+/** The rows of the day: with the weather of the form, or with the weather that was measured. */
 function dayOf(values, real) {
   const { holiday, feels_like: felt } = more.values();
   const optional = {
@@ -60,7 +60,7 @@ const level = () => Number(byId("level").value);
 async function forecast(fields, rows, signal) {
   const request = { path: `${PATH}/batch?strict=true&level=${level()}`, body: { inputs: columns(rows) } };
   const answer = await ask(request.path, { body: request.body, signal }).catch((error) => {
-    error.fields = fields; // whose they are
+    error.fields = fields; // the form that the faults are about
     throw error;
   });
   return { rows, request, predictions: answer.predictions, model: answer.model };
@@ -88,7 +88,7 @@ async function realOf(day, signal) {
 
 const inData = (day) => day >= "2011-01-01" && day <= "2012-12-31";
 
-// ---- keeping up -----------------------------------------------------------------------------
+// ---- updating the page -----------------------------------------------------------------------------
 
 async function update(signal) {
   const day = date.value;
@@ -101,7 +101,7 @@ async function update(signal) {
   remember();
 }
 
-/** The forecasts, and what was counted, as far as they are asked for. */
+/** The forecasts, and the counted rentals if they are to be shown. */
 async function scenarios(day, signal) {
   const real = byId("real").checked && inData(day) ? await realOf(day, signal) : null;
   const measured = byId("measured").checked && real;
@@ -112,11 +112,11 @@ async function scenarios(day, signal) {
   return { real, a, b };
 }
 
-/** Which parts of the page make sense for what is chosen. */
+/** Show and enable the parts of the page that apply to the current choices. */
 function arrange(day) {
   const real = byId("real");
   real.disabled = !inData(day);
-  real.parentElement.title = real.disabled ? "There are records of 2011 and 2012" : "";
+  real.parentElement.title = real.disabled ? "There are only records for 2011 and 2012" : "";
   const showsReal = real.checked && !real.disabled;
   byId("real-note").hidden = !showsReal;
   byId("measured-switch").hidden = !showsReal;
@@ -126,11 +126,11 @@ function arrange(day) {
 
 function showFacts({ weekday, season, holiday, working_day: working }) {
   const known = working ? "working day" : weekday.startsWith("S") ? "weekend" : "day off";
-  const said = { true: "taken for a holiday", false: "taken for no holiday" }[more.values().holiday];
+  const said = { true: "counted as a holiday", false: "not counted as a holiday" }[more.values().holiday];
   byId("facts").textContent = [weekday, season, holiday, said ?? known].filter(Boolean).join(" · ");
 }
 
-/** Say a failure beside the fields that it is about; null says that nothing is wrong. */
+/** Show a failure next to the fields that it is about; null clears. Returns whether any was shown. */
 function showFaults(failure) {
   const faults = { ...failure?.faults };
   if (faults.date) faults.timestamp = faults.date;
@@ -144,7 +144,7 @@ function showAnswer() {
   const { a, b, real, date: day } = shown;
   byId("version").textContent = `Model ${a.model.name}, version ${a.model.version}`;
   byId("credit").textContent = real ? `Data: ${real.credit}` : "";
-  if (real === null && byId("real").checked && inData(day)) byId("credit").textContent = "There is no record of this day.";
+  if (real === null && byId("real").checked && inData(day)) byId("credit").textContent = "There is no record for this day.";
   showHour();
   showTable(numbers);
   showCode([a, b].filter(Boolean).map((scenario) => scenario.request));
@@ -187,7 +187,7 @@ function inWords(day) {
   return (
     `Forecast of the rentals of each hour of ${dayName(day)}: least at ${hourName(least)} with ` +
     `${count(values[least])}, most at ${hourName(peak)} with ${count(values[peak])}. ` +
-    `Every number stands in the table under "The numbers of the picture".`
+    `Every number is in the table under "The numbers of the picture".`
   );
 }
 
@@ -222,7 +222,7 @@ async function updateExplanation(signal) {
   byId("why-hour").textContent = hourName(at);
   byId("why-words").textContent =
     `The average answer to the training data is ${count(explanation.baseline)}. ` +
-    `What was asked here moves it to ${count(rentals)}:`;
+    `This request moves it to ${count(rentals)}:`;
   const parts = Object.entries(explanation.contributions)
     .map(([name, value]) => ({ ...describe(name, row, at), value }))
     .filter(({ detail, value }) => detail !== null || Math.abs(value) >= 0.5)
@@ -232,7 +232,7 @@ async function updateExplanation(signal) {
   showCode([...shownCode, request]);
 }
 
-/** A field's name and value as people say them. */
+/** A field's name and value for display; `detail` is null for a field that was not given. */
 function describe(name, row, at) {
   const value = row[name];
   switch (name) {
@@ -253,7 +253,7 @@ function describe(name, row, at) {
   }
 }
 
-// ---- what people do -------------------------------------------------------------------------
+// ---- user input --------------------------------------------------------------------------
 
 hour.addEventListener("input", () => {
   showHour();
@@ -268,7 +268,7 @@ for (const [id, step] of [["before", -1], ["after", 1]]) {
 }
 for (const id of ["compare", "real", "measured"]) byId(id).addEventListener("change", changed);
 
-/** Keep what is chosen in the address, so that it can be shared and survives a reload. */
+/** Keep the choices in the address, so that they can be shared and survive a reload. */
 function remember() {
   const one = first.values();
   const query = new URLSearchParams({ date: date.value, hour: hour.value, ...one });

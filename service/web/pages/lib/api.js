@@ -1,4 +1,4 @@
-// Calls to the service, and what can go wrong with them, in words.
+// Calls to the service, and their failures in words.
 
 const KEY = "api-key";
 
@@ -6,8 +6,8 @@ export const keepKey = (key) => sessionStorage.setItem(KEY, key);
 export const hasKey = () => sessionStorage.getItem(KEY) !== null;
 
 /**
- * A call that got no answer.
- * faults: field -> words; retry: seconds until another try makes sense, or null; needsKey: a key would help.
+ * A failed call. faults: field -> words; retry: seconds until a retry makes sense, or null; needsKey: an API
+ * key would help.
  */
 export class Failure extends Error {
   constructor(words, { faults = {}, retry = null, needsKey = false } = {}) {
@@ -18,7 +18,7 @@ export class Failure extends Error {
   }
 }
 
-/** The JSON that a call answers. `body` is sent as JSON unless it is a text. Throws Failure. */
+/** The JSON answer of a call. `body` is sent as JSON unless it is a string. Throws Failure. */
 export async function ask(path, { body, signal, type = "application/json" } = {}) {
   const headers = {};
   if (hasKey()) headers["X-API-Key"] = sessionStorage.getItem(KEY);
@@ -54,7 +54,7 @@ async function failureOf(response) {
   return new Failure(words, { faults: faultsOf(problem.errors ?? []) });
 }
 
-/** Field -> the first thing that is wrong with it; a pointer is /field or /inputs/field/row. */
+/** Field -> its first fault; a pointer is /field or /inputs/field/row. */
 function faultsOf(errors) {
   const faults = {};
   for (const { pointer, parameter, detail } of errors) {

@@ -1,17 +1,17 @@
-// Keeping a picture up to date: while someone moves, when the service is away, and when it is back.
+// Keeping a picture up to date while the input changes, and when the service goes away and comes back.
 
 import { Failure, keepKey } from "./api.js";
 import { byId, html } from "./dom.js";
 import { sentence } from "./words.js";
 
 const PAUSE = 40; // ms from a change to its request
-const STALE = 250; // ms after which a request gives way to a newer one
+const STALE = 250; // ms after which a running request is aborted for a newer one
 
 /**
- * A function to call after each change. It runs `update(signal)` soon, one at a time: what changes
- * during a request is asked for when that is over, or at once when it takes long. A failure is said,
- * and where time can help, tried again by itself. `place(failure)` may say a failure beside the field
- * that it is about, and returns whether it did; `place(null)` clears what it said.
+ * Returns a function to call after each change. It soon runs `update(signal)`, one run at a time: a
+ * change during a run starts another one afterwards, or at once if the run takes long. A failure is
+ * shown, and retried automatically if waiting can help. `place(failure)` may show a failure next to the
+ * field that it is about, and returns whether it did; `place(null)` clears it.
  */
 export function live(update, place = () => false) {
   let timer = 0;
@@ -61,13 +61,13 @@ export function live(update, place = () => false) {
   return changed;
 }
 
-/** Run something that happens once, saying its failure in the same place. */
+/** Run `update` once, with failures shown in the same way. */
 export const once = (update) => live(update)();
 
 const said = new Map(); // what failed -> {words, needsKey, tryAgain}
 
 function say(who, error, tryAgain) {
-  const words = error.retry ? `${error.message} It is asked again by itself.` : sentence(error.message);
+  const words = error.retry ? `${error.message} Trying again automatically.` : sentence(error.message);
   said.set(who, { words, needsKey: error.needsKey, tryAgain });
   show();
 }
@@ -76,7 +76,7 @@ function quiet(who) {
   if (said.delete(who)) show();
 }
 
-/** One line for each thing that is wrong, however many pictures wait for it. */
+/** Show each distinct failure once, however many pictures it concerns. */
 function show() {
   const lines = new Map([...said.values()].map(({ words, needsKey }) => [words, needsKey]));
   const place = byId("notice");
