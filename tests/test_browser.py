@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, FilePayload, Page, Route, expect
+from playwright.sync_api import Browser, FilePayload, Page, Request, Route, expect
 
 from models.features import Inputs
 from models.network import Tape
@@ -148,13 +148,20 @@ def test_fast_changes_end_with_the_last(bikes: Visit, url: str) -> None:
     """However fast someone moves, the picture is that of the last position."""
     page = bikes.page
     page.locator("#humidity").focus()
-    for value in range(30, 91, 3):
-        page.locator("#humidity").fill(str(value))
-    page.wait_for_load_state("networkidle")
-    shown = _value(page)
+    with page.expect_response(lambda answer: _asks(answer.request, '"humidity":[90,')) as last:
+        for value in range(30, 91, 3):
+            page.locator("#humidity").fill(str(value))
+    shown = f"{last.value.json()['predictions'][17]['rentals']:,.0f}"
+    expect(page.locator("#value")).to_have_text(shown)
+    expect(page).to_have_url(re.compile("humidity=90"))
     page.reload()  # the address carries what is chosen
     expect(page.locator("#humidity")).to_have_value("90")
     expect(page.locator("#value")).to_have_text(shown)
+
+
+def _asks(request: Request, words: str) -> bool:
+    """Whether the body of a request has these words."""
+    return words in (request.post_data or "")
 
 
 def test_hour_is_chosen_by_keyboard_and_by_pointer(bikes: Visit) -> None:
