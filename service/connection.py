@@ -59,6 +59,7 @@ class Connection(HttpToolsProtocol):
             super().data_received(self._data)
         self._reading = False
         if self._begun is not None:
+            self._unparsed = 0
             cycle, app = self._begun
             if self.transport.is_closing():
                 self._start_begun()
@@ -70,9 +71,7 @@ class Connection(HttpToolsProtocol):
         elif self.scope is not None and "path" not in self.scope:  # headers begun, not complete
             self._unparsed += len(data)
             if self._unparsed > HEADER_LIMIT:
-                refuse(
-                    self, HEADERS_TOO_LARGE, f"The headers are larger than {HEADER_LIMIT} bytes."
-                )
+                self._refuse_headers()
         else:
             self._unparsed = 0
 
@@ -117,14 +116,32 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Application) -> None:
         """Called by uvicorn when the headers are complete; the body may be in the same data, or follow."""
+        if self._unparsed + len(self._data) > HEADER_LIMIT and _size(cycle.scope) > HEADER_LIMIT:
+            # They were complete before they were found to be too large: it depends on the packets.
+            cycle.response_complete = True  # no application answers
+            self._refuse_headers()
+            return
         if self._reading and cycle.scope["path"] in self.microbatch.paths:
             self._begun = (cycle, app)
         else:
             self.leave_to_task(cycle, app)
 
+    def _refuse_headers(self) -> None:
+        refuse(self, HEADERS_TOO_LARGE, f"The headers are larger than {HEADER_LIMIT} bytes.")
+
     def leave_to_task(self, cycle: RequestResponseCycle, app: Application) -> None:
         """Run an application as uvicorn does."""
         super()._start_asgi_task(cycle, app)
+
+
+def _size(scope: Any) -> int:
+    """Bytes of a request's line and headers, as clients write them: `GET /path HTTP/1.1`, `name: value`."""
+    line = (
+        len(f"{scope['method']}  HTTP/1.1\r\n")
+        + len(scope["raw_path"])
+        + len(scope["query_string"])
+    )
+    return line + sum(len(name) + len(value) + len(b": \r\n") for name, value in scope["headers"])
 
 
 def _is_short(cycle: RequestResponseCycle) -> bool:

@@ -223,6 +223,34 @@ async def test_refused_connection_lingers() -> None:
     await until(lambda: wire.closed)
 
 
+@pytest.mark.parametrize("size", [65_000, 66_000])
+@pytest.mark.parametrize("first", ["GET", "POST"])
+@pytest.mark.parametrize("cut", [None, 10, 40_000, -300])
+async def test_limit_of_headers_is_the_same_in_one_packet_and_in_two(
+    cut: int | None, first: str, size: int
+) -> None:
+    """Whether headers are too large does not depend on how they arrive; the refusal names the path."""
+    path = "/health/live" if first == "GET" else "/predict/bikes"
+    asked = request(target=path, first=first, X_More="x" * size)
+    connection, wire = Server(service()).connect()
+    for part in (asked,) if cut is None else (asked[:cut], asked[cut:]):
+        connection.data_received(part)
+    await until(lambda: bool(wire.written))
+    assert wire.written[0].startswith(b"HTTP/1.1 200 " if size < 65_536 else b"HTTP/1.1 431 ")
+    assert wire.ended == (size > 65_536)
+
+
+async def test_headers_in_two_packets_are_counted_for_each_request_anew() -> None:
+    """A connection that is kept for thousands of requests is not refused for the sum of their headers."""
+    connection, wire = Server(service()).connect()
+    asked = request(X_More="x" * 8000)
+    for number in range(1, 21):
+        connection.data_received(asked[:4000])
+        connection.data_received(asked[4000:])
+        await until(lambda number=number: len(wire.written) == number)  # type: ignore[misc]
+    assert {part[9:12] for part in wire.written} == {b"200"}
+
+
 async def test_requests_that_follow_each_other_unasked_are_answered_in_order() -> None:
     """A client may send the next request before it has the first answer (pipelining)."""
     server = Server(service())
