@@ -227,6 +227,13 @@ def test_the_store_is_kept_from_the_command_line(train: Run, tmp_path: Path) -> 
     assert err.startswith("train: ")
 
 
+def test_store_that_is_a_file_is_no_store_without_versions(train: Run, tmp_path: Path) -> None:
+    """A mistaken `--store` is told as one; a training would not put it right."""
+    (tmp_path / "file").touch()
+    status, _, err = train("store", "list", "--store", tmp_path / "file")
+    assert (status, err) == (2, f"train: {tmp_path / 'file'}: is no folder\n")
+
+
 GONE = "20200101T000000Z-00000000"
 POINTERS = {
     "nonsense": "does not name a version",

@@ -1,7 +1,8 @@
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,7 @@ def test_value_that_no_recipe_takes_is_refused_before_the_first_trial(
         ["epochs=0|5"],
         ["hidden=0..9"],
         ["epochs=5..9", "average_epochs=0..9"],
+        ["rate=0.1..1", "rate=1|2"],
     ):
         wrong = replace(asked, settings=tuple(parse(text) for text in texts))
         with pytest.raises(SettingsError):
@@ -174,6 +176,32 @@ def test_second_search_of_one_file_is_refused_until_the_first_is_gone(
         first.kill()
     assert len(search.run(asked, 2, out, 1, None)) == 2
     assert len(out.read_bytes().splitlines()) == 3
+
+
+@pytest.mark.parametrize("place", ["", "fifo", "/dev/zero"])
+def test_place_that_is_no_file_is_refused_at_once(
+    asked: Search, tmp_path: Path, place: str
+) -> None:
+    """Nobody waits for the end of a device, or for who writes to a pipe."""
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(DataError, match=": is no file; choose another --out"):
+        search.run(asked, 1, tmp_path / place, 1, None)
+
+
+def test_no_process_is_begun_that_has_no_trial(
+    asked: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes a second to begin, and a hundred of them two minutes."""
+    processes: list[int] = []
+
+    def counted(function: Any, tasks: Iterable[Any], jobs: int, _: None) -> Iterator[Any]:
+        processes.append(jobs)
+        return (function(*task) for task in tasks)
+
+    monkeypatch.setattr(cluster, "map_unordered", counted)
+    for trials in (2, 3, 3):
+        search.run(asked, trials, tmp_path / "out", 100, None)
+    assert processes == [2, 1, 1]
 
 
 @pytest.mark.parametrize("line", [b"{}", b"nonsense", b"\xff\xfe", b"[1]"])

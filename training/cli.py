@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from models import bundle, files
-from models.errors import ProjectError, SettingsError
+from models.errors import ProjectError, SettingsError, StoreError
 from models.store import Store
 from models.tasks import TASKS
 from training import (
@@ -191,6 +191,8 @@ def trace_(
 @store_app.command("list")
 def list_(store: StoreFolder = DEFAULT_STORE) -> None:
     """List the versions of every model; the active one is marked."""
+    if store.exists() and not store.is_dir():
+        raise StoreError(f"{store}: is no folder")
     _out.print(tables.versions(Store(store)))
 
 

@@ -126,7 +126,10 @@ class Trial:
 
 def check(search: Search, trials: int) -> None:
     """Raises SettingsError or TrainingError for what no trial, or one of them, can be made of."""
+    keys = [setting.key for setting in search.settings]
     for setting in search.settings:
+        if keys.count(setting.key) > 1:
+            raise SettingsError(f"--vary {setting.key}: is there twice")
         if setting.key.startswith(STUDENT):
             what = "a trial judges the networks that a student learns from, and not the student"
             raise SettingsError(f"--vary {setting.key}: {what}")
@@ -186,7 +189,7 @@ def run(search: Search, trials: int, out: Path, jobs: int, dask: str | None) -> 
         left = [number for number in range(trials) if number not in found]
         with counting("trials", trials, trials - len(left)) as counter:
             tasks = ((search, number) for number in left)
-            for trial in cluster.map_unordered(try_one, tasks, jobs, dask):
+            for trial in cluster.map_unordered(try_one, tasks, min(jobs, len(left) or 1), dask):
                 found[trial.number] = trial
                 _add(file, trial.__dict__)
                 counter.advance()
@@ -197,6 +200,8 @@ def run(search: Search, trials: int, out: Path, jobs: int, dask: str | None) -> 
 @contextmanager
 def _alone(out: Path) -> Iterator[BinaryIO]:
     """The file, read and appended to by this process alone: the lock is the kernel's and goes with it."""
+    if out.exists() and not out.is_file():  # of a device there may be no end
+        raise DataError(f"{out}: is no file; choose another --out")
     with out.open("a+b") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
