@@ -137,6 +137,7 @@ BAD_CALLS = {
     "model": (["evaluate", "cars"], "there is no model 'cars'"),
     "protocol": (["evaluate", "bikes", "--protocol", "p9"], "choose one of p1"),
     "key": (["bikes", "--key", "nowhere.key"], "signing key: nowhere.key"),
+    "store": (["store", "copy", "bikes", "v", "--to", ""], "must be a path, and is empty"),
 }
 
 
@@ -225,6 +226,16 @@ def test_the_store_is_kept_from_the_command_line(train: Run, tmp_path: Path) -> 
     status, _, err = train("store", "activate", "admission", "20200101T000000Z-00000000", *at)
     assert status == 2
     assert err.startswith("train: ")
+
+
+def test_empty_path_is_no_store(
+    train: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A variable of the shell that is not set publishes nothing into the current folder."""
+    monkeypatch.chdir(tmp_path)
+    status, _, err = train("admission", "--store", "", *QUICK)
+    assert (status, err) == (2, "train: the folder of a store must be a path, and is empty\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_store_that_is_a_file_is_no_store_without_versions(train: Run, tmp_path: Path) -> None:

@@ -29,7 +29,16 @@ from training import (
     trace,
 )
 from training.data import Dataset
-from training.options import DEFAULT_STORE, INTERRUPTED, Dask, Data, Seed, StoreFolder, Task
+from training.options import (
+    DEFAULT_STORE,
+    INTERRUPTED,
+    Dask,
+    Data,
+    Seed,
+    StoreFolder,
+    Task,
+    store_folder,
+)
 from training.progress import Nobody, watch_for
 from training.recipes import Recipe
 
@@ -216,7 +225,7 @@ def rollback(model: str, store: StoreFolder = DEFAULT_STORE, key: KeyFile = None
 def copy(
     model: str,
     version: str,
-    to: Annotated[Path, typer.Option(metavar="DIR", help="The other store.")],
+    to: Annotated[Path, typer.Option(metavar="DIR", parser=store_folder, help="The other store.")],
     store: StoreFolder = DEFAULT_STORE,
     key: KeyFile = None,
 ) -> None:

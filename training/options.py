@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from models.errors import SettingsError
+
 INTERRUPTED = 130
 """The exit status after Ctrl-C, as shells have it."""
 
@@ -13,9 +15,27 @@ Data = Annotated[
     Path | None,
     typer.Option("--data", metavar="CSV", help="Another CSV file with the same columns."),
 ]
+
+
+def store_folder(text: str | Path) -> Path:
+    """The folder of a store; "" is refused, as it is more likely an unset variable than this folder.
+
+    Raises SettingsError.
+    """
+    if not str(text):
+        raise SettingsError("the folder of a store must be a path, and is empty")
+    return Path(text)
+
+
 StoreFolder = Annotated[
     Path,
-    typer.Option("--store", metavar="DIR", envvar="SERVICE_STORE", help="Folder of the store."),
+    typer.Option(
+        "--store",
+        metavar="DIR",
+        envvar="SERVICE_STORE",
+        parser=store_folder,
+        help="Folder of the store.",
+    ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Processes to use on this machine.")]
