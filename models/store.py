@@ -2,14 +2,14 @@
 
     <store>/<model>/<version>/      a bundle
     <store>/<model>/current         its first line is the active version, below it those that were
-                                    active before, the latest first: one file, replaced at once
-    <store>/<model>/.lock           held by whoever changes the above
+                                    active before, the latest first; replaced atomically
+    <store>/<model>/.lock           held by a process that changes the above
     <store>/<model>/.new-*          being written, or left by a process that was killed
 
-A version is in place, whole and synced, before `current` names it, so a process killed at any moment
-leaves the old version active or the new one. Reading takes no lock. Writers wait for each other: the
-lock is the kernel's and goes with its process, so what a writer finds unfinished is a leftover, which
-it removes.
+A version is complete and synced before `current` names it, so if a process is killed at any moment, either
+the old version is active or the new one. Reading takes no lock. Writers wait for each other: the kernel
+releases a process's lock when it ends, so whatever unfinished a writer finds is a leftover, which it
+removes.
 """
 
 import fcntl
@@ -118,9 +118,9 @@ class Store:
             other._add(name, version, content)  # noqa: SLF001
 
     def fill_from(self, artifacts: Path, key: bytes | None = None) -> list[str]:
-        """Give each model of `artifacts` (<model>/ bundles) that has no active version that one.
+        """Fill in the bundles of `artifacts`, <model>/ each, for models without an active version.
 
-        With a key the bundles are signed: they come with the code and are trusted as the code is.
+        With a key they are signed with it: they come with the code and are trusted as the code is.
         Returns the names of the models that were filled.
         """
         filled = []
@@ -181,7 +181,7 @@ class Store:
 
     @contextmanager
     def _writing(self, name: str) -> Iterator[None]:
-        """Be the only writer of a model, and begin by removing what killed ones have left."""
+        """Hold the lock of a model, after removing what killed writers have left."""
         home = self._home(name)
         with _told(home):
             if not home.is_dir():
@@ -221,7 +221,7 @@ def _remove(leftover: Path) -> None:
 
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
-    """Turn what the system says into a StoreError of one line."""
+    """Turn an OSError into a StoreError of one line."""
     try:
         yield
     except OSError as error:

@@ -4,8 +4,8 @@
         answer = client.predict("admission", {"gre": 660, "gpa": 3.67, "rank": 1})
         answer.probability, answer.interval.low, answer.interval.high
 
-A prediction changes nothing, so one that got no answer (a connection that broke, a service that is
-full or is being replaced) is asked again, after the time that the service names or a growing pause.
+A prediction changes nothing, so one that got no answer (because a connection broke, or the service is
+overloaded or being replaced) is retried, after the time that the service names or a growing pause.
 """
 
 import json

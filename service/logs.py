@@ -1,10 +1,10 @@
-"""Logs: a line a request and a line an event; JSON in a container, text in a terminal.
+"""Logs: one line for each request and each event; JSON in a container, text in a terminal.
 
-Everything is written through structlog, the log records of the libraries included. The line of a
-single row is the one exception, for its cost: it is put together by hand in the same form (a test
-holds them equal), in about a microsecond. Lines are handed to a thread ten times a second, so a
-slow reader of the log holds no request up; what it cannot take is dropped and counted. So a process
-that is killed takes the lines of its last tenth of a second with it.
+Everything is written through structlog, including the log records of the libraries. The only exception is
+the line of a single row, which is put together by hand, in the same format (a test holds them equal), in
+about a microsecond. Lines are handed to a thread ten times a second, so a slow reader of the log delays no
+request; lines that it does not take are dropped and counted. A process that is killed loses the lines of
+its last tenth of a second.
 
 Never in a line: the values of inputs (unless the setting `log_inputs` asks for them), query
 strings, header values other than the request id and the trace id, secrets.
@@ -53,7 +53,7 @@ Write = Callable[[str], None]
 
 
 class LineWriter:
-    """Writes lines to a stream from a thread of its own; never waits for the stream.
+    """Writes lines to a stream from a separate thread; the caller never waits for the stream.
 
     on_drop : called with the number of lines that were lost because the stream did not take them.
     """
@@ -110,7 +110,7 @@ class RequestLog:
         self._stamp = self._whole_second = ""
 
     def __call__(self, exchange: Exchange, scope: Scope) -> None:
-        """Note a request that is over. The lines of single rows are made when they are handed over."""
+        """Add the line of a request that is over. Those of single rows are made when handed over."""
         waiting = self._waiting
         if (
             exchange.row is not None
@@ -128,7 +128,7 @@ class RequestLog:
             self.flush()
 
     def flush(self) -> None:
-        """Hand over what was noted."""
+        """Hand over the lines that wait."""
         waiting, self._waiting = self._waiting, []
         if waiting:
             shift = time.time() - perf_counter()
@@ -154,7 +154,7 @@ class RequestLog:
 
 
 def fields_of(exchange: Exchange, scope: Scope, *, inputs: bool) -> dict[str, Any]:
-    """What a request's line says, beside its time."""
+    """The fields of a request's line, except its time."""
     said: dict[str, Any] = {
         "request_id": exchange.request_id.decode(),
         "method": scope["method"][:20],
@@ -182,15 +182,15 @@ def fields_of(exchange: Exchange, scope: Scope, *, inputs: bool) -> dict[str, An
 
 
 def json_line(exchange: Exchange, scope: Scope, now: str, inputs: bool) -> str:  # noqa: FBT001
-    """The line of a request as JSON: what structlog would make of `fields_of`."""
+    """The line of a request as JSON, as structlog would write `fields_of`."""
     said = {"timestamp": now, "level": "info", "event": "request"}
     return orjson.dumps(said | fields_of(exchange, scope, inputs=inputs)).decode() + "\n"
 
 
 def line_by_hand(exchange: Exchange, method: str, now: str) -> str:
-    """`json_line` of an answer of a model, without inputs, trace and caller.
+    """`json_line` for the answer of a model, without inputs, trace and caller.
 
-    Nothing in it needs escaping: an id is checked, the rest is ours.
+    Nothing in it needs escaping: the id was checked, and the rest is our own.
     """
     served = exchange.served
     assert served is not None  # noqa: S101 - or nothing was answered
@@ -203,7 +203,7 @@ def line_by_hand(exchange: Exchange, method: str, now: str) -> str:
 
 
 def console_line(exchange: Exchange, scope: Scope, now: str, inputs: bool) -> str:  # noqa: FBT001
-    """The line of a request for a reader: time, status, request, milliseconds, the rest."""
+    """The line of a request for a terminal: time, status, request, milliseconds, the rest."""
     said = fields_of(exchange, scope, inputs=inputs)
     request = f"{said.pop('method')} {said.pop('route')}"
     ms = f"{said.pop('ms'):.2f} ms"
@@ -303,5 +303,5 @@ def _dumps(event: EventDict, **_: Any) -> str:
 
 
 def is_console(form: str, stream: TextIO = sys.stdout) -> bool:
-    """Whether the setting `log_format` means text for a reader: "auto" asks the stream."""
+    """Whether the setting `log_format` means text for a terminal; "auto" depends on the stream."""
     return form == "console" or (form == "auto" and stream.isatty())

@@ -1,8 +1,8 @@
-"""The OpenAPI document: what FastAPI makes of the routes, completed.
+"""The OpenAPI document: FastAPI's, completed.
 
-Every answer gets its headers, every route the problems that any route can have, and problems are
-written once, under `components`. FastAPI's own form of a validation error, which this service does
-not use, is taken out. Keys are declared as optional: whether they are asked for is a setting.
+Every answer gets its headers, and every route the problems that any route can have, which are defined once
+under `components`. FastAPI's own validation errors, which this service does not use, are removed. API keys
+are declared as optional, because a setting decides whether they are required.
 """
 
 from typing import Any
@@ -66,7 +66,7 @@ def document(made: dict[str, Any]) -> dict[str, Any]:
 
 
 def _complete(operation: dict[str, Any], path: str, method: str) -> None:
-    """Give an operation what every route has, and put its problems into references."""
+    """Add to an operation what every route has, and replace its problems by references."""
     common = [HEADERS_TOO_LARGE, INTERNAL]
     if method == "post":
         common.append(TIMEOUT)
@@ -90,5 +90,5 @@ def _complete(operation: dict[str, Any], path: str, method: str) -> None:
 
 
 def _is_ours(response: dict[str, Any]) -> bool:
-    """Whether a route says that it can fail so; FastAPI's own 422 has no headers."""
+    """Whether a response was declared by our route; FastAPI's own 422 has no headers."""
     return "headers" in response

@@ -63,10 +63,10 @@ _LENGTH = struct.Struct("<I")
 
 @dataclass(frozen=True)
 class Asked:
-    """A request.
+    """A parsed request.
 
     values : the rows by column, `n_rows` of them.
-    outputs : which outputs are wanted, and whether behind the JSON.
+    outputs : the requested outputs, each with whether it is to follow the JSON in binary.
     """
 
     id: str | None
@@ -187,7 +187,7 @@ def _check_form(tensor: RequestTensor, field: Field) -> None:
 def _elements(
     tensor: RequestTensor, field: Field, binary: memoryview
 ) -> tuple[list[Any], memoryview]:
-    """The elements of a tensor, and what is left of the binary part."""
+    """The elements of a tensor, and the rest of the binary part."""
     size = None if tensor.parameters is None else tensor.parameters.binary_data_size
     if (size is None) is (tensor.data is None):
         raise _fault(f"input {field.name}: must have either data or binary_data_size")

@@ -1,8 +1,8 @@
-"""The product of a training: a model of all rows, and what its bundle says about it.
+"""The product of a training: a model trained on all rows, and the details for its bundle.
 
-The recipe is judged first, by the task's main protocol, on rows that it does not see; then it learns
-from all of them. The scores on the card are those of the first model: from the second nothing is held
-out.
+First the recipe is evaluated by the task's main protocol, on rows that it does not see; then it learns from
+all rows. The scores on the model card are those of the first model, since nothing is held out from the
+second.
 """
 
 import dataclasses
@@ -38,8 +38,8 @@ from training.trainer import fixed_epochs, train
 class Product:
     """A trained model, the details for its manifest, and the scores of its recipe.
 
-    evaluation : None where the data do not suffice for the protocol.
-    remarks : what a reader of the result should know, a line each.
+    evaluation : None if the data do not suffice for the protocol.
+    remarks : what the user should know about the result, a line each.
     """
 
     model: Model
@@ -49,7 +49,7 @@ class Product:
 
 
 def make(recipe: Recipe, dataset: Dataset, seed: int, watch: Watch) -> Product:
-    """Judge a recipe, then train it on every row. Raises TrainingError."""
+    """Evaluate a recipe, then train it on all rows. Raises TrainingError."""
     protocol = MAIN_PROTOCOL[recipe.task]
     remarks: list[str] = []
     evaluation = None
@@ -105,7 +105,7 @@ def described(recipe: Recipe) -> dict[str, Any]:
 
 
 def summary(evaluation: Evaluation, dataset: Dataset) -> dict[str, Any]:
-    """What the card says of an evaluation: its means, without the losses and the single days."""
+    """What the model card shows of an evaluation: its means, without losses and single days."""
     told = evaluation.as_json()
     made = {name: told[name] for name in ("protocol", "description", "metrics", "baseline")}
     made["rows"] = sum(split["rows"] for split in told["splits"])
@@ -113,7 +113,7 @@ def summary(evaluation: Evaluation, dataset: Dataset) -> dict[str, Any]:
 
 
 def _trust(score: Scores, dataset: Dataset) -> dict[str, Any]:
-    """How far probabilities can be taken at their word, or intervals."""
+    """The reliability of probabilities, or the coverage of intervals."""
     if score.interval is None or score.model is None:
         bins = metrics.reliability(score.target, score.forecast).tolist()
         return {"reliability": [{"said": p, "happened": s, "rows": int(n)} for p, s, n in bins]}

@@ -1,11 +1,11 @@
 """`train search`: random search over a recipe's hyper-parameters (Bergstra and Bengio 2012).
 
-A trial draws a value for each setting, fits the recipe's networks and judges them on rows that a
-protocol keeps for choosing: its validation rows, or, where it has none, a stratified fifth of each
-split's training rows. Test rows are never looked at: judge what was chosen by `train evaluate`.
+A trial draws a value for each setting, fits the recipe's networks, and scores them on rows that are
+kept for model selection: the protocol's validation rows or, if it has none, a stratified fifth of each
+split's training rows. Test rows are never looked at; evaluate the winner with `train evaluate`.
 
-Trials are independent and numbered; what trial n draws depends on the seed and n alone. So they may run
-anywhere and in any order, and a search that was interrupted goes on with those that are not done.
+Trials are independent and numbered; what trial n draws depends only on the seed and n. So they may run
+anywhere and in any order, and an interrupted search goes on with the trials that are not done.
 """
 
 import fcntl
@@ -39,9 +39,9 @@ CHOOSING_FOLDS = 5
 
 @dataclass(frozen=True)
 class Setting:
-    """A hyper-parameter and what it may be: one of `choices`, or a number from low to high.
+    """A hyper-parameter and its values: one of `choices`, or a number from low to high.
 
-    Numbers are drawn evenly on the logarithm's scale where low is above 0; whole ones stay whole.
+    Numbers are drawn evenly on a log scale if low is above 0; `whole` ones are rounded.
     """
 
     key: str
@@ -89,7 +89,7 @@ def _number(text: str) -> float:
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched, in which data, and how each trial is judged."""
+    """What is searched, on which data, and how trials are scored."""
 
     recipe: Recipe
     dataset: Dataset
@@ -115,7 +115,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of a trial; score is None where the training diverged, and reason says how."""
+    """The result of a trial; score is None if the training diverged, and reason says how."""
 
     number: int
     changes: list[str]
@@ -125,7 +125,7 @@ class Trial:
 
 
 def check(search: Search, trials: int) -> None:
-    """Raises SettingsError or TrainingError for what no trial, or one of them, can be made of."""
+    """Raise SettingsError or TrainingError if any trial could not be run, before the first one is."""
     keys = [setting.key for setting in search.settings]
     for setting in search.settings:
         if keys.count(setting.key) > 1:
@@ -141,7 +141,7 @@ def check(search: Search, trials: int) -> None:
 
 
 def try_one(search: Search, number: int) -> Trial:
-    """Draw, fit and judge one trial; what a worker does."""
+    """Draw, fit and score one trial; called by the workers."""
     began = time.perf_counter()
     changes = search.drawn(number)
     try:
@@ -153,7 +153,7 @@ def try_one(search: Search, number: int) -> Trial:
 
 
 def _judge(recipe: Recipe, search: Search) -> float:
-    """The mean over the splits of the metric on the rows for choosing."""
+    """The mean, over the splits, of the metric on the rows for model selection."""
     dataset = search.dataset
     quantity = dataset.task.threshold is None
     target = np.sum([dataset.targets[name] for name in recipe.targets], axis=0)
@@ -173,7 +173,7 @@ def _judge(recipe: Recipe, search: Search) -> float:
 
 
 def _set_aside(target: Any, rows: IntArray, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
-    """Rows to learn from and rows for choosing, both of the training rows."""
+    """Split training rows into rows to learn from and rows for model selection."""
     fold = stratified_folds(target[rows], rng, CHOOSING_FOLDS)
     return rows[fold != 0], rows[fold == 0]
 

@@ -82,9 +82,9 @@ class PredictBatch:
 
 
 def wants_csv(accept: bytes) -> bool:
-    """Whether CSV is preferred to JSON (RFC 9110, section 12.5.1); without a preference it is not.
+    """Whether an Accept header prefers CSV to JSON (RFC 9110, section 12.5.1); JSON is the default.
 
-    Of two that are wanted as much, the one that is named is preferred to one that a wildcard admits.
+    Of two types with equal weight, one that is named is preferred to one that only a wildcard admits.
     """
     if accept in _WITHOUT_PREFERENCE:
         return False
@@ -180,10 +180,10 @@ def csv_answer(name: str) -> dict[str, Any]:
 
 
 def request_body(name: str, most: int) -> dict[str, Any]:
-    """The forms of the body, for the OpenAPI document.
+    """The request body for the OpenAPI document.
 
-    A row of any form is taken, because one that does not fit is answered with its error in place;
-    so a row is "such an object, or anything".
+    A row may be anything, because an invalid one is answered with its error in place; so the schema of
+    a row is "such an object, or anything".
     """
     request = REQUESTS[name]
     fields = request.model_json_schema()

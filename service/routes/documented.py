@@ -1,4 +1,4 @@
-"""What several routes say about themselves in the OpenAPI document."""
+"""Parts of the OpenAPI document that several routes share."""
 
 from typing import Any
 

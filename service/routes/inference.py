@@ -1,8 +1,8 @@
 """The Open Inference Protocol v2 over REST, under /v2: its clients work unchanged.
 
-Every failure is `{"error": "..."}`; `service.errors` gives the answers under /v2 that form. A bad
-row fails its request, which the protocol has no other way to say. Only the version that answers is
-loaded, so every other one is not found.
+Every failure is `{"error": "..."}`, the form that `service.errors` gives to answers under /v2. A bad
+row fails the whole request, because the protocol has no other way to report it. Only the active version
+is loaded, so any other one is not found.
 """
 
 from collections.abc import Callable
@@ -112,7 +112,7 @@ def _described(columns: list[tuple[str, str]]) -> list[TensorMetadata]:
 
 
 def find(registry: Registry, scope: Scope, name: str, version: str | None = None) -> Served:
-    """What answers under a name, and a version if one is asked for. Raises Problem."""
+    """The served model of a name, and of a version if one is given. Raises Problem."""
     if name not in registry:
         words = f"there is no model {name[:50]}; {instead_of(name, registry.names())}"
         raise Problem(NOT_FOUND, words)
@@ -146,7 +146,7 @@ class Infer:
 
 
 def json_length(scope: Scope) -> int | None:
-    """The bytes of the JSON in a body that has tensors behind it, else None. Raises Problem."""
+    """The length of the JSON in a body with binary tensors, else None. Raises Problem."""
     value = header(scope, JSON_LENGTH)
     if not value:
         return None

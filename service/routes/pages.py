@@ -1,9 +1,9 @@
 """GET / and its siblings: the pages of the product, and the files that they are made of.
 
-The files of `web/pages`, of the kinds that a page is made of, are read once, packed when they are first
-asked for, and kept. Pages name their parts under `/pages/assets/`; what is sent names them under a
-folder whose name is a digest of all of them, so a browser keeps them for ever and a new version of
-the code brings new names. `<!-- include NAME -->` in a page stands for a file of `web/pages/parts`.
+The files of `web/pages` (of the types that pages consist of) are read once, compressed when they are first
+asked for, and kept in memory. Pages refer to their assets under `/pages/assets/`; in what is sent these
+links lead to a folder whose name is a digest of all assets, so browsers can cache them for ever, and
+new code has new names. `<!-- include NAME -->` in a page is replaced by a file of `web/pages/parts`.
 """
 
 from __future__ import annotations
@@ -46,25 +46,25 @@ _TYPES = {".js": "text/javascript", ".woff2": "font/woff2"}
 
 @dataclass(frozen=True)
 class File:
-    """A file as it is sent; of its name only the suffix matters."""
+    """A file as it is sent; its type follows from the suffix of its name."""
 
     name: str
     body: bytes
 
     @cached_property
     def tag(self) -> str:
-        """What tells one content from another."""
+        """The ETag."""
         return f'"{_digest(self.body)}"'
 
     @cached_property
     def media_type(self) -> str:
-        """What the file is."""
+        """The media type, by the suffix."""
         known = _TYPES.get(Path(self.name).suffix) or mimetypes.guess_type(self.name)[0]
         return known or "application/octet-stream"
 
     @cached_property
     def packed(self) -> bytes | None:
-        """The same under gzip, or None for what is packed already."""
+        """The body compressed by gzip, or None for a type that is compressed already."""
         return gzip.compress(self.body, mtime=0) if Path(self.name).suffix in _PACKED else None
 
     def answer(self, request: Request, cache_control: str) -> Response:
@@ -102,7 +102,7 @@ class Site:
 
 
 def _whole(page: bytes, files: Mapping[str, bytes]) -> bytes:
-    """The page with its parts in place, the link to itself among them marked as current."""
+    """The page with its parts included, and the navigation's link to the page itself marked as current."""
 
     def part(found: re.Match[bytes]) -> bytes:
         name, current = found.groups()
@@ -174,7 +174,7 @@ def _page(file: File) -> Any:
 
 
 async def day(request: Request) -> Response:
-    """What the service makes of a date, in the words of a page."""
+    """What the calendar knows about a date, for the bikes page."""
     try:
         asked = date.fromisoformat(request.path_params["date"])
     except ValueError:

@@ -74,7 +74,7 @@ class Predict:
 
 
 def malformed_json(body: bytes) -> Problem:
-    """What is wrong with a body that is no JSON, and where."""
+    """The problem of a body that is not JSON, with the position of the error."""
     if not body.strip():
         return Problem(MALFORMED, "The body is empty; it must be a JSON object.")
     try:
