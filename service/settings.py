@@ -29,14 +29,16 @@ class Settings:
     host: str = _setting("127.0.0.1", "Address to listen on; 0.0.0.0 for every network")
     port: int = _setting(8000, "Port to listen on; 0 takes a free one", low=0, high=65535)
     store: Path = _setting(Path("store"), "Folder of the trained models and their versions")
-    workers: int = _setting(1, "Processes that answer", low=1, high=256)
-    batch_rows: int = _setting(10_000, "Most rows in one batch", low=1, high=1_000_000)
-    explain_rows: int = _setting(100, "Most rows of a batch that are explained", low=0, high=10_000)
+    workers: int = _setting(1, "Number of worker processes", low=1, high=256)
+    batch_rows: int = _setting(10_000, "Maximum number of rows in a batch", low=1, high=1_000_000)
+    explain_rows: int = _setting(
+        100, "Maximum number of rows in a batch with explanations", low=0, high=10_000
+    )
     row_places: int = _setting(
-        128, "Requests for a single row that a worker takes on at once", low=1, high=100_000
+        128, "Requests for a single row that a worker accepts at once", low=1, high=100_000
     )
     batch_places: int = _setting(
-        4, "Batches and explanations that a worker takes on at once", low=1, high=10_000
+        4, "Batches and explanations that a worker accepts at once", low=1, high=10_000
     )
     row_bytes: int = _setting(
         65_536, "Largest body of a request for a single row", low=1_000, high=1_000_000_000
@@ -45,22 +47,25 @@ class Settings:
         8_000_000, "Largest body of any other request", low=1_000, high=1_000_000_000
     )
     deadline: float = _setting(
-        0.0, "Seconds for a request without X-Request-Timeout; 0 sets no limit", low=0, high=3600
+        0.0,
+        "Time limit in seconds for a request without X-Request-Timeout; 0 for no limit",
+        low=0,
+        high=3600,
     )
     header_seconds: float = _setting(
-        10.0, "Seconds in which the headers of a request must arrive", low=0.1, high=3600
+        10.0, "Seconds within which the headers of a request must arrive", low=0.1, high=3600
     )
     body_seconds: float = _setting(
-        30.0, "Seconds in which a body must arrive, or an answer be taken", low=0.1, high=3600
+        30.0, "Seconds within which a body must arrive, and an answer be read", low=0.1, high=3600
     )
     drain_seconds: float = _setting(
         2.0, "Seconds between SIGTERM and the closing of the port", low=0, high=600
     )
     shutdown_seconds: float = _setting(
-        30.0, "Seconds that requests in flight may take after that", low=0, high=3600
+        30.0, "Seconds that requests in flight may take after the port is closed", low=0, high=3600
     )
     poll_seconds: float = _setting(
-        0.5, "Seconds between two looks at the store's pointers", low=0.05, high=3600
+        0.5, "Seconds between two checks of the store for new versions", low=0.05, high=3600
     )
     signing_key_file: Path | None = _setting(
         None, "File with the key that every bundle must be signed with"
@@ -71,7 +76,7 @@ class Settings:
     keys: str = _setting("", "API keys as name:sha256:digest, separated by commas")
     require_keys: bool = _setting(
         default=False,
-        help_="Refuse to start without API keys; with any key given they are asked for anyway",
+        help_="Refuse to start without API keys; they are required anyway if any key is given",
     )
     cors_origins: str = _setting(
         "", "Origins whose pages may read answers, separated by commas; * for all"
