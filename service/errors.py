@@ -243,8 +243,9 @@ def _of_fastapi(entry: Any) -> Fault:
 def _of_http_exception(error: HTTPException, path: str) -> Problem:
     kind = _BY_STATUS.get(error.status_code, INTERNAL)
     given = dict(error.headers or {})
-    if given.get("Allow") == "GET":  # see `service.head`
-        given["Allow"] = "GET, HEAD"
+    if "Allow" in given:  # GET takes HEAD with it, see `service.head`; Starlette's order is a set's
+        methods = set(given["Allow"].split(", "))
+        given["Allow"] = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
     headers = [(k.lower().encode(), v.encode()) for k, v in given.items()]
     details = {
         NOT_FOUND: f"There is no route {path}; /docs lists the routes.",
