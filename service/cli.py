@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import fields
 
+from models import __version__
 from models.errors import ProjectError
 from service.settings import PREFIX, Settings
 
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Each option is also read from the environment: --batch-rows is "
         f"{PREFIX}BATCH_ROWS.",
     )
+    parser.add_argument("--version", action="version", version=f"serve {__version__}")
     for setting in fields(Settings):
         parser.add_argument(
             "--" + setting.name.replace("_", "-"),

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from models import files
+from models import __version__, files
 from models.store import Store
+from service.cli import main as serve
 from tests import tiny
 from training import cli, data
 from training.__main__ import main
@@ -60,6 +61,14 @@ def test_training_publishes_a_version(train: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_both_commands_tell_their_version(train: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever reports a fault can say of which release."""
+    assert train("--version") == (0, f"train {__version__}\n", "")
+    with pytest.raises(SystemExit) as leave:
+        serve(["--version"])
+    assert (leave.value.code, capsys.readouterr().out) == (0, f"serve {__version__}\n")
+
+
 def test_bikes_are_trained_from_a_part_of_the_file(train: Run, tmp_path: Path) -> None:
     """`--data` takes any part of the file; the card says which data, and coverage is measured."""
     lines = (data.DATASETS / "hour.csv").read_text().splitlines(keepends=True)

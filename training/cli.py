@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from models import bundle, files
+from models import __version__, bundle, files
 from models.errors import ProjectError, SettingsError, StoreError
 from models.store import Store
 from models.tasks import TASKS
@@ -90,6 +90,24 @@ def run() -> int:
 def _fail(message: str) -> int:
     print(f"train: {message}", file=sys.stderr)  # noqa: T201  # the command's own words
     return 2
+
+
+def _show_version(asked: bool) -> None:  # noqa: FBT001  # typer's form of a callback
+    if asked:
+        _out.print(f"train {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Options of the command itself, before the name of what it shall do."""
 
 
 @app.command("all")
