@@ -3,10 +3,12 @@
 import io
 import json
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,6 +80,16 @@ def test_line_says_who_what_and_how_long() -> None:
         "caller": "us",
     }
     assert "712" not in line
+
+
+def test_members_of_a_line_are_those_of_the_guide() -> None:
+    """The guide lists every member that the line of a request can have, and no other."""
+    made = exchange(row={"gre": 712})
+    line = json_line(made, scope(f"00-{TRACE}-00f067aa0ba902b7-01", caller="us"), inputs=True)
+    guide = (Path(__file__).parent.parent / "docs/guides/operate.md").read_text(encoding="utf-8")
+    table = guide.split("| member | what it is |", 1)[1].split("\n\n", 1)[0]
+    cells = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    assert re.findall(r"`(\w+)`", "".join(cells)) == list(json.loads(line))
 
 
 def test_inputs_are_written_only_where_the_setting_asks() -> None:
