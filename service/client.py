@@ -11,6 +11,7 @@ overloaded or being replaced) is retried, after the time that the service names 
 import json
 import math
 import random
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from datetime import date
 from itertools import islice
 from types import TracebackType
 from typing import Any, Literal, Self, SupportsFloat, TypeVar, overload
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -115,7 +117,7 @@ class Client:
 
     def card(self, name: str) -> Card:
         """The card of a model: its fields, how good it is, what it is for. Raises as `predict`."""
-        return _read(self._ask("GET", f"/models/{name}"), Card)
+        return _read(self._ask("GET", f"/models/{quote(name, safe='', errors='replace')}"), Card)
 
     @overload
     def predict(
@@ -153,6 +155,7 @@ class Client:
 
         Any number of rows: they are read and sent in chunks. Raises as `predict`.
         """
+        _task(name)
         found: list[BaseModel] = []
         for chunk in _chunks(rows, self._chunk):
             found += self._batch(name, {"instances": [_instance(row) for row in chunk]}, level)
@@ -166,6 +169,9 @@ class Client:
         are no fields of the model are not sent. Raises as `predict`.
         """
         task = _task(name)
+        if not hasattr(frame, "columns"):
+            words = f"a frame must be of pandas, and is a {type(frame).__name__}"
+            raise InputError(f"{words}; rows go to predict_many")
         fields = [field for field in task.field_names if field in frame.columns]
         for field in fields:
             if list(frame.columns).count(field) > 1:
@@ -205,7 +211,7 @@ class Client:
                 answer = self._http.request(method, path, **how)
             except httpx.TransportError as error:
                 if attempt == self._attempts:
-                    error.args = (f"{self._http.base_url} gives no answer: {error}",)
+                    error.args = (f"{_public(self._http.base_url)} gives no answer: {error}",)
                     raise
                 answer = None
             if answer is not None and answer.is_success:
@@ -213,7 +219,7 @@ class Client:
             if answer is not None and (
                 answer.status_code not in _TRY_AGAIN or attempt == self._attempts
             ):
-                raise RefusedError(answer.status_code, _problem(answer), str(answer.url))
+                raise RefusedError(answer.status_code, _problem(answer), _public(answer.url))
             time.sleep(_pause(attempt, answer))
         raise AssertionError("the last attempt returns or raises")
 
@@ -223,11 +229,19 @@ def _check(url: str, key: str | None) -> None:
     try:
         address = httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise SettingsError(f"url is {url!r}: {error}") from None
+        raise SettingsError(f"url is {_public(url)!r}: {error}") from None
     if address.scheme not in {"http", "https"} or not address.host:
-        raise SettingsError(f"url must begin with http:// or https:// and a host, and is {url!r}")
+        words = "url must begin with http:// or https:// and a host"
+        raise SettingsError(f"{words}, and is {_public(url)!r}")
+    if address.query or address.fragment:
+        raise SettingsError(f"url must end with a path, and is {_public(url)!r}")
     if key is not None and not (key.isascii() and key.strip().isprintable()):
         raise SettingsError("key must be printable ASCII text")
+
+
+def _public(url: httpx.URL | str) -> str:
+    """An address for a message: without the name and password that it may have for a proxy."""
+    return re.sub("//[^/]*@", "//", str(url))
 
 
 def _task(name: str) -> Task:
@@ -241,7 +255,7 @@ def _read(answer: httpx.Response, form: type[_Form]) -> _Form:
     try:
         return form.model_validate_json(answer.content)
     except ValidationError:
-        raise RefusedError(answer.status_code, None, str(answer.url)) from None
+        raise RefusedError(answer.status_code, None, _public(answer.url)) from None
 
 
 def _pause(attempt: int, answer: httpx.Response | None) -> float:

@@ -290,12 +290,48 @@ def test_answer_of_a_stranger_is_named_by_address_and_status(
     assert (len(sent), pauses) == (1, [])
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "", "http://", "/x", "ftp://x", "http://[::1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:8000",
+        "",
+        "http://",
+        "/x",
+        "ftp://x",
+        "http://[::1",
+        "http://x/?a=b",
+        "http://x#a",
+    ],
+)
 def test_address_that_cannot_be_one_is_refused_before_anything_is_asked(url: str) -> None:
     """A scheme that was forgotten is no broken connection, which would be tried again."""
     with pytest.raises(SettingsError, match=r"^url ") as refused:
         Client(url)
     assert repr(url) in str(refused.value)
+
+
+def test_name_of_a_model_leads_to_no_other_route(client: Client) -> None:
+    """Whatever a name is, what is asked is the card of a model of that name."""
+    with pytest.raises(RefusedError, match=r"^There is no route /models/\.\./health/live"):
+        client.card("../health/live")
+
+
+def test_password_of_an_address_is_in_no_error(url: str) -> None:
+    """Whoever goes through a proxy that asks for one finds it in no log."""
+    place = url.removeprefix("http://")
+    said: list[str] = []
+    for address, name in (
+        ("http://user:secret@[::1", ""),
+        ("ftp://user:secret@host", ""),
+        ("http://user:secret@127.0.0.1:1", "bikes"),
+        (f"http://user:secret@{place}/elsewhere", "bikes"),
+    ):
+        refusal = pytest.raises((SettingsError, RefusedError, httpx.TransportError))
+        with refusal as refused, Client(address, attempts=1) as asking:
+            asking.card(name)
+        said.append(str(refused.value))
+    assert not any("secret" in words for words in said), said
+    assert said[2].startswith("http://127.0.0.1:1 gives no answer: ")
 
 
 @pytest.mark.parametrize("key", ["schl\u00fcssel", "a\nb"])
@@ -311,18 +347,25 @@ def test_call_that_no_service_could_answer_is_one_line(client: Client) -> None:
     frame = pd.DataFrame([example(ADMISSION)])
     twice = pd.concat([frame, frame[["gre"]]], axis=1)
     rows: Any = frame
+    wrong: Any = "bike"
     calls: dict[str, Callable[[], Any]] = {
         "there is no model 'bike'; there are bikes and admission": lambda: client.predict_frame(
             "bike", frame
         ),
         "a row must be a dict of fields and values, and is a str; a data frame goes to "
         "predict_frame": lambda: client.predict_many("admission", rows),
+        "there is no model 'bike'; there are bikes and admission ": lambda: client.predict_many(
+            wrong, []
+        ),
+        "a frame must be of pandas, and is a list; rows go to predict_many": (
+            lambda: client.predict_frame("admission", [example(ADMISSION)])
+        ),
         "the frame has more than one column gre": lambda: client.predict_frame("admission", twice),
     }
     for words, call in calls.items():
         with pytest.raises(InputError) as refused:
             call()
-        assert str(refused.value) == words
+        assert str(refused.value) == words.strip()
 
 
 def test_values_of_other_libraries_are_taken(client: Client) -> None:
