@@ -110,6 +110,25 @@ class Store:
             self._write_pointer(name, kept)
         return kept[0]
 
+    def prune(self, name: str, keep: int) -> list[str]:
+        """Remove all versions but the active one and the `keep` that were active last before it.
+
+        Returns what was removed, the oldest first. Raises StoreError if no version is active.
+        """
+        with self._writing(name):
+            active = self._active(name)
+            if not active:
+                raise StoreError(f"{self._home(name)}: no version is active")
+            there = self.versions(name)
+            before = [v for v in dict.fromkeys(active[1:]) if v in there and v != active[0]]
+            removed = [v for v in there if v not in {active[0], *before[:keep]}]
+            with _told(self._home(name)):
+                for version in removed:  # what has a version's name is whole, at any moment
+                    leftover = files.neighbour(self._path(name, version))
+                    self._path(name, version).rename(leftover)
+                    _remove(leftover)
+        return removed
+
     def copy(self, name: str, version: str, other: "Store", key: bytes | None = None) -> None:
         """Add a version to another store, byte by byte, and make it the active one there."""
         content = bundle.read(self._path(name, version))

@@ -232,6 +232,12 @@ def test_the_store_is_kept_from_the_command_line(train: Run, tmp_path: Path) -> 
     assert train("store", "activate", "admission", newest, *at)[0] == 0
     assert train("store", "copy", "admission", oldest, "--to", other, *at)[0] == 0
     assert Store(other).current("admission") == oldest
+    assert (
+        f"admission: {oldest} is removed"
+        in train("store", "prune", "admission", "--keep", "0", *at)[1]
+    )
+    assert "nothing to remove" in train("store", "prune", "admission", *at)[1]
+    assert Store(first_store).versions("admission") == [newest]
     status, _, err = train("store", "activate", "admission", "20200101T000000Z-00000000", *at)
     assert status == 2
     assert err.startswith("train: ")

@@ -37,6 +37,27 @@ def test_rolling_back_to_a_damaged_version_says_which_and_what_to_do(tmp_path: P
     assert store.current("bikes") == second
 
 
+def test_pruning_keeps_what_is_active_and_what_rollback_leads_to(tmp_path: Path) -> None:
+    """Of those before the active version the latest to be active stay, each counted once."""
+    store = Store(tmp_path)
+    one, two, three, four = (store.publish(tiny.model("bikes", seed), {}) for seed in range(1, 5))
+    store.activate("bikes", two)
+    store.activate("bikes", four)
+    store.activate("bikes", two)  # active now; before it were four and three, then one
+    assert store.prune("bikes", 2) == [one]
+    assert store.prune("bikes", 2) == []
+    assert store.prune("bikes", 1) == [three]
+    assert sorted(p.name for p in (tmp_path / "bikes").iterdir()) == sorted(
+        [".lock", "current", two, four]
+    )
+    assert store.rollback("bikes") == four
+    store.activate("bikes", two)
+    assert store.prune("bikes", 0) == [four]
+    assert store.load("bikes").version == two
+    with pytest.raises(StoreError, match="no version is active"):
+        store.prune("admission", 1)
+
+
 def test_an_empty_store_has_nothing(tmp_path: Path) -> None:
     """A store that was never written to is empty, not an error; loading from it is."""
     store = Store(tmp_path / "nowhere")

@@ -240,6 +240,22 @@ def rollback(model: str, store: StoreFolder = DEFAULT_STORE, key: KeyFile = None
 
 
 @store_app.command()
+def prune(
+    model: str,
+    keep: Annotated[
+        int, typer.Option(min=0, help="How many to keep of those that were active before.")
+    ] = 10,
+    store: StoreFolder = DEFAULT_STORE,
+) -> None:
+    """Remove old versions; the active one always stays."""
+    removed = Store(store).prune(_task(model), keep)
+    for version in removed:
+        _say(f"{model}: {version} is removed")
+    if not removed:
+        _say(f"{model}: there is nothing to remove")
+
+
+@store_app.command()
 def copy(
     model: str,
     version: str,
