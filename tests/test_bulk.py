@@ -1,4 +1,4 @@
-"""Passes of many rows: the same as the forward pass, for networks and features of every form."""
+"""The forward pass for many rows equals the plain one, for networks and features of every form."""
 
 from collections.abc import Sequence
 
@@ -55,7 +55,7 @@ def check(encoder: Encoder, networks: Sequence[Network], rows: FloatArray) -> No
 
 
 def test_silu_keeps_its_digits_from_end_to_end() -> None:
-    """Of float64, where exp is infinite, too, and without a warning; a NaN stays one."""
+    """SiLU by exp agrees with float64, also where exp overflows; NaN stays NaN; no warnings."""
     numbers = [*np.linspace(-200.0, 200.0, 4001), -3e38, -0.0, 3e38, np.nan]
     z = np.array(numbers, np.float32)
     with np.errstate(over="ignore"):
@@ -87,7 +87,7 @@ def test_many_rows_are_answered_as_by_the_forward_pass(
 
 @pytest.mark.parametrize("columns", [FEATURES["numbers"], FEATURES["one table"]])
 def test_first_layers_of_several_activations(columns: tuple[Column, ...]) -> None:
-    """Each network keeps its own activation where the first layers stand side by side."""
+    """Side by side, each network's first layer keeps its own activation."""
     encoder = encoder_of(columns)
     plain = networks_for(encoder)[1]
     first, last = plain.layers
@@ -97,7 +97,7 @@ def test_first_layers_of_several_activations(columns: tuple[Column, ...]) -> Non
 
 
 def test_categories_beyond_the_largest_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Categories whose cross would be too large are looked up one by one."""
+    """Categories whose cross product would be too large are looked up separately."""
     monkeypatch.setattr(bulk, "MOST_CODES", 50)
     encoder = encoder_of(FEATURES["one table"])
     check(encoder, networks_for(encoder), ROWS)
@@ -115,7 +115,7 @@ def test_blocks_of_any_number_of_rows(monkeypatch: pytest.MonkeyPatch, n_rows: i
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_row_is_answered_alike_in_every_company(name: str) -> None:
-    """The rows beside a row change its answer by no more than float32's rounding."""
+    """Other rows change a row's answer by no more than float32 rounding."""
     model, rows = tiny.model(name), tiny.rows(name, 300, np.random.default_rng(3))
     whole = model.predict(rows)
     parts = [model.predict({k: v[i::7] for k, v in rows.items()}) for i in range(7)]

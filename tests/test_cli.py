@@ -1,4 +1,4 @@
-"""The command `train`: what it makes, what it says, and that a fault leaves everything as it was."""
+"""The command `train`: what it makes, what it prints, and that an error changes nothing."""
 
 import errno
 import json
@@ -164,7 +164,7 @@ def test_a_bad_call_is_one_line(train: Run, tmp_path: Path, case: str) -> None:
 
 @pytest.mark.parametrize("casual", [1, 2])  # of roots of 2 the deviation is a rounding error
 def test_hours_that_are_all_alike_are_told(train: Run, tmp_path: Path, casual: int) -> None:
-    """Where there is nothing to learn, no learning rate is at fault, and NumPy says nothing."""
+    """A constant target is reported as such, without advice on the learning rate or NumPy warnings."""
     head = "dteday,hr,holiday,weathersit,temp,atemp,hum,windspeed,casual,registered,cnt\n"
     rows = [
         f"2012-06-{day:02},{hour},0,1,0.5,0.5,0.5,0.2,{casual},2,{casual + 2}\n"
@@ -324,7 +324,7 @@ def test_a_store_that_cannot_be_written_is_one_line(train: Run, tmp_path: Path) 
 def test_what_cannot_be_written_is_told_before_the_work(
     train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
-    """Nobody waits for a training whose result has nowhere to go; and looking makes no folder."""
+    """A store that cannot be written is refused before the training, and the check creates no folder."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
     status, out, err = train(*(word.format(tmp_path / "file") for word in command))
@@ -336,7 +336,7 @@ def test_what_cannot_be_written_is_told_before_the_work(
 def test_folder_without_permission_is_told_before_the_work(
     train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where the folder is there and belongs to somebody else."""
+    """The same if the folder exists and belongs to somebody else."""
     monkeypatch.setattr("models.files.os.access", lambda *_: False)
     status, _, err = train("admission", "--store", tmp_path / "store")
     assert (status, err) == (2, f"train: {tmp_path}: Permission denied\n")
@@ -345,7 +345,7 @@ def test_folder_without_permission_is_told_before_the_work(
 def test_disk_without_room_is_told_before_the_work(
     train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that could not take a version of the largest size refuses the training, not its result."""
+    """If the disk has no room for a version of the largest size, the training does not start."""
     full = shutil.disk_usage(tmp_path)._replace(free=3 * 2**20)
     monkeypatch.setattr("models.files.shutil.disk_usage", lambda _: full)
     status, _, err = train("admission", "--store", tmp_path / "store")
@@ -356,7 +356,7 @@ def test_disk_without_room_is_told_before_the_work(
 def test_failed_publication_loses_no_training(
     train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The disk was filled while a model was trained: it is kept, and the line that says so publishes it."""
+    """If publishing fails after a training, the model is kept, and the message says how to publish it."""
     store = tmp_path / "the store"
     before = Store(store).publish(tiny.model("admission", 1), {})
     write = files.write_folder
@@ -407,7 +407,7 @@ def test_picture_of_an_unknown_kind_is_one_line(train: Run, tmp_path: Path) -> N
 def test_environment_that_only_serves_says_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """After `make serve` the command is there, and what it needs is not: one line says what to do."""
+    """After `make serve`, `train` exists without its dependencies: one line says what to install."""
     monkeypatch.delitem(sys.modules, "training.cli")
     monkeypatch.setitem(sys.modules, "typer", None)
     assert main() == 2
@@ -420,7 +420,7 @@ def test_environment_that_only_serves_says_what_is_missing(
 def test_ctrl_c_while_the_packages_are_imported_is_no_fault(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Who changes their mind in the first second reads no traceback."""
+    """Ctrl-C during the imports shows no traceback."""
 
     def interrupted() -> int:
         raise KeyboardInterrupt

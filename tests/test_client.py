@@ -1,4 +1,4 @@
-"""The client: the service's answers as Python objects, asked for again where there was none."""
+"""The client: typed answers, and retries where there was no answer."""
 
 import json
 import math
@@ -78,7 +78,7 @@ def scripted(*answers: httpx.Response | Exception) -> tuple[Client, list[httpx.R
 
 
 def test_answers_are_typed(client: Client) -> None:
-    """A row is answered by an object with the members of the contract, at the level asked for."""
+    """A row is answered by an object with the documented members, at the requested level."""
     bikes = client.predict("bikes", example(BIKES, timestamp=datetime(2012, 6, 1, 17)), level=0.8)  # noqa: DTZ001
     admission = client.predict("admission", example(ADMISSION), explain=True)
     assert bikes == client.predict("bikes", example(BIKES), level=0.8)
@@ -92,7 +92,7 @@ def test_answers_are_typed(client: Client) -> None:
 
 
 def test_time_with_a_zone_is_converted(client: Client) -> None:
-    """A time that knows its zone means the same moment in Washington."""
+    """A time with a zone is converted to the same moment in Washington."""
     there = example(BIKES, timestamp=datetime(2012, 6, 1, 21, tzinfo=UTC))
     assert client.predict("bikes", there) == client.predict("bikes", example(BIKES))
 
@@ -133,7 +133,7 @@ def test_frame_goes_in_and_comes_out(client: Client, url: str) -> None:
 
 
 def test_infinite_number_is_the_fault_of_its_row(client: Client) -> None:
-    """A number that JSON has no word for does not fail the rows beside it."""
+    """A number that JSON cannot express fails its own row only."""
     rows = [example(ADMISSION), example(ADMISSION, gpa=math.inf)]
     good, bad = client.predict_many("admission", rows)
     assert isinstance(good, AdmissionRow)
@@ -166,7 +166,7 @@ UNSENDABLE["a list of itself"][0].append(UNSENDABLE["a list of itself"][0])
 
 @pytest.mark.parametrize("kind", UNSENDABLE)
 def test_value_that_cannot_be_sent_is_the_fault_of_its_row(client: Client, kind: str) -> None:
-    """Whatever stands in a row, the rows beside it are answered."""
+    """Whatever a row contains, the other rows are answered."""
     value, words = UNSENDABLE[kind]
     good, bad, also = client.predict_many(
         "admission", [example(ADMISSION, **changes) for changes in ({}, {"gpa": value}, {})]
@@ -179,7 +179,7 @@ def test_value_that_cannot_be_sent_is_the_fault_of_its_row(client: Client, kind:
 
 @pytest.mark.parametrize("name", ["\ud800", (1, 2), None, b"gre"])
 def test_name_that_cannot_be_sent_is_the_fault_of_its_row(client: Client, name: Any) -> None:
-    """Also what stands in the place of a field's name."""
+    """The same holds for whatever is used as the name of a field."""
     good, bad = client.predict_many("admission", [example(ADMISSION), {name: 1}])
     assert isinstance(good, AdmissionRow)
     assert isinstance(bad, FailedRow)
@@ -187,7 +187,7 @@ def test_name_that_cannot_be_sent_is_the_fault_of_its_row(client: Client, name: 
 
 
 def test_frame_of_bad_rows_has_columns_of_numbers(client: Client) -> None:
-    """Also where no row is answered: whoever goes on computing finds missing numbers."""
+    """If no row is answered, the columns still hold (missing) numbers, to compute with."""
     found = client.predict_frame("admission", pd.DataFrame([example(ADMISSION, gpa=5)]))
     assert [found[name].dtype.kind for name in ("probability", "low", "high")] == ["f"] * 3
 
@@ -237,7 +237,7 @@ def test_broken_connection_is_tried_again_after_growing_pauses(pauses: list[floa
 
 
 def test_batch_whose_connection_is_cut_is_asked_again(pauses: list[float]) -> None:
-    """A batch is safe to repeat: nothing, half an answer, a proxy's word that a replica broke off."""
+    """A batch is retried after no answer, half an answer, or a proxy's 502 for a broken replica."""
     row: dict[str, Any] = {"probability": 0.5, "admitted": True, "threshold": 0.5, "warnings": []}
     row["interval"] = {"level": 0.9, "low": 0.4, "high": 0.6}
     body = json.dumps({"predictions": [row] * 3, "model": {"name": "admission", "version": "v"}})
@@ -279,7 +279,7 @@ def test_last_attempt_says_what_happened(pauses: list[float]) -> None:
 def test_answer_of_a_stranger_is_named_by_address_and_status(
     pauses: list[float], status: int, text: str
 ) -> None:
-    """What a proxy or another server says is one line, also where it says it with 200."""
+    """An answer that is not the service's, even with status 200, is reported in one line."""
     client, sent = scripted(httpx.Response(status, text=text))
     with pytest.raises(RefusedError) as refused:
         client.predict("admission", {})
@@ -304,7 +304,7 @@ def test_answer_of_a_stranger_is_named_by_address_and_status(
     ],
 )
 def test_address_that_cannot_be_one_is_refused_before_anything_is_asked(url: str) -> None:
-    """A scheme that was forgotten is no broken connection, which would be tried again."""
+    """A URL without a scheme is refused at once, and not retried like a broken connection."""
     with pytest.raises(SettingsError, match=r"^url ") as refused:
         Client(url)
     assert repr(url) in str(refused.value)
@@ -343,7 +343,7 @@ def test_key_that_no_header_can_have_is_refused_without_repeating_it(key: str) -
 
 
 def test_call_that_no_service_could_answer_is_one_line(client: Client) -> None:
-    """A model that is none, a row that is none, a frame of two minds: nothing is asked."""
+    """An unknown model, something that is no row, and an ambiguous frame are refused without a request."""
     frame = pd.DataFrame([example(ADMISSION)])
     twice = pd.concat([frame, frame[["gre"]]], axis=1)
     rows: Any = frame
@@ -384,7 +384,7 @@ def test_values_of_other_libraries_are_taken(client: Client) -> None:
 
 
 def test_key_is_sent() -> None:
-    """With a key every request carries it, without the end of the line that it had in its file."""
+    """Every request carries the key, without the line end that it had in its file."""
     seen: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -397,7 +397,7 @@ def test_key_is_sent() -> None:
 
 
 def test_service_that_is_not_there_is_not_ready(pauses: list[float]) -> None:
-    """Readiness is asked once and is no where nobody answers."""
+    """`ready` asks once, and is false if nobody answers."""
     client, sent = scripted(httpx.ConnectError("refused"))
     assert not client.ready()
     assert len(sent) == 1

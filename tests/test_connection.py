@@ -1,4 +1,4 @@
-"""What is answered at once says what a task would say, in one piece, and whatever waits becomes a task."""
+"""Microbatches: the answers of a task, each in one write; whatever has to wait becomes a task."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def request(
     ],
 )
 async def test_answer_is_that_of_a_task(asked: bytes, status: int) -> None:
-    """Byte for byte, and the connection is closed or kept as there."""
+    """The answer equals a task's byte for byte, and the connection is closed or kept alike."""
     app = service()
     quick = await Server(app).ask(asked)
     slow = await Server(app, at_once=False).ask(asked)
@@ -150,7 +150,7 @@ async def test_answer_is_that_of_a_task(asked: bytes, status: int) -> None:
 
 
 async def test_answer_is_written_in_one_piece_when_all_is_read() -> None:
-    """No write comes between the requests of a turn: all are read, then answered, then sent."""
+    """The requests of one iteration of the event loop are all read, then answered, then sent."""
     server = Server(service())
     both = [server.connect() for _ in range(2)]
     for connection, _ in both:
@@ -162,7 +162,7 @@ async def test_answer_is_written_in_one_piece_when_all_is_read() -> None:
 
 @pytest.mark.parametrize("cuts", [(-len(ROW),), (60, -len(ROW)), (-len(ROW), -20)])
 async def test_request_that_comes_in_parts_is_answered_at_once(cuts: tuple[int, ...]) -> None:
-    """Many a client sends head and body apart; the answer is that to the same request in one piece."""
+    """A request whose head and body arrive separately is answered like one in one piece."""
     asked, server = request(), Server(service())
     connection, wire = server.connect()
     for start, end in itertools.pairwise((0, *cuts, None)):
@@ -184,7 +184,7 @@ async def test_request_that_comes_in_parts_is_answered_at_once(cuts: tuple[int, 
     ],
 )
 async def test_head_of_another_body_is_a_task_s_to_judge(head: bytes) -> None:
-    """Such a request may be refused, or told to go on, before its body comes."""
+    """A request whose body is large or not announced goes to a task before its body arrives."""
     server = Server(service())
     connection, _ = server.connect()
     connection.data_received(
@@ -196,7 +196,7 @@ async def test_head_of_another_body_is_a_task_s_to_judge(head: bytes) -> None:
 
 
 async def test_who_leaves_in_the_middle_of_a_body_is_noticed() -> None:
-    """The application hears of it, for its log, though it had not been asked yet."""
+    """When a client leaves in the middle of a body, the application is told, so that it is logged."""
     heard: list[str] = []
 
     async def hears(_: Scope, receive: Receive, __: Send) -> None:
@@ -211,7 +211,7 @@ async def test_who_leaves_in_the_middle_of_a_body_is_noticed() -> None:
 
 
 async def test_refused_connection_lingers() -> None:
-    """Our side is closed at once; what still comes is read, not answered, and then all is closed."""
+    """After a refusal our side is closed at once; what still arrives is read and discarded."""
     connection, wire = Server(service()).connect()
     many = b"X-More: " + b"x" * 8000 + b"\r\n"
     for part in (b"POST / HTTP/1.1\r\n", *[many] * 12, b"\r\n", request()):
@@ -274,7 +274,7 @@ def upgrading(body: bytes = ROW, target: str = "/predict/bikes") -> bytes:
 async def test_another_protocol_that_is_asked_for_is_not_taken(
     target: str, cut: int | None
 ) -> None:
-    """Java's client and `curl --http2` ask for it with every request; body and answer are as without."""
+    """With `Upgrade: h2c` (Java's client, `curl --http2`) body and answer are as without it."""
     asked, server = upgrading(target=target), Server(service())
     connection, wire = server.connect()
     for part in (asked,) if cut is None else (asked[:cut], asked[cut:]):
@@ -287,7 +287,7 @@ async def test_another_protocol_that_is_asked_for_is_not_taken(
 
 
 async def test_many_requests_that_ask_for_another_protocol_follow_each_other() -> None:
-    """However many come in one piece, each is answered, with its own body."""
+    """Several requests with `Upgrade` in one packet are each answered, with their own bodies."""
     connection, wire = Server(service()).connect()
     connection.data_received((upgrading() + upgrading(b"{}")) * 100)
     await until(lambda: b"".join(wire.written).count(b"HTTP/1.1 ") == 200)
@@ -307,7 +307,7 @@ async def test_many_requests_that_ask_for_another_protocol_follow_each_other() -
     ],
 )
 async def test_what_is_no_request_is_answered_with_a_problem(sent: bytes, status: int) -> None:
-    """As every failure: in words, and as a problem document; then the connection ends."""
+    """Bytes that are no HTTP request are answered with a problem document, and the connection is closed."""
     connection, wire = Server(service()).connect()
     connection.data_received(sent)
     head, body = b"".join(wire.written).split(b"\r\n\r\n")
@@ -318,7 +318,7 @@ async def test_what_is_no_request_is_answered_with_a_problem(sent: bytes, status
 
 
 async def test_of_a_burst_no_more_are_taken_on_than_there_are_places() -> None:
-    """The first are answered, the others of the same turn refused; the next turn has every place."""
+    """One iteration of the loop answers as many as there are places; the next has all of them again."""
     server = Server(service(row_places=3))
     for _ in range(2):
         many = [server.connect() for _ in range(8)]
@@ -367,7 +367,7 @@ async def ask_together(server: Server, bodies: list[bytes]) -> list[bytes]:
 
 
 async def test_work_of_one_turn_is_done_for_all_at_once() -> None:
-    """What came together is worked on together, in its order; who wants more is not forgotten."""
+    """Shared work is done once for all requests that wait for it, in order, round after round."""
     app = Counted()
     answers = await ask_together(Server(app), [b"one", b"twice", b"later", b"four"])
     assert app.together == [[b"one", b"twice", b"four"], [b"eciwt"], [b"later"]]
@@ -376,7 +376,7 @@ async def test_work_of_one_turn_is_done_for_all_at_once() -> None:
 
 
 async def test_failing_work_fails_no_other_request_of_the_turn() -> None:
-    """Where the common work fails, it is done for each alone, and only the one at fault is answered 500."""
+    """If shared work fails, it is repeated for each request alone, and only the faulty one gets a 500."""
     app = Counted()
     answers = await ask_together(Server(app), [b"one", b"faulty", b"three"])
     assert app.together == [[b"one", b"faulty", b"three"], [b"one"], [b"faulty"], [b"three"]]
@@ -384,7 +384,7 @@ async def test_failing_work_fails_no_other_request_of_the_turn() -> None:
 
 
 async def test_rows_of_a_turn_are_answered_as_each_alone() -> None:
-    """Rows of both models, levels, explanations and faults in one turn: byte for byte as alone."""
+    """Rows of both models, with levels, explanations and faults, are answered byte for byte as if alone."""
     asked = [
         request(),
         request(WARM, "/predict/bikes?level=0.8"),
@@ -404,7 +404,7 @@ async def test_rows_of_a_turn_are_answered_as_each_alone() -> None:
 
 
 async def test_more_answers_than_are_sent_together() -> None:
-    """A turn of many requests sends its answers in several goes, each once."""
+    """The answers of a large burst are sent in several groups, each exactly once."""
     server = Server(service(row_places=100))
     many = [server.connect() for _ in range(40)]
     for connection, _ in many:
@@ -415,7 +415,7 @@ async def test_more_answers_than_are_sent_together() -> None:
 
 
 async def test_pages_of_other_origins_may_read_what_is_answered_at_once() -> None:
-    """A layer that adds headers to what is sent is not gone round."""
+    """A layer that wraps `send`, as CORS does, is not bypassed."""
     wire = await Server(service(cors_origins="https://example.org")).ask(
         request(origin="https://example.org")
     )
@@ -423,14 +423,14 @@ async def test_pages_of_other_origins_may_read_what_is_answered_at_once() -> Non
 
 
 async def test_connection_is_closed_while_the_server_drains() -> None:
-    """uvicorn's own headers decide, too: with `connection: close` among them the answer is the last."""
+    """While the server drains, answers carry `connection: close` and are the last of their connection."""
     wire = await Server(service(), connection=b"close").ask(request())
     assert b"HTTP/1.1 200 OK" in wire.written[0]
     assert wire.closed
 
 
 async def test_client_that_left_is_not_answered() -> None:
-    """A connection that is lost before its turn costs no prediction and leaves no task."""
+    """A connection that is lost before it is answered costs no prediction and leaves no task."""
     server = Server(service())
     connection, wire = server.connect()
     connection.data_received(request())
@@ -462,7 +462,7 @@ class Fails:
 
 
 async def test_what_waits_goes_on_as_a_task() -> None:
-    """The rest of an application that waits is one of uvicorn's tasks: it may be cancelled, and it ends."""
+    """An application that has to wait continues as a task, which can be cancelled and ends."""
     for cancelled in (False, True):
         app = Fails("waits")
         server = Server(app)
@@ -482,7 +482,7 @@ async def test_what_waits_goes_on_as_a_task() -> None:
 
 @pytest.mark.parametrize("how", ["raises", "says nothing"])
 async def test_application_that_fails_is_answered_by_uvicorn(how: str) -> None:
-    """What an application leaves undone ends as everywhere: 500, and a line in the log."""
+    """An application that fails or does not answer gives a 500 and a line in the log, as in uvicorn."""
     app = Fails(how)
     app.go.set()
     wire = await Server(app).ask(request())

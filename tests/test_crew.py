@@ -1,4 +1,4 @@
-"""Fits side by side: the results of one after the other, and an end to all with the first failure."""
+"""Parallel fits: the same results as one after the other, and the first failure ends all."""
 
 import _thread
 import copy
@@ -45,7 +45,7 @@ def beside_endless(function: Callable[[], None], begun: Event, ended: Event) -> 
 
 
 def test_what_is_started_runs_side_by_side_and_keeps_its_place() -> None:
-    """Two tasks that wait for each other are both done, and each has its own result."""
+    """Two calls that wait for each other both finish, and each returns its own result."""
     here, there = Event(), Event()
 
     def meet(mine: Event, other: Event, answer: int) -> int:
@@ -60,7 +60,7 @@ def test_what_is_started_runs_side_by_side_and_keeps_its_place() -> None:
 
 
 def test_no_more_run_than_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One core does one task after the other, in the order in which they were started."""
+    """On one core the calls run one after the other, in the order in which they were started."""
     monkeypatch.setattr(CORES, lambda: 1)
     lock, order = Lock(), []
 
@@ -76,7 +76,7 @@ def test_no_more_run_than_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_what_was_not_seen_of_a_fit_is_told_when_it_is_done() -> None:
-    """A fit in another process takes a watch with it that tells nothing: its end is told here."""
+    """The watch of a fit in another process is silent; its end is reported here."""
     said: list[str] = []
     with Crew(Lines(said.append)) as crew:
         crew.start("far away", copy.copy(crew.watch).stage, "far away", 3)
@@ -84,7 +84,7 @@ def test_what_was_not_seen_of_a_fit_is_told_when_it_is_done() -> None:
 
 
 def test_a_failure_ends_the_others_and_is_what_is_raised() -> None:
-    """Whichever result was waited for: the error is that of the fit that failed, and no fit goes on."""
+    """The error of the fit that failed is raised, whichever result is waited for, and all others stop."""
     begun = Event()
 
     def fail() -> None:

@@ -1,4 +1,4 @@
-"""The query parameters of the prediction routes, and what is said of wrong ones."""
+"""The query parameters of the prediction routes, and the messages for wrong ones."""
 
 from urllib.parse import urlencode
 
@@ -37,13 +37,13 @@ def test_options(text: str, options: Options) -> None:
     "value", ["", "0.49", "1", "nan", "inf", "0_9", " 0.9", "\u0660", "9" * 9999]
 )
 def test_level_is_a_number_in_its_range(value: str) -> None:
-    """Whatever else comes as `level` is told what would be right."""
+    """Anything else as `level` is refused with what would be right."""
     words = "level must be a number from 0.5 to 0.99"
     assert faults_of(urlencode({"level": value})) == [("level", words)]
 
 
 def test_every_fault_is_told_once() -> None:
-    """A wrong value, a parameter that comes twice, one that there is not: a fault each."""
+    """A wrong value, a repeated parameter and an unknown one each give one fault."""
     assert faults_of("explain=1&level=0.9&level=0.8&levl=3") == [
         ("explain", "explain must be true or false"),
         ("level", "level is given twice"),
@@ -52,7 +52,7 @@ def test_every_fault_is_told_once() -> None:
 
 
 def test_many_parameters_are_not_looked_at() -> None:
-    """To look for what each was meant to be takes long: beyond some number the known ones are told."""
+    """With too many parameters only the known ones are listed: guessing what each meant would be slow."""
     assert len(faults_of("&".join(f"p{i}=1" for i in range(20)))) == 20
     words = "there are more than 20 parameters; known are level, explain"
     assert faults_of("&".join(f"p{i}=1" for i in range(21))) == [(None, words)]
