@@ -164,6 +164,22 @@ def test_interrupted_scoring_goes_on_where_it_was(
         assert path.read_bytes() == (tmp_path / "whole" / "rows.csv" / name).read_bytes()
 
 
+@pytest.mark.parametrize("content", ["", "nonsense", "5", "[1]", "{}"])
+def test_damaged_record_is_told_and_a_damaged_part_is_scored_again(
+    tmp_path: Path, store: Path, content: str
+) -> None:
+    """What says how far a scoring is may be damaged by hand or by a disk: no traceback, no wrong count."""
+    _, table = _table("admission")
+    request = _request(store, _save(table, tmp_path / "rows.csv"), model="admission")
+    said = run.run(request)
+    part = next((tmp_path / "out" / "rows.csv").glob("_done-*"))
+    part.write_text(content)
+    assert run.run(request) == said
+    (tmp_path / "out" / run.RECORD).write_text(content)
+    with pytest.raises(DataError, match=r"remove .* to begin anew$|or remove it to begin anew$"):
+        run.run(request)
+
+
 def test_part_that_fails_leaves_nothing_behind(
     tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,7 +97,10 @@ def _claim(out: Path, record: dict[str, Any]) -> None:
         out.mkdir(parents=True, exist_ok=True)
         files.replace_file(path, _json(record))
         return
-    begun = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        begun = dict(json.loads(path.read_bytes()))
+    except (ValueError, TypeError):
+        raise DataError(f"{path}: is damaged; remove {out} to begin anew") from None
     for key, value in record.items():
         if begun.get(key) != value:
             other = "other files, or they have changed" if key == "files" else f"another {key}"

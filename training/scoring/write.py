@@ -60,10 +60,10 @@ class _Writer(Protocol):
 
 
 def done(job: Job, part: Part) -> Done | None:
-    """The counts of a part, or None if it is not done yet."""
+    """The counts of a part, or None if it is not done yet, or what says so is damaged."""
     try:
         return Done(**json.loads(_path(job, part, "_done", ".json").read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, TypeError):
         return None
 
 
@@ -94,7 +94,7 @@ def score(job: Job, part: Part) -> Done:
             writer.write_batch(_answers(model, job, checked, first))
             count, bad = count + batch.num_rows, bad + len(checked.reasons)
     if not bad:
-        rejected_path(job, part).unlink()
+        rejected_path(job, part).unlink(missing_ok=True)  # a repetition may have been quicker
     result = Done(count, bad)
     files.replace_file(_path(job, part, "_done", ".json"), json.dumps(asdict(result)).encode())
     return result
