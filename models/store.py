@@ -111,17 +111,19 @@ class Store:
         return kept[0]
 
     def prune(self, name: str, keep: int) -> list[str]:
-        """Remove all versions but the active one and the `keep` that were active last before it.
+        """Remove all versions but the active one and `keep` others.
 
-        Returns what was removed, the oldest first. Raises StoreError if no version is active.
+        Those are first the ones that `rollback` leads to, in its order, then the newest. Returns what was
+        removed, the oldest first. Raises StoreError if no version is active.
         """
         with self._writing(name):
             active = self._active(name)
             if not active:
                 raise StoreError(f"{self._home(name)}: no version is active")
             there = self.versions(name)
-            before = [v for v in dict.fromkeys(active[1:]) if v in there and v != active[0]]
-            removed = [v for v in there if v not in {active[0], *before[:keep]}]
+            in_order = dict.fromkeys((*active, *reversed(there)))
+            kept = [version for version in in_order if version in there][: keep + 1]
+            removed = [version for version in there if version not in kept]
             with _told(self._home(name)):
                 for version in removed:  # what has a version's name is whole, at any moment
                     leftover = files.neighbour(self._path(name, version))

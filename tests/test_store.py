@@ -38,7 +38,7 @@ def test_rolling_back_to_a_damaged_version_says_which_and_what_to_do(tmp_path: P
 
 
 def test_pruning_keeps_what_is_active_and_what_rollback_leads_to(tmp_path: Path) -> None:
-    """Of those before the active version the latest to be active stay, each counted once."""
+    """Those that were active last stay, each counted once, then the newest."""
     store = Store(tmp_path)
     one, two, three, four = (store.publish(tiny.model("bikes", seed), {}) for seed in range(1, 5))
     store.activate("bikes", two)
@@ -51,6 +51,7 @@ def test_pruning_keeps_what_is_active_and_what_rollback_leads_to(tmp_path: Path)
         [".lock", "current", two, four]
     )
     assert store.rollback("bikes") == four
+    assert store.prune("bikes", 1) == []  # two is not active before four, but may be wanted again
     store.activate("bikes", two)
     assert store.prune("bikes", 0) == [four]
     assert store.load("bikes").version == two

@@ -243,7 +243,10 @@ def rollback(model: str, store: StoreFolder = DEFAULT_STORE, key: KeyFile = None
 def prune(
     model: str,
     keep: Annotated[
-        int, typer.Option(min=0, help="How many to keep of those that were active before.")
+        int,
+        typer.Option(
+            min=0, help="How many others to keep: those a rollback leads to, then the newest."
+        ),
     ] = 10,
     store: StoreFolder = DEFAULT_STORE,
 ) -> None:
