@@ -61,6 +61,9 @@ LARGEST = {WEIGHTS: 16 * 2**20, MANIFEST: 4 * 2**20}
 ARTIFACTS = Path(__file__).with_name("artifacts")
 """The bundles that come with the code, one folder for each model."""
 
+KEY_BYTES = 32
+"""A signing key has at least as many as the digest (RFC 2104, section 3)."""
+
 CANARY_ROWS = 16
 CANARY_TOLERANCE = 1e-4
 """How far, absolutely and relatively, an answer may be off on another processor (float32)."""
@@ -195,15 +198,18 @@ def unpack(content: Mapping[str, bytes], key: bytes | None = None) -> Bundle:
 
 
 def read_key(path: Path | None) -> bytes | None:
-    """The signing key in a file; None without one. Raises SettingsError."""
+    """The signing key in a file, without white space around it; None without one. Raises SettingsError."""
     if path is None:
         return None
     try:
         key = path.read_bytes().strip()
     except OSError as error:
         raise SettingsError(f"signing key: {path}: {error.strerror}") from None
-    if not key:
-        raise SettingsError(f"signing key: {path}: is empty")
+    if len(key) < KEY_BYTES:
+        raise SettingsError(
+            f"signing key: {path}: has {len(key)} bytes, and must have {KEY_BYTES} or more; "
+            'python -c "import secrets; print(secrets.token_hex(32))" makes a key'
+        )
     return key
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from models import bundle, weights
 from models.bundle import MANIFEST, WEIGHTS
-from models.errors import BundleError, SignatureError
+from models.errors import BundleError, SettingsError, SignatureError
 from models.model import Model
 from models.tasks import TASKS
 from tests import mutants, tiny
@@ -165,6 +165,19 @@ def test_damage_is_found_by_the_digests() -> None:
         BundleError, match=r"weights\.joblib: is not the file that manifest\.json was"
     ):
         bundle.unpack(content | {WEIGHTS: content[WEIGHTS][:-1] + b"!"})
+
+
+def test_a_signing_key_that_could_be_guessed_is_refused(tmp_path: Path) -> None:
+    """A key is as long as the digest at least; white space around it does not count."""
+    file = tmp_path / "key"
+    file.write_bytes(b" " + b"k" * 32 + b"\n")
+    assert bundle.read_key(file) == b"k" * 32
+    for short in (b"", b"k" * 31 + b"\n"):
+        file.write_bytes(short)
+        with pytest.raises(
+            SettingsError, match=f"has {len(short.strip())} bytes, and must have 32"
+        ):
+            bundle.read_key(file)
 
 
 def test_signing_again_replaces_the_signature() -> None:

@@ -291,10 +291,11 @@ def test_bundles_are_signed_with_the_key_that_is_set(
     train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With SERVICE_SIGNING_KEY_FILE set, what is published carries a signature of that key."""
-    (tmp_path / "key").write_text("ours\n")
+    key = b"ours" * 8
+    (tmp_path / "key").write_bytes(key + b"\n")
     monkeypatch.setenv("SERVICE_SIGNING_KEY_FILE", str(tmp_path / "key"))
     assert train("admission", "--store", tmp_path / "store", *QUICK)[0] == 0
-    Store(tmp_path / "store").load("admission", key=b"ours")
+    Store(tmp_path / "store").load("admission", key=key)
 
 
 def test_recipes_are_listed(train: Run) -> None:

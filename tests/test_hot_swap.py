@@ -42,7 +42,7 @@ pytestmark = pytest.mark.slow
 
 SWAPS = 100 if LONG else 20
 WORKERS = 2
-KEY = b"a key that signs bundles"
+KEY = b"a key that signs bundles, of 32 bytes or more"
 
 ROW = {"gre": 700, "gpa": 3.7, "rank": 2}
 BATCH = [{"gre": 220 + 5 * i, "gpa": 2.0 + i / 50, "rank": 1 + i % 4} for i in range(100)]
