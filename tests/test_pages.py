@@ -201,6 +201,7 @@ async def test_bikes_is_the_first_page(client: httpx.AsyncClient) -> None:
     """/bikes leads to the first page, /learned to that of bikes, and a browser's favicon is there."""
     assert (await client.get("/bikes")).headers["location"] == "/"
     assert (await client.get("/learned")).headers["location"] == "/learned/bikes"
+    assert (await client.get("/learned/")).headers["location"] == "/learned/bikes"
     assert (await client.get("/favicon.ico")).headers["content-type"] == "image/svg+xml"
 
 

@@ -311,11 +311,10 @@ def _train(  # what the three commands share
         raise typer.Exit(INTERRUPTED)
 
 
-def _check_writable(*folders: Path | None) -> None:
+def _check_writable(folder: Path | None) -> None:
     """Fail before a training rather than after it."""
-    for folder in folders:
-        if folder is not None:
-            files.check_writable(folder)
+    if folder is not None:
+        files.check_writable(folder)
 
 
 def _say(line: str) -> None:

@@ -138,8 +138,10 @@ def routes(names: Iterable[str]) -> list[BaseRoute]:
     async def icon(request: Request) -> Response:
         return site.assets["icon.svg"].answer(request, "no-cache")
 
-    moved = {f"{path}/": path for path in (*pages, "/docs") if path != "/"}
-    moved |= {"/bikes": "/", "/learned": "/learned/bikes"}
+    moved = {"/bikes": "/", "/learned": "/learned/bikes"}
+    moved |= {
+        f"{path}/": moved.get(path, path) for path in (*pages, *moved, "/docs") if path != "/"
+    }
     return [
         *[_Route(path, _page(site.pages[file])) for path, file in pages.items()],
         *[_Route(path, _redirect(to)) for path, to in moved.items()],
