@@ -5,6 +5,7 @@ A missing value is null. See `models.task.Field` for the form of each column.
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -22,17 +23,29 @@ DTYPES = {
 }
 """The dtype of the column of each kind of field."""
 
+_EPOCH = 24 * date(1970, 1, 1).toordinal()
+
 _HOUR = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}")
 
 
 def columns_of(rows: Sequence[Row], task: Task) -> dict[str, NDArray[Any]]:
     """Valid rows by column."""
-    return {
-        field.name: np.array(
-            [column_value(field, row[field.name]) for row in rows], dtype=DTYPES[field.kind]
-        )
-        for field in task.fields
-    }
+    columns = {}
+    for field in task.fields:
+        values = [row[field.name] for row in rows]
+        if field.kind == "timestamp":
+            columns[field.name] = _hours(values)
+        else:
+            columns[field.name] = np.array(
+                [column_value(field, value) for value in values], dtype=DTYPES[field.kind]
+            )
+    return columns
+
+
+def _hours(moments: Sequence[datetime]) -> NDArray[np.datetime64]:
+    """The hour of each moment, which NumPy takes ten times as long to find."""
+    hours = np.array([24 * moment.toordinal() + moment.hour for moment in moments], dtype=np.int64)
+    return (hours - _EPOCH).view(DTYPES["timestamp"])
 
 
 def column_value(field: Field, value: Any) -> Any:

@@ -106,6 +106,7 @@ class ExchangeLayer:
             if problem.kind is errors.INTERNAL:
                 _log.exception("request %s failed", exchange.request_id.decode())
             await errors.respond(problem, scope, answer)
+            del problem  # its traceback refers to this frame: a reference cycle
         finally:
             exchange.seconds = perf_counter() - exchange.started
             for observer in self._observers:

@@ -172,11 +172,20 @@ class WholeAnswer:
         cycle.on_response()
         return True
 
+    def release(self) -> None:
+        """Forget the request, which is over, so that its memory is freed at once.
+
+        Its scope refers to this object. If this referred to the request for good, that would be a
+        reference cycle, and the memory of thousands of requests would wait for the garbage collector: a
+        sixth of all processor time.
+        """
+        del self._connection, self._cycle, self.send
+
 
 class _Request:
     """A request and the coroutine that answers it."""
 
-    __slots__ = ("_app", "_connection", "_cycle", "_running")
+    __slots__ = ("_app", "_connection", "_cycle", "_running", "_whole")
 
     def __init__(
         self, connection: Connection, cycle: RequestResponseCycle, app: Application
@@ -189,7 +198,7 @@ class _Request:
     def begin(self, *, in_company: bool) -> _Shared | None:
         """Start the application; returns the shared work that it waits for, or None."""
         cycle = self._cycle
-        whole = WholeAnswer(self._connection, cycle, in_company=in_company)
+        self._whole = whole = WholeAnswer(self._connection, cycle, in_company=in_company)
         cycle.scope["at_once"] = whole  # type: ignore[typeddict-unknown-key]
         self._running = self._app(cycle.scope, cycle.receive, whole.send)
         return self.go_on(None)
@@ -202,16 +211,18 @@ class _Request:
             failed = isinstance(given, Exception)
             waits_for = running.throw(given) if failed else running.send(given)
         except StopIteration:
+            self._whole.release()
             if self._cycle.response_complete:
                 self._cycle.on_response = _nothing  # which held the connection, and so itself
                 return None
             rest = _end
         except Exception as error:  # noqa: BLE001 - uvicorn's task answers it
+            self._whole.release()
             rest = _raising(error)
         else:
             if isinstance(waits_for, _Shared):
                 return waits_for
-            rest = _rest(running, waits_for)
+            rest = _rest(running, waits_for, self._whole)
         self._connection.leave_to_task(self._cycle, rest)
         return None
 
@@ -226,11 +237,14 @@ def _done(work: Callable[[list[Any]], list[Any]], asked: list[Any]) -> list[Any]
         )
 
 
-def _rest(running: Coroutine[Any, Any, None], waits_for: Any) -> Application:
+def _rest(running: Coroutine[Any, Any, None], waits_for: Any, whole: WholeAnswer) -> Application:
     """The rest of an application that has started and waits for something."""
 
     async def rest(_: Scope, __: Receive, ___: Send) -> None:
-        await _go_on(running, waits_for)
+        try:
+            await _go_on(running, waits_for)
+        finally:
+            whole.release()
 
     return rest
 

@@ -83,3 +83,14 @@ def test_recipe_forecasts_days_that_it_never_saw() -> None:
     )
     assert found["rmse"] < 46.0
     assert found["rmsle"] < 0.38
+
+
+@pytest.mark.parametrize("day", ["1969-12-31", "1970-01-01", "2012-02-29", "2100-12-31"])
+def test_hour_of_a_moment_is_numpy_s(day: str) -> None:
+    """Rows by column have the hour that NumPy finds for a moment, minutes cut off."""
+    moment = at(day, 23)["timestamp"].replace(minute=59)
+    fields = {field.name: field.example for field in BIKES.fields}
+    column = columns_of([fields | {"timestamp": moment}], BIKES)["timestamp"]
+    wanted = np.array([moment], "datetime64[h]")
+    assert column.dtype == wanted.dtype
+    np.testing.assert_array_equal(column, wanted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import json
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ PATHS = frozenset(f"/predict/{name}" for name in TASKS)
 DATE = (b"date", b"Tue, 24 Nov 2026 18:00:00 GMT")
 ROW = json.dumps(example(TASKS["bikes"])).encode()
 WARM = json.dumps(example(TASKS["bikes"], temperature=49.0)).encode()
+BATCH = b'{"instances":[%b,{}]}' % ROW
 
 
 class Wire:
@@ -158,6 +160,42 @@ async def test_answer_is_written_in_one_piece_when_all_is_read() -> None:
     assert [wire.written for _, wire in both] == [[], []]
     await settled(both[1][0])
     assert [len(wire.written) for _, wire in both] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param(request(), id="a row"),
+        pytest.param(request(target="/predict/bikes?explain=true"), id="explained"),
+        pytest.param(request(b"{}"), id="a fault"),
+        pytest.param(request(b"{"), id="no JSON"),
+        pytest.param(request(first="PUT"), id="another method"),
+        pytest.param(request(BATCH, "/predict/bikes/batch"), id="a batch"),
+        pytest.param(request(b"{}", "/v2/models/bikes/infer"), id="a fault under /v2"),
+        pytest.param(request(b"", "/models/bikes", "GET"), id="a card"),
+    ],
+)
+async def test_requests_leave_nothing_to_the_garbage_collector(asked: bytes) -> None:
+    """What a request needed is freed when it is over: it is in no reference cycle."""
+    connection, wire = Server(service()).connect()
+
+    async def ask() -> None:
+        connection.data_received(asked)
+        await settled(connection)
+        for _ in range(3):
+            await asyncio.sleep(0)  # the end of its task, if it has one
+        assert wire.written
+        wire.written.clear()
+
+    await ask()  # what is made once
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            await ask()
+        assert gc.collect() < 20  # fewer objects than requests
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("cuts", [(-len(ROW),), (60, -len(ROW)), (-len(ROW), -20)])
