@@ -6,14 +6,12 @@ come from the environment.
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
 
 from models.errors import ProjectError
-from service.acceptor import ConnectionCounts
-from service.main import build
-from service.server import make_server, serve
 from service.settings import Settings
 from service.workers import BEAT, UP
 
@@ -40,6 +38,13 @@ class Beat:
 
 def main(arguments: list[str]) -> int:
     """Serve until a signal; returns the exit status."""
+    gc.disable()  # as in `service.cli`
+    from service.acceptor import ConnectionCounts  # noqa: PLC0415
+    from service.main import build  # noqa: PLC0415
+    from service.server import make_server, serve  # noqa: PLC0415
+
+    gc.freeze()
+    gc.enable()
     listener, pipe = (int(argument) for argument in arguments)
     settings = Settings.from_environment(os.environ)
     try:

@@ -64,7 +64,7 @@ async def _whole(url: str, supervisor: int, gone: set[int]) -> bool:
 TOLD_BEFORE_IT_LISTENS = """
 import gc, os, signal, sys
 from service.cli import main
-gc.freeze = lambda: os.kill(os.getpid(), signal.%s)  # the last step before uvicorn's
+gc.collect = lambda: os.kill(os.getpid(), signal.%s)  # just before uvicorn starts
 sys.exit(main())
 """
 
