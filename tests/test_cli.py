@@ -418,6 +418,12 @@ def test_environment_that_only_serves_says_what_is_missing(
     )
 
 
+def test_commands_that_read_no_data_do_not_wait_for_pandas() -> None:
+    """pandas, two thirds of the imports, is imported by what reads a file."""
+    code = "import sys, training.cli; sys.exit('pandas' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=data.DATASETS.parents[1])
+
+
 def test_ctrl_c_while_the_packages_are_imported_is_no_fault(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

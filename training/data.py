@@ -15,15 +15,20 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from models.admission import ADMISSION
 from models.arrays import BoolArray, Columns, FloatArray, IntArray
 from models.bikes import BIKES
 from models.errors import DataError
 from models.task import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# pandas is imported where a file is read: that takes longer than a command of `train` that reads none.
 
 DATASETS = Path(__file__).parent / "datasets"
 
@@ -80,8 +85,10 @@ def _content(path: Path) -> bytes:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _parse(name: str, content: bytes) -> pd.DataFrame:
+def _parse(name: str, content: bytes) -> "pd.DataFrame":
     """The cells as text; the index of a row is its line in the file, less two."""
+    import pandas as pd  # noqa: PLC0415
+
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -122,7 +129,7 @@ class _Column:
 class _Table:
     """The cells of a file; a column is checked when it is read."""
 
-    def __init__(self, name: str, cells: pd.DataFrame, columns: tuple[_Column, ...]) -> None:
+    def __init__(self, name: str, cells: "pd.DataFrame", columns: tuple[_Column, ...]) -> None:
         self.name, self.cells = name, cells
         self.columns = {column.name: column for column in columns}
         missing = [column for column in self.columns if column not in cells.columns]
@@ -134,6 +141,8 @@ class _Table:
 
     def numbers(self, name: str) -> FloatArray:
         """A column as numbers, (n_rows,); NaN in a cell that is allowed to be blank."""
+        import pandas as pd  # noqa: PLC0415
+
         column = self.columns[name]
         cells = self.cells[name]
         values = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64)
@@ -156,6 +165,8 @@ class _Table:
 
     def days(self, name: str) -> FloatArray:
         """A column of dates, (n_rows,) datetime64[D]."""
+        import pandas as pd  # noqa: PLC0415
+
         cells, column = self.cells[name], self.columns[name]
         days = pd.to_datetime(cells, format="%Y-%m-%d", errors="coerce").to_numpy("datetime64[D]")
         years = days.astype("datetime64[Y]").astype(np.float64) + 1970
@@ -184,6 +195,8 @@ _Converted = tuple[Columns, Mapping[str, FloatArray]]
 
 def fill_from_before(values: FloatArray) -> FloatArray:
     """`values`, (n,), with each NaN replaced by the last number before it; at the head by the first."""
+    import pandas as pd  # noqa: PLC0415
+
     return pd.Series(values).ffill().bfill().to_numpy()
 
 
