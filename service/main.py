@@ -9,7 +9,9 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import resource
 import sys
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -94,6 +96,7 @@ def load_registry(settings: Settings) -> Registry:
 
 def run(settings: Settings) -> int:
     """Serve until a signal; returns the exit status."""
+    _allow_connections()
     listener = _listen(settings)
     if settings.workers == 1:
         app = build(settings)
@@ -114,6 +117,13 @@ def _configure_logs(settings: Settings) -> logs.LineWriter:
             f"SERVICE_LOG_FORMAT must be auto, json or console, and is {settings.log_format!r}"
         )
     return logs.configure(sys.stdout, console=logs.is_console(settings.log_format))
+
+
+def _allow_connections() -> None:
+    """Raise the soft limit of open files, usually 1,024, to the hard one: what is beyond is dropped."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # where the system has a lower limit of its own
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from service.main import url_of
 from service.schemas import REQUESTS
 from tests import tiny
 from tests.engine import free_port, wait_until
-from tests.process import ROOT, environment, fill, running, workers_of
+from tests.process import ROOT, environment, fill, launched_by, running, workers_of
 from tests.serving import example
 
 pytestmark = pytest.mark.slow
@@ -122,6 +123,27 @@ def test_endless_body_is_refused_at_the_limit(client: httpx.Client) -> None:
         connection.sendall(b"11000\r\n" + b" " * 0x11000 + b"\r\n")  # and more would come
         answer = _received(connection)
     assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+MANY = 100
+SOFT_LIMIT = 64
+"""Open files; fewer than are needed for MANY connections."""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_soft_limit_of_open_files_drops_no_connection(
+    store: Path, tmp_path: Path, workers: int
+) -> None:
+    """The service raises its limit of open files as far as it may, so that many clients can stay."""
+    command = ["sh", "-c", f"ulimit -Sn {SOFT_LIMIT}; exec {sys.executable} -m service"]
+    settings = {"store": store, "workers": workers}
+    with launched_by(command, tmp_path / "log", settings) as (_, url), ExitStack() as stack:
+        with httpx.Client(base_url=url) as client:
+            connections = [stack.enter_context(_connected(client)) for _ in range(MANY)]
+        for connection in connections:
+            connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: service\r\n\r\n")
+        for connection in connections:
+            assert _received(connection).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize(
