@@ -129,7 +129,7 @@ def create_app(
     app.enter_by(
         [
             *headers.allow_origins(settings.cors_origins),
-            lambda inner: ExchangeLayer(inner, observers),
+            lambda inner: ExchangeLayer(inner, observers, [route.path for route in hot]),
             *layers,
             lambda inner: Shortcut(inner, hot),
         ]

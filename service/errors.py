@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.types import Scope, Send
+from starlette.types import Scope
 
 from models.errors import InputError, ProjectError
 
@@ -254,21 +254,15 @@ def _of_http_exception(error: HTTPException, path: str) -> Problem:
     return Problem(kind, details.get(kind, kind.title + "."), headers=headers)
 
 
-async def respond(problem: Problem, scope: Scope, send: Send) -> None:
-    """Send the answer that reports `problem`."""
+def response_to(scope: Scope, problem: Problem) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Status, headers and body of the answer that reports `problem` to the request."""
     status, media_type, body = answer_of(problem, _instance(scope))
     headers = [
         (b"content-type", media_type.encode()),
         (b"content-length", b"%d" % len(body)),
         *problem.headers,
     ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send(
-        {
-            "type": "http.response.body",
-            "body": b"" if scope["method"] == "HEAD" else body,
-        }
-    )
+    return status, headers, b"" if scope["method"] == "HEAD" else body
 
 
 def answer_of(problem: Problem, path: str) -> tuple[int, str, bytes]:

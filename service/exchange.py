@@ -15,8 +15,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.arrays import Columns, FloatArray, Row
 from service import errors, headers
+from service.headers import Header
 from service.served import Served
 
+_OK = 200
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}\Z").match
 _log = logging.getLogger("service")
 
@@ -46,7 +48,7 @@ class Exchange:
     values: FloatArray | None = None
     outside = 0
     status = 0
-    whole: Callable[[bytes, bytes], bool] | None = None
+    whole: Callable[[int, bytes, bytes], bool] | None = None
 
     def __init__(self, request_id: bytes) -> None:
         self.request_id = request_id
@@ -55,10 +57,31 @@ class Exchange:
     def answer_whole(self, served: Served, body: bytes) -> bool:
         """Send a JSON answer of status 200 at once; False if it has to be sent by ASGI messages."""
         whole = self.whole
-        if whole is None or not whole(served.head % (len(body), self.request_id), body):
+        if whole is None or not whole(_OK, served.head % (len(body), self.request_id), body):
             return False
-        self.status = 200
+        self.status = _OK
         return True
+
+    def refuse_whole(self, status: int, given: Iterable[Header], body: bytes) -> bool:
+        """Send any other answer at once; False if it has to be sent by ASGI messages."""
+        whole = self.whole
+        if whole is None:
+            return False
+        lines = [b"%b: %b\r\n" % header for header in self.all_headers(given)]
+        if not whole(status, b"".join((*lines, b"\r\n")), body):
+            return False
+        self.status = status
+        return True
+
+    def all_headers(self, given: Iterable[Header]) -> list[Header]:
+        """Headers that an answer was given, with those that every answer has."""
+        served = self.served
+        return [
+            *given,
+            (b"x-request-id", self.request_id),
+            *headers.ALWAYS,
+            *(served.headers if served else headers.of_page(given)),
+        ]
 
 
 Observer = Callable[[Exchange, Scope], None]
@@ -66,11 +89,17 @@ Observer = Callable[[Exchange, Scope], None]
 
 
 class ExchangeLayer:
-    """Wraps an ASGI application; see the module."""
+    """Wraps an ASGI application; see the module.
 
-    def __init__(self, app: ASGIApp, observers: Iterable[Observer] = ()) -> None:
+    paths : of routes without parameters; a request to one is counted there even if it is refused before.
+    """
+
+    def __init__(
+        self, app: ASGIApp, observers: Iterable[Observer] = (), paths: Iterable[str] = ()
+    ) -> None:
         self._app = app
         self._observers = tuple(observers)
+        self._paths = frozenset(paths)
         self._prefix = secrets.token_hex(8).encode()
         self._numbers = itertools.count(1)
 
@@ -79,20 +108,12 @@ class ExchangeLayer:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = scope["exchange"] = Exchange(self._request_id(scope))
-        if "at_once" in scope and scope["at_once"].send is send:  # no layer outside wraps `send`
-            exchange.whole = scope["at_once"]
+        exchange = scope["exchange"] = self._begun(scope, send)
 
         def answer(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
-                served = exchange.served
-                message["headers"] = [
-                    *message["headers"],
-                    (b"x-request-id", exchange.request_id),
-                    *headers.ALWAYS,
-                    *(served.headers if served else headers.of_page(message["headers"])),
-                ]
+                message["headers"] = exchange.all_headers(message["headers"])
             return send(message)
 
         try:
@@ -105,12 +126,23 @@ class ExchangeLayer:
             problem = errors.problem_of(error, scope["path"])
             if problem.kind is errors.INTERNAL:
                 _log.exception("request %s failed", exchange.request_id.decode())
-            await errors.respond(problem, scope, answer)
+            status, given, body = errors.response_to(scope, problem)
             del problem  # its traceback refers to this frame: a reference cycle
+            if not exchange.refuse_whole(status, given, body):
+                await answer({"type": "http.response.start", "status": status, "headers": given})
+                await answer({"type": "http.response.body", "body": body})
         finally:
             exchange.seconds = perf_counter() - exchange.started
             for observer in self._observers:
                 observer(exchange, scope)
+
+    def _begun(self, scope: Scope, send: Send) -> Exchange:
+        exchange = Exchange(self._request_id(scope))
+        if scope["path"] in self._paths:
+            exchange.route = scope["path"]
+        if "at_once" in scope and scope["at_once"].send is send:  # no layer outside wraps `send`
+            exchange.whole = scope["at_once"]
+        return exchange
 
     def _request_id(self, scope: Scope) -> bytes:
         """The caller's X-Request-ID if it is well-formed, else a new one, unique among all processes."""

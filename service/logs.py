@@ -1,10 +1,10 @@
 """Logs: one line for each request and each event; JSON in a container, text in a terminal.
 
 Everything is written through structlog, including the log records of the libraries. The only exception is
-the line of a single row, which is put together by hand, in the same format (a test holds them equal), in
-about a microsecond. Lines are handed to a thread ten times a second, so a slow reader of the log delays no
-request; lines that it does not take are dropped and counted. A process that is killed loses the lines of
-its last tenth of a second.
+the line of a request for a single row, which is put together by hand, in the same format (a test holds
+them equal), in about a microsecond. Lines are handed to a thread ten times a second, so a slow reader of
+the log delays no request; lines that it does not take are dropped and counted. A process that is killed
+loses the lines of its last tenth of a second.
 
 Never in a line: the values of inputs (unless the setting `log_inputs` asks for them), query
 strings, header values other than the request id and the trace id, secrets.
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 _TRACE = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
 _TRACE_HEADER = b"traceparent"
-_OK = 200
 _FLUSH_SECONDS = 0.1
 _MOST_LINES = 256
 _MOST_WAITING = (
@@ -110,12 +109,13 @@ class RequestLog:
         self._stamp = self._whole_second = ""
 
     def __call__(self, exchange: Exchange, scope: Scope) -> None:
-        """Add the line of a request that is over. Those of single rows are made when handed over."""
+        """Add the line of a request that is over. That of a single row is mostly made when handed over."""
         waiting = self._waiting
         if (
-            exchange.row is not None
-            and exchange.status == _OK
-            and self._by_hand
+            self._by_hand
+            and exchange.route
+            and exchange.columns is None  # they would be kept in memory
+            and scope["method"] == "POST"
             and "caller" not in scope
             and _TRACE_HEADER not in headers.of(scope)
         ):
@@ -132,13 +132,13 @@ class RequestLog:
         waiting, self._waiting = self._waiting, []
         if waiting:
             shift = time.time() - perf_counter()
-            lines = [w if isinstance(w, str) else self._row_line(w, shift) for w in waiting]
+            lines = [w if isinstance(w, str) else self._late_line(w, shift) for w in waiting]
             self._write("".join(lines))
 
-    def _row_line(self, exchange: Exchange, shift: float) -> str:
-        """The line of a single row; shift : Unix time less `perf_counter`."""
+    def _late_line(self, exchange: Exchange, shift: float) -> str:
+        """The line of a request; shift : Unix time less `perf_counter`."""
         ended = exchange.started + exchange.seconds + shift
-        return line_by_hand(exchange, "POST", self._at(ended))
+        return line_by_hand(exchange, self._at(ended))
 
     def _at(self, unix: float) -> str:
         """ISO 8601, UTC, milliseconds; the text of a second is made once, and that of a millisecond."""
@@ -187,18 +187,19 @@ def json_line(exchange: Exchange, scope: Scope, now: str, inputs: bool) -> str: 
     return orjson.dumps(said | fields_of(exchange, scope, inputs=inputs)).decode() + "\n"
 
 
-def line_by_hand(exchange: Exchange, method: str, now: str) -> str:
-    """`json_line` for the answer of a model, without inputs, trace and caller.
+def line_by_hand(exchange: Exchange, now: str) -> str:
+    """`json_line` for a POST to a route of ours, without inputs, trace and caller.
 
     Nothing in it needs escaping: the id was checked, and the rest is our own.
     """
     served = exchange.served
-    assert served is not None  # noqa: S101 - or nothing was answered
+    model = "" if served is None else f',"model":"{served.name}","version":"{served.version}"'
+    rows = f',"rows":{exchange.rows}' if exchange.rows else ""
     return (
         f'{{"timestamp":"{now}","level":"info","event":"request",'
-        f'"request_id":"{exchange.request_id.decode()}","method":"{method}",'
-        f'"route":"{exchange.route}","status":200,"ms":{exchange.seconds * 1000:.3f},'
-        f'"model":"{served.name}","version":"{served.version}","rows":{exchange.rows}}}\n'
+        f'"request_id":"{exchange.request_id.decode()}","method":"POST",'
+        f'"route":"{exchange.route}","status":{exchange.status or CLIENT_GONE},'
+        f'"ms":{exchange.seconds * 1000:.3f}{model}{rows}}}\n'
     )
 
 

@@ -19,6 +19,8 @@ from collections import defaultdict
 from types import coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
 if TYPE_CHECKING:
     from asyncio import Transport
     from collections.abc import Callable, Coroutine, Generator
@@ -34,7 +36,6 @@ Application = Any
 Asked = TypeVar("Asked")
 Given = TypeVar("Given")
 
-_OK = b"HTTP/1.1 200 OK\r\n"
 _MOST_REQUESTS = 16
 """The most requests that are answered together; more gain nothing, and the first would wait longer."""
 
@@ -124,12 +125,12 @@ class Microbatch:
         else:
             transport.write(answer)
 
-    def first_lines(self, headers: list[tuple[bytes, bytes]]) -> bytes:
-        """The status line and uvicorn's default headers; empty while these ask connections to close."""
+    def default_lines(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """uvicorn's default headers as lines; empty while these ask connections to close."""
         if headers is not self._headers:  # uvicorn makes a new list once a second, for the date
             lines = (b"%b: %b\r\n" % header for header in headers)
             closes = any(name == b"connection" for name, _ in headers)
-            self._headers, self._lines = headers, b"" if closes else b"".join((_OK, *lines))
+            self._headers, self._lines = headers, b"" if closes else b"".join(lines)
         return self._lines
 
 
@@ -151,15 +152,15 @@ class WholeAnswer:
         self._cycle = cycle
         self.send = cycle.send
 
-    def __call__(self, headers: bytes, body: bytes) -> bool:
-        """Send an answer of status 200; False if nothing was sent, because it needs uvicorn's own way.
+    def __call__(self, status: int, headers: bytes, body: bytes) -> bool:
+        """Send an answer; False if nothing was sent, because it needs uvicorn's own way.
 
         headers : as they go over the wire, with the empty line after them.
         """
         connection, cycle = self._connection, self._cycle
-        first = connection.microbatch.first_lines(cycle.default_headers)
+        default = connection.microbatch.default_lines(cycle.default_headers)
         if (
-            not first
+            not default
             or cycle.response_started
             or cycle.disconnected
             or not cycle.keep_alive
@@ -168,7 +169,8 @@ class WholeAnswer:
             return False
         cycle.response_started = cycle.response_complete = True
         cycle.message_event.set()
-        connection.microbatch.send(connection.transport, b"".join((first, headers, body)))
+        answer = b"".join((STATUS_LINE[status], default, headers, body))
+        connection.microbatch.send(connection.transport, answer)
         cycle.on_response()
         return True
 

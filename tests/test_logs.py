@@ -52,10 +52,19 @@ def said(line: str) -> dict[str, Any]:
     return found
 
 
-def test_line_made_by_hand_is_what_structlog_would_make() -> None:
-    """The common case is written by hand, for its cost, and reads like every other line."""
-    made = exchange(seconds=0.0123456)
-    line = logs.line_by_hand(made, "POST", NOW)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="answered"),
+        pytest.param({"status": 422, "rows": 0}, id="a faulty row"),
+        pytest.param({"status": 503, "rows": 0, "served": None}, id="shed"),
+        pytest.param({"status": 0, "rows": 0, "served": None}, id="the client is gone"),
+    ],
+)
+def test_line_made_by_hand_is_what_structlog_would_make(changes: dict[str, Any]) -> None:
+    """The common cases are written by hand, for their cost, and read like every other line."""
+    made = exchange(seconds=0.0123456, **changes)
+    line = logs.line_by_hand(made, NOW)
     assert json.loads(line) == json.loads(json_line(made, scope()))
     assert list(json.loads(line)) == list(json.loads(json_line(made, scope())))
     assert list(json.loads(line))[:3] == ["timestamp", "level", "event"]

@@ -151,6 +151,7 @@ async def test_events_and_lost_load_are_counted() -> None:
     found = await worker.scrape()
     assert [total(found, name, model="bikes") for name in names] == [1, 2, 1]
     assert total(found, "http_requests_shed_total", kind="single rows") == 1
+    assert total(found, "http_requests_total", route="/predict/admission", status="503") == 1
     assert total(found, "service_log_lines_dropped_total") == 7
     assert total(found, "model_load_seconds_sum", model="bikes") == 0.5
     assert total(found, "model_info", model="bikes", version=VERSION) == 1

@@ -47,12 +47,10 @@ class PredictBatch:
         self._registry = registry
         self._most = settings.batch_rows
         self._most_explained = settings.explain_rows
-        self._path = f"/predict/{name}/batch"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request. Raises Problem."""
         exchange: Exchange = scope["exchange"]
-        exchange.route = self._path
         served = exchange.served = self._registry[self._name]
         options = query.parse(scope["query_string"], PARAMETERS)
         turns = Turns(scope)

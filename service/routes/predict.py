@@ -31,13 +31,11 @@ class Predict:
     def __init__(self, name: str, registry: Registry) -> None:
         self._name = name
         self._registry = registry
-        self._path = f"/predict/{name}"
         self._validate = REQUESTS[name].__pydantic_validator__.validate_json
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request. Raises Problem."""
         exchange: Exchange = scope["exchange"]
-        exchange.route = self._path
         served = exchange.served = self._registry[self._name]
         found = media_type(scope)
         if found not in (JSON, b""):
