@@ -106,6 +106,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer is gone; a request that still waits for its body is told so."""
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # else the timer keeps a connection that was reset in memory
         self._start_begun()
 
     def _start_begun(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import itertools
 import json
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -246,6 +247,20 @@ async def test_who_leaves_in_the_middle_of_a_body_is_noticed() -> None:
     assert heard == []
     connection.connection_lost(None)
     await until(lambda: heard == ["http.disconnect"])
+
+
+@pytest.mark.parametrize("error", [None, ConnectionResetError()])
+async def test_lost_connection_is_not_kept(error: Exception | None) -> None:
+    """Nothing holds a connection whose client is gone, not even the timer for idle ones."""
+    connection, _ = Server(service()).connect()
+    connection.data_received(request())
+    await settled(connection)
+    connection.connection_lost(error)
+    alive = weakref.ref(connection)
+    del connection
+    await asyncio.sleep(0)  # the microbatch ends
+    gc.collect()
+    assert alive() is None
 
 
 async def test_refused_connection_lingers() -> None:
