@@ -1,7 +1,6 @@
 """The command `serve`: its options are the settings."""
 
 import argparse
-import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -24,12 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = {PREFIX + name.upper(): text for name, text in options.items() if text is not None}
     try:
         settings = Settings.from_environment({**os.environ, **given})
-        # What is imported stays. Searching it for garbage would take a tenth of the time until ready.
-        gc.disable()
-        from service.main import run  # noqa: PLC0415 - slow, and not needed to refuse a setting
+        from service.launch import run  # noqa: PLC0415 - slow, and not needed to refuse a setting
 
-        gc.freeze()
-        gc.enable()
         return run(settings)
     except ProjectError as error:
         print(f"serve: {error}", file=sys.stderr)  # noqa: T201 - the command's own words

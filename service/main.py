@@ -1,7 +1,6 @@
-"""Putting the service together: settings -> models -> application -> server.
+"""Putting the application together: settings -> models -> application.
 
-`from_environment` is the factory for any ASGI server. `run` is the command `serve`, with our server
-(`service.server`) and, for several workers, our supervisor (`service.workers`).
+`from_environment` is the factory for any ASGI server. The command `serve` is in `service.launch`.
 """
 
 from __future__ import annotations
@@ -9,9 +8,6 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import resource
-import sys
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,15 +22,12 @@ from service.keys import Keyring, KeysLayer
 from service.limits import LimitsLayer, limits_of
 from service.metrics import Metrics
 from service.registry import Registry
+from service.request_log import RequestLog
 from service.served import Served
-from service.server import make_server, serve
 from service.settings import Settings
 from service.shipped import Shipped
-from service.workers import open_port, run_group
 
 if TYPE_CHECKING:
-    import socket
-
     from service.app import Layer
 
 _log = logging.getLogger("service")
@@ -47,7 +40,7 @@ def from_environment() -> Service:
 
 def build(settings: Settings) -> Service:
     """The application with the models of the store. Raises ProjectError for a bad model or setting."""
-    writer = _configure_logs(settings)
+    writer = logs.configure_by(settings)
     registry = load_registry(settings)
     limits = limits_of(settings, (f"/predict/{name}" for name in registry.names()))
     try:
@@ -60,7 +53,7 @@ def build(settings: Settings) -> Service:
     registry.listeners.append(metrics.on_event)
     writer.on_drop = metrics.on_drop
     console = logs.is_console(settings.log_format)
-    requests = logs.RequestLog(writer.write, console=console, inputs=settings.log_inputs)
+    requests = RequestLog(writer.write, console=console, inputs=settings.log_inputs)
     atexit.register(requests.flush)
     return create_app(
         registry,
@@ -92,69 +85,6 @@ def load_registry(settings: Settings) -> Registry:
     registry.listeners.append(logs.EventLog())
     registry.fill(TASKS)
     return registry
-
-
-def run(settings: Settings) -> int:
-    """Serve until a signal; returns the exit status."""
-    _allow_connections()
-    listener = _listen(settings)
-    if settings.workers == 1:
-        app = build(settings)
-        server = make_server(app, settings, app.drain, _Announcement(listener))
-        with listener:
-            return serve(server, [listener])
-    _configure_logs(settings)
-    environment = {**os.environ, **settings.to_environment()}
-    patience = settings.drain_seconds + settings.shutdown_seconds + 5.0
-    up = _Announcement(listener)
-    with listener:
-        return run_group(listener, environment, settings.workers, patience, up)
-
-
-def _configure_logs(settings: Settings) -> logs.LineWriter:
-    if settings.log_format not in {"auto", "json", "console"}:
-        raise SettingsError(
-            f"SERVICE_LOG_FORMAT must be auto, json or console, and is {settings.log_format!r}"
-        )
-    return logs.configure(sys.stdout, console=logs.is_console(settings.log_format))
-
-
-def _allow_connections() -> None:
-    """Raise the soft limit of open files, usually 1,024, to the hard one: what is beyond is dropped."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):  # where the system has a lower limit of its own
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _listen(settings: Settings) -> socket.socket:
-    try:
-        return open_port(settings.host, settings.port)
-    except (OSError, UnicodeError) as error:  # UnicodeError: not a host name
-        reason = getattr(error, "strerror", None) or error
-        raise SettingsError(
-            f"cannot listen on {settings.host} port {settings.port}: {reason}; "
-            "SERVICE_HOST and SERVICE_PORT say where"
-        ) from None
-
-
-def url_of(host: str, port: int) -> str:
-    """The URL at which a browser on this machine reaches a server that listens on `host` and `port`."""
-    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
-    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
-
-
-class _Announcement:
-    """Logs once where the service answers. Stands in for the beat of a worker; always true."""
-
-    def __init__(self, listener: socket.socket) -> None:
-        self._url = url_of(*listener.getsockname()[:2])
-        self._made = False
-
-    def __call__(self) -> bool:
-        if not self._made:
-            self._made = True
-            _log.info("ready on %s (API reference: %s/docs)", self._url, self._url)
-        return True
 
 
 def _keys(settings: Settings) -> list[Layer]:

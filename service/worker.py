@@ -6,12 +6,13 @@ come from the environment.
 
 from __future__ import annotations
 
-import gc
 import os
 import socket
 import sys
 
 from models.errors import ProjectError
+from service.acceptor import ConnectionCounts
+from service.launch import answer
 from service.settings import Settings
 from service.workers import BEAT, UP
 
@@ -38,24 +39,14 @@ class Beat:
 
 def main(arguments: list[str]) -> int:
     """Serve until a signal; returns the exit status."""
-    gc.disable()  # as in `service.cli`
-    from service.acceptor import ConnectionCounts  # noqa: PLC0415
-    from service.main import build  # noqa: PLC0415
-    from service.server import make_server, serve  # noqa: PLC0415
-
-    gc.freeze()
-    gc.enable()
     listener, pipe = (int(argument) for argument in arguments)
     settings = Settings.from_environment(os.environ)
+    counts = ConnectionCounts(settings.metrics_folder) if settings.metrics_folder else None
     try:
-        app = build(settings)
+        return answer(settings, socket.socket(fileno=listener), Beat(pipe), counts)
     except ProjectError as error:
         print(f"serve: {error}", file=sys.stderr)  # noqa: T201 - as the command itself says it
         return 2
-    counts = ConnectionCounts(settings.metrics_folder) if settings.metrics_folder else None
-    server = make_server(app, settings, app.drain, Beat(pipe), counts)
-    with socket.socket(fileno=listener) as shared:
-        return serve(server, [shared])
 
 
 if __name__ == "__main__":

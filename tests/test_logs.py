@@ -15,17 +15,18 @@ import numpy as np
 import pytest
 import structlog
 
-from service import logs
+from service import logs, request_log
 from service.exchange import Exchange
-from service.logs import EventLog, LineWriter, RequestLog, console_line, trace_id
+from service.logs import EventLog, LineWriter
 from service.registry import Event
+from service.request_log import RequestLog, console_line, trace_id
 from tests.asgi import http_scope
 from tests.serving import VERSION, tiny_served
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 NOW = "2026-01-02T03:04:05.678Z"
 
-json_line = partial(logs.json_line, now=NOW, inputs=False)
+json_line = partial(request_log.json_line, now=NOW, inputs=False)
 
 
 def exchange(**changes: Any) -> Exchange:
@@ -64,7 +65,7 @@ def said(line: str) -> dict[str, Any]:
 def test_line_made_by_hand_is_what_structlog_would_make(changes: dict[str, Any]) -> None:
     """The common cases are written by hand, for their cost, and read like every other line."""
     made = exchange(seconds=0.0123456, **changes)
-    line = logs.line_by_hand(made, NOW)
+    line = request_log.line_by_hand(made, NOW)
     assert json.loads(line) == json.loads(json_line(made, scope()))
     assert list(json.loads(line)) == list(json.loads(json_line(made, scope())))
     assert list(json.loads(line))[:3] == ["timestamp", "level", "event"]

@@ -14,7 +14,7 @@ import pytest
 from models.store import Store
 from models.tasks import TASKS
 from service.cli import main
-from service.main import url_of
+from service.launch import url_of
 from service.schemas import REQUESTS
 from tests import tiny
 from tests.engine import free_port, wait_until
@@ -253,7 +253,7 @@ def test_ctrl_c_during_the_start_is_the_end_and_no_fault(
     def interrupted(_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("service.main.run", interrupted)
+    monkeypatch.setattr("service.launch.run", interrupted)
     assert main([]) == 130
     assert capsys.readouterr().err == ""
 

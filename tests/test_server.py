@@ -174,7 +174,7 @@ def test_what_is_no_http_is_400(address: tuple[str, int]) -> None:
 RETIRED_IN_THE_MIDDLE = """
 import os, signal, sys
 from service import connection
-from service.main import run
+from service.launch import run
 from service.settings import Settings
 
 begin = connection.Connection.__init__
