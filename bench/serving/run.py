@@ -52,6 +52,7 @@ def cases(folder: Path) -> list[Case]:
         Case("bikes", "ours", Request(row, folder / "bikes.json")),
         Case("bikes_different", "ours", Request(row, folder / "different.jsonl")),
         Case("admission", "ours", Request("/predict/admission", folder / "admission.json")),
+        Case("refused", "full", Request(row, folder / "bikes.json", connections=32, refused=True)),
         Case("fastapi_batch", "fastapi", instances),
         Case("instances", "ours", instances),
         Case("inputs", "ours", Request(batch, folder / "inputs.json", connections=2)),
@@ -87,11 +88,13 @@ def compared(folder: Path, rounds: int, seconds: int) -> dict[str, Any]:
     """The medians of each case, and the memory of our server after all of them."""
     every = cases(folder)
     runs: dict[str, list[Run]] = {case.name: [] for case in every}
+    full = [*ours(folder / "store"), "--row-places", "1"]
     with ExitStack() as stack:
         servers = {
             "asgi": stack.enter_context(running(reference("asgi"), "/")),
             "fastapi": stack.enter_context(running(reference("fastapi"), "/openapi.json")),
             "ours": stack.enter_context(running(ours(folder / "store"), READY)),
+            "full": stack.enter_context(running(full, READY)),
         }
         fresh, _ = servers["ours"].memory()
         for number in range(rounds + 1):  # the first one warms up

@@ -23,6 +23,7 @@ SINGLE = {
     "bikes": "**ours, bikes**",
     "bikes_different": "**ours, bikes**, 1,000 different hours in turn",
     "admission": "**ours, admission**",
+    "refused": "**ours, bikes**, refused: one place, 32 connections",
 }
 
 ONE_ROW = ("predict_one", "together", "networks", "products", "predict", "remember")
