@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from models.errors import SettingsError
 from service import logs
+from service.acceptor import ConnectionCounts
 from service.workers import open_port, run_group
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from service.acceptor import ConnectionCounts
     from service.settings import Settings
 
 _log = logging.getLogger("service")
@@ -44,11 +44,14 @@ def answer(
     settings: Settings,
     listener: socket.socket,
     on_beat: Callable[[], bool],
-    counts: ConnectionCounts | None = None,
+    *,
+    in_group: bool = False,
 ) -> int:
-    """Answer, in this process, what comes to `listener`; see `service.server.make_server`.
+    """Answer, in this process, what comes to `listener`, until a signal; returns the exit status.
 
-    Returns the exit status. Raises ProjectError.
+    on_beat : as in `service.server.Server`.
+    in_group : whether other processes accept from `listener`, too.
+    Raises ProjectError.
     """
     with listener:
         # What is imported stays. Searching it for garbage would take a tenth of the time until ready.
@@ -59,6 +62,8 @@ def answer(
         gc.freeze()
         gc.enable()
         app = build(settings)
+        folder = settings.metrics_folder if in_group else None
+        counts = None if folder is None else ConnectionCounts(folder)
         return serve(make_server(app, settings, app.drain, on_beat, counts), [listener])
 
 

@@ -11,7 +11,6 @@ import socket
 import sys
 
 from models.errors import ProjectError
-from service.acceptor import ConnectionCounts
 from service.launch import answer
 from service.settings import Settings
 from service.workers import BEAT, UP
@@ -41,9 +40,8 @@ def main(arguments: list[str]) -> int:
     """Serve until a signal; returns the exit status."""
     listener, pipe = (int(argument) for argument in arguments)
     settings = Settings.from_environment(os.environ)
-    counts = ConnectionCounts(settings.metrics_folder) if settings.metrics_folder else None
     try:
-        return answer(settings, socket.socket(fileno=listener), Beat(pipe), counts)
+        return answer(settings, socket.socket(fileno=listener), Beat(pipe), in_group=True)
     except ProjectError as error:
         print(f"serve: {error}", file=sys.stderr)  # noqa: T201 - as the command itself says it
         return 2
