@@ -188,13 +188,17 @@ async def test_requests_leave_nothing_to_the_garbage_collector(asked: bytes) -> 
         assert wire.written
         wire.written.clear()
 
+    async def left_by(requests: int) -> int:
+        for _ in range(requests):
+            await ask()
+        return gc.collect()
+
     await ask()  # what is made once
     gc.collect()
     gc.disable()
     try:
-        for _ in range(20):
-            await ask()
-        assert gc.collect() < 20  # fewer objects than requests
+        # the fewest of three: what another test left behind may be found in between, but only once
+        assert min([await left_by(20) for _ in range(3)]) < 20  # fewer objects than requests
     finally:
         gc.enable()
 
