@@ -180,4 +180,5 @@ def refuse(connection: Connection, kind: Kind, detail: str) -> None:
         transport.write_eof()
         connection.loop.call_later(_LINGER_SECONDS, transport.close)
     else:  # an application is at work, and might go on writing
+        connection.cycle.scope["refused"] = status  # type: ignore[typeddict-unknown-key]
         transport.close()

@@ -26,6 +26,8 @@ _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
 """Written by programs in locales with a decimal comma, or by copying from a spreadsheet."""
 _PIECE = 500
 """Lines that are read between two pauses for other requests."""
+_HEADER = ""
+"""The JSON pointer of a fault in the header: the whole body, for a pointer knows only rows and fields."""
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "": MISSING}
 
 
@@ -119,19 +121,23 @@ def _check_header(names: list[str], task: Task) -> None:
     for separator, words in _OTHER_SEPARATORS.items():
         if len(names) == 1 and separator in names[0]:
             raise invalid(
-                [Fault(f"the cells must have commas between them, and have {words}", "/")]
+                [Fault(f"the cells must have commas between them, and have {words}", _HEADER)]
             )
-    faults = [Fault(f.detail, "/") for f in unknown_fields(filter(None, names), task.field_of, "")]
+    faults = [
+        Fault(f.detail, _HEADER) for f in unknown_fields(filter(None, names), task.field_of, "")
+    ]
     faults += [
-        Fault(f"column {i} has no name; if it counts the rows, leave it out", "/")
+        Fault(f"column {i} has no name; if it counts the rows, leave it out", _HEADER)
         for i, name in enumerate(names[:MOST_UNKNOWN], 1)
         if not name
     ]
     faults += [
-        Fault(f"the column {name} is there twice", "/") for name in known if names.count(name) > 1
+        Fault(f"the column {name} is there twice", _HEADER)
+        for name in known
+        if names.count(name) > 1
     ]
     faults += [
-        Fault(f"the column {field.name} is missing", "/")
+        Fault(f"the column {field.name} is missing", _HEADER)
         for field in task.fields
         if field.required and field.name not in names
     ]

@@ -357,7 +357,7 @@ def test_disk_without_room_is_told_before_the_work(
 def test_failed_publication_loses_no_training(
     train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If publishing fails after a training, the model is kept, and the message says how to publish it."""
+    """If publishing fails after a training, its scores are told, and it is said where the model is kept."""
     store = tmp_path / "the store"
     before = Store(store).publish(tiny.model("admission", 1), {})
     write = files.write_folder
@@ -370,7 +370,8 @@ def test_failed_publication_loses_no_training(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr(files, "write_folder", full)
-        status, _, err = train("admission", "--store", store, *QUICK)
+        status, out, err = train("admission", "--store", store, *QUICK)
+    assert "log loss" in out
     last = err.splitlines()[-1]
     assert status == 2
     assert last.startswith(f"train: {store / 'admission'}: No space left on device; the store's")

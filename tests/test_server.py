@@ -77,6 +77,27 @@ def test_slow_sender_is_told_and_cut_off(
     assert words in received
 
 
+@pytest.mark.parametrize("path", [b"admission", b"admission/batch"])
+def test_slow_body_is_counted_as_what_it_was_told(address: tuple[str, int], path: bytes) -> None:
+    """The metrics say 408, not that the caller left: for a row, and for a body that a task reads."""
+    before = timed_out(address)
+    said(address, HEAD.replace(b"admission", path) + b"Content-Length: 35\r\n\r\n" + BODY[:10])
+    ends = time.monotonic() + WAIT
+    while timed_out(address) == before and time.monotonic() < ends:
+        time.sleep(0.05)
+    assert timed_out(address) == before + 1
+
+
+def timed_out(address: tuple[str, int]) -> int:
+    """How many requests the metrics count that were answered with 408."""
+    connection = http.client.HTTPConnection(*address, timeout=WAIT)
+    connection.request("GET", "/metrics")
+    text = connection.getresponse().read().decode()
+    connection.close()
+    lines = [line for line in text.splitlines() if line.startswith("http_requests_total{")]
+    return sum(int(line.rsplit(" ", 1)[1]) for line in lines if 'status="408"' in line)
+
+
 def test_drop_by_drop_is_slow_too(address: tuple[str, int]) -> None:
     """The limit is on the whole of the headers, not on the pause between two bytes."""
     ends = time.monotonic() + WAIT

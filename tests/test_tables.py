@@ -125,6 +125,12 @@ async def test_faulty_row_has_its_error_in_its_place() -> None:
     assert pointers == [["/1/humidity", "/1/weather"], ["/2"]]
 
 
+async def test_fault_of_the_header_points_to_the_whole_body() -> None:
+    """A JSON pointer knows rows and fields, so for the header it is the empty one (RFC 6901)."""
+    answer = await post("timestamp,temprature\n")
+    assert {fault["pointer"] for fault in answer.json()["errors"]} == {""}
+
+
 async def test_strict_refuses_a_csv_with_a_faulty_row() -> None:
     """With ?strict=true one bad row refuses the file with 422."""
     body = one_row() + one_row(humidity=101).splitlines()[1]

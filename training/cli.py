@@ -298,17 +298,23 @@ def _train(  # what the three commands share
         words = f"train: interrupted; {recipe.task} in {store.folder} is as it was"
         _progress.print(words, soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
-    with _uninterrupted() as interrupts:  # before anything else can fail
-        version = product.publish(made, store, secret)
-    if made.evaluation is not None:
-        _show(made.evaluation)
-        if plots is not None:
-            _save_pictures(made.evaluation, dataset, plots)
-    for remark in made.remarks:
-        _say(f"remark: {remark}")
+    try:
+        with _uninterrupted() as interrupts:  # before anything else can fail
+            version = product.publish(made, store, secret)
+    finally:  # the scores took a training, too, and are told even if the store fails
+        _tell(made)
+    if made.evaluation is not None and plots is not None:
+        _save_pictures(made.evaluation, dataset, plots)
     _say(f"{recipe.task}: published {version} to {store.folder}")
     if interrupts:
         raise typer.Exit(INTERRUPTED)
+
+
+def _tell(made: product.Product) -> None:
+    if made.evaluation is not None:
+        _show(made.evaluation)
+    for remark in made.remarks:
+        _say(f"remark: {remark}")
 
 
 def _check_writable(folder: Path | None) -> None:
