@@ -2,13 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from models import bundle
 from models.bundle import ARTIFACTS, FORMAT_VERSION
 from models.features import Category, Number
 from models.tasks import TASKS
-from training import catalogue, data, product
+from training import catalogue, data, product, trainer
 
 LARGEST = 1_000_000
 """Bytes of a carried bundle, at most."""
@@ -29,13 +30,14 @@ def test_carried_bundle_is_of_this_code(name: str) -> None:
 @pytest.mark.parametrize("name", TASKS)
 def test_carried_bundle_is_of_the_embedded_data(name: str) -> None:
     """What is served out of the box was trained on the data that the repository carries."""
-    carried = bundle.load(ARTIFACTS / name).manifest
+    carried = bundle.load(ARTIFACTS / name)
     dataset = data.read(name)
-    assert carried["data"] == {
+    assert carried.manifest["data"] == {
         "file": dataset.source,
         "sha256": dataset.digest,
         "rows": len(dataset),
     }
+    assert carried.model.ranges == trainer.ranges(dataset, np.arange(len(dataset)))
 
 
 @pytest.mark.parametrize("name", TASKS)

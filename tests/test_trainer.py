@@ -3,7 +3,7 @@
 import numpy as np
 
 from training import data
-from training.trainer import BACKGROUND_ROWS, background
+from training.trainer import BACKGROUND_ROWS, background, ranges
 
 
 def test_background_represents_the_answers() -> None:
@@ -26,3 +26,11 @@ def test_background_of_few_rows_is_all_of_them() -> None:
     dataset, rows = data.read("admission"), np.arange(10)
     chosen = background(dataset, rows, np.linspace(0, 1, 10), np.random.default_rng(0))
     np.testing.assert_array_equal(chosen["gre"], dataset.columns["gre"][rows])
+
+
+def test_range_leaves_out_what_was_not_measured() -> None:
+    """Humidity is 0 where its sensor failed, and at least 8 % elsewhere; a fraction of 1 is below that."""
+    dataset = data.read("bikes")
+    humidity = dataset.columns["humidity"]
+    assert ranges(dataset, np.arange(len(dataset)))["humidity"] == (8.0, 100.0)
+    assert ranges(dataset, np.flatnonzero(humidity == 0.0))["humidity"] == (0.0, 0.0)

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 DATASETS = Path(__file__).parent / "datasets"
 
+NOT_MEASURED = {"humidity": 0.0}
+"""Field -> what stands for it where the sensor failed, on 2011-03-10: no air is that dry. These rows are
+learned from like all others, but are no part of the range in which the model has learned something."""
+
 
 @dataclass(frozen=True)
 class Dataset:

@@ -20,7 +20,7 @@ from models.model import Head, Model
 from models.network import Layer, Network
 from training import calibrate
 from training.crew import Crew
-from training.data import Dataset
+from training.data import NOT_MEASURED, Dataset
 from training.distil import Distilled, distil
 from training.fit import Check, Fitted
 from training.intervals import FOLDS, cross_fit, of_quantity, require
@@ -113,12 +113,17 @@ def fixed_epochs(recipe: Recipe, history: Sequence[Check]) -> Recipe:
 
 
 def ranges(dataset: Dataset, rows: IntArray) -> dict[str, tuple[float, float]]:
-    """The lowest and the highest value in the rows, of each field that has a range; timestamps in hours."""
+    """The lowest and the highest value in the rows, of each field that has a range; timestamps in hours.
+
+    Values that were not measured (`training.data.NOT_MEASURED`) do not count, unless all are such.
+    """
     found = {}
     for field in dataset.task.fields:
         if field.low is not None:
             values = dataset.columns[field.name][rows]
             numbers = values.astype(np.int64 if field.kind == "timestamp" else np.float64)
+            measured = numbers[numbers != NOT_MEASURED.get(field.name)]
+            numbers = measured if len(measured) else numbers
             found[field.name] = (float(np.nanmin(numbers)), float(np.nanmax(numbers)))
     return found
 

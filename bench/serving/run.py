@@ -24,7 +24,7 @@ from typing import Any
 
 from bench.serving import bodies, table, workers
 from bench.serving.load import Request, Run, run
-from bench.serving.servers import READY, ROOT, ours, reference, running
+from bench.serving.servers import READY, ROOT, as_shipped, ours, reference, running
 
 RESULTS = Path(__file__).with_name("results.json")
 LIBRARIES = ("fastapi", "starlette", "uvicorn", "uvloop", "httptools", "pydantic", "numpy")
@@ -74,8 +74,9 @@ def main() -> None:
         bodies.write(folder, 1000)
         found: dict[str, Any] = {"machine": machine(), "options": vars(options)}
         found["load_before"] = os.getloadavg()[0]
-        found |= compared(folder, options.rounds, options.seconds)
-        found["starts"] = starts(folder)
+        shipped = as_shipped(folder / "venv")
+        found |= compared(folder, options.rounds, options.seconds, shipped)
+        found["starts"] = starts(folder, shipped)
         found["workers"] = workers.measure(folder)
     answer = subprocess.run(inside, check=True, capture_output=True, env=environment, cwd=ROOT)
     found["inside"] = json.loads(answer.stdout)
@@ -84,17 +85,24 @@ def main() -> None:
     table.main()
 
 
-def compared(folder: Path, rounds: int, seconds: int) -> dict[str, Any]:
-    """The medians of each case, and the memory of our server after all of them."""
+def compared(folder: Path, rounds: int, seconds: int, shipped: str) -> dict[str, Any]:
+    """The medians of each case, and the memory of our server after all of them.
+
+    shipped : the interpreter of all servers, see `as_shipped`.
+    """
     every = cases(folder)
     runs: dict[str, list[Run]] = {case.name: [] for case in every}
     full = [*ours(folder / "store"), "--row-places", "1"]
     with ExitStack() as stack:
+        commands = {
+            "asgi": (reference("asgi"), "/"),
+            "fastapi": (reference("fastapi"), "/openapi.json"),
+            "ours": (ours(folder / "store"), READY),
+            "full": (full, READY),
+        }
         servers = {
-            "asgi": stack.enter_context(running(reference("asgi"), "/")),
-            "fastapi": stack.enter_context(running(reference("fastapi"), "/openapi.json")),
-            "ours": stack.enter_context(running(ours(folder / "store"), READY)),
-            "full": stack.enter_context(running(full, READY)),
+            name: stack.enter_context(running(*command, python=shipped))
+            for name, command in commands.items()
         }
         fresh, _ = servers["ours"].memory()
         for number in range(rounds + 1):  # the first one warms up
@@ -116,11 +124,11 @@ def _medians(runs: list[Run]) -> dict[str, float]:
     }
 
 
-def starts(folder: Path) -> dict[str, float]:
+def starts(folder: Path, shipped: str) -> dict[str, float]:
     """Seconds from the start of our process to its first ready answer, and its processor seconds."""
     took, spent = [], []
     for _ in range(5):
-        with running(ours(folder / "store"), READY) as server:
+        with running(ours(folder / "store"), READY, python=shipped) as server:
             took.append(server.wait(READY))
             spent.append(server.cpu())
     return {"seconds": median(took), "cpu": median(spent)}

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import venv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,17 +87,19 @@ def running(
     command: Sequence[str],
     ready: str,
     cpus: str | None = "0",
+    python: str = sys.executable,
 ) -> Iterator[Server]:
     """A Python server on a free port while the block runs; {port} in `command` is replaced.
 
     cpus : the cores that it may use; None for all.
     ready : a path that answers 200 when it is up.
+    python : the interpreter, whose environment it uses.
     """
     port = _free_port()
     pin = ["taskset", "-c", cpus] if cpus else []
     arguments = [part.format(port=port) for part in command]
     process = subprocess.Popen(
-        [*pin, sys.executable, *arguments],
+        [*pin, python, *arguments],
         cwd=ROOT,
         env=_environment(),
         stdout=subprocess.DEVNULL,
@@ -108,6 +111,18 @@ def running(
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(30)
+
+
+def as_shipped(folder: Path) -> str:
+    """A new environment in `folder` with the packages of the image and no other; its interpreter.
+
+    That of a developer has packages which some libraries import wherever they find them.
+    """
+    venv.create(folder, with_pip=True)
+    python = str(folder / "bin" / "python")
+    install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+    subprocess.run([python, *install, "-r", str(ROOT / "requirements" / "serve.txt")], check=True)
+    return python
 
 
 def ours(store: Path, workers: int = 1) -> list[str]:
