@@ -64,6 +64,10 @@ ADMISSION = Task(
         "Teaching data: 400 applications that are hypothetical by their authors' own word.",
         "No decision on a person should rest on this model.",
         (
+            "GRE scores are on the scale that was used until 2011, 200 to 800; a total on today's, such "
+            "as 320, would be taken for a very low score."
+        ),
+        (
             "Three inputs say little about an application; the interval is about the model's own "
             "uncertainty, not about the outcome, which is yes or no."
         ),

@@ -161,7 +161,7 @@ def test_kserve_infers(url: str, kserve_python: Path) -> None:
     # A program of its own, not a `from tests.kserve_client import main`: there is no KServe here.
     program = ROOT / "tests" / "kserve_client.py"
     ended = subprocess.run(
-        [kserve_python, program, url], capture_output=True, text=True, check=False, timeout=120
+        [kserve_python, program, url], capture_output=True, text=True, check=False, timeout=280
     )
     assert ended.returncode == 0, ended.stderr
     said = json.loads(ended.stdout)

@@ -148,7 +148,7 @@ from tests.searches import quick_search
 from training import search
 
 def endless(asked, number):
-    print("trying", flush=True)
+    os.write(1, b"trying\\n")  # in one piece: another worker says the same
     parent = os.getppid()
     while os.getppid() == parent:  # a worker goes with the search
         time.sleep(0.05)
