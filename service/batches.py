@@ -27,6 +27,8 @@ from service.rows import MISSING, Rows, Values, check, transpose
 from service.served import Served
 from service.tables import Table
 
+FORMS = "instances", "inputs"
+"""The member of a JSON body that holds the rows is one of them."""
 SLICE_ROWS = 1000
 _MOST_FAULTS = 100
 _LISTS = {list, texts.Taken}
@@ -61,14 +63,16 @@ def read_json(body: bytes, task: Task, most: int) -> Batch:
     document = json_of(body, most, task)
     if type(document) is not dict or len(document) != 1:
         raise Problem(
-            MALFORMED, 'The body must be {"instances": [...]} or {"inputs": {field: [values]}}.'
+            MALFORMED,
+            'The body must be {"instances": [...]} or {"inputs": {field: [values]}}; '
+            f"a single row goes to /predict/{task.name}.",
         )
     ((form, rows),) = document.items()
     if form == "instances":
         return _of_instances(rows, task, most)
     if form == "inputs":
         return _of_inputs(rows, task, most)
-    words = f"there is no member {form[:50]}; {instead_of(form, ('instances', 'inputs'))}"
+    words = f"there is no member {form[:50]}; {instead_of(form, FORMS)}"
     raise invalid([Fault(words, pointer=f"/{escape(form)}")])
 
 

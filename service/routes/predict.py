@@ -12,7 +12,8 @@ from models.arrays import Row
 from models.interval import HIGHEST_LEVEL, LOWEST_LEVEL
 from models.rows import columns_of
 from service import explanations, query, replies
-from service.errors import MALFORMED, Problem, invalid
+from service.batches import FORMS
+from service.errors import MALFORMED, Fault, Problem, invalid
 from service.exchange import Exchange
 from service.fault_messages import faults_of, type_words
 from service.microbatch import shared
@@ -60,14 +61,21 @@ class Predict:
             await send_bytes(send, JSON, body)
 
     def _problem(self, error: ValidationError, body: bytes) -> Problem:
-        first = error.errors(include_url=False, include_input=True)[0]
-        if first["type"] == "json_invalid":
+        entries = error.errors(include_url=False, include_input=False)
+        if entries[0]["type"] == "json_invalid":
             return malformed_json(body)
-        if not first["loc"]:
-            found = type_words(from_json(body))
-            return Problem(
-                MALFORMED, f"The body must be a JSON object with fields, and is {found}."
-            )
+        elsewhere = f"many rows go to /predict/{self._name}/batch"
+        if not entries[0]["loc"]:
+            value = from_json(body)
+            hint = f"; {elsewhere}" if isinstance(value, list) else ""
+            words = f"The body must be a JSON object with fields, and is {type_words(value)}{hint}."
+            return Problem(MALFORMED, words)
+        unknown = {entry["loc"][0] for entry in entries if entry["type"] == "extra_forbidden"}
+        many = [
+            Fault(f"there is no field {f}; {elsewhere}", f"/{f}") for f in FORMS if f in unknown
+        ]
+        if many:
+            return invalid(many)
         return invalid(faults_of(error, self._registry[self._name].model.task))
 
 
