@@ -179,6 +179,6 @@ def refuse(connection: Connection, kind: Kind, detail: str) -> None:
     if connection.cycle is None or connection.cycle.response_complete:
         transport.write_eof()
         connection.loop.call_later(_LINGER_SECONDS, transport.close)
-    else:  # an application is at work, and might go on writing
+    else:  # an application is at work, and might go on writing; metrics and log are to know the status
         connection.cycle.scope["refused"] = status  # type: ignore[typeddict-unknown-key]
         transport.close()

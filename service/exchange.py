@@ -133,9 +133,8 @@ class ExchangeLayer:
                 await answer({"type": "http.response.body", "body": body})
         finally:
             exchange.seconds = perf_counter() - exchange.started
-            if (
-                not exchange.status
-            ):  # it left, or the server has refused it, see `service.connection`
+            if not exchange.status:
+                # The caller left, or `service.connection` has refused the request: it says so here.
                 exchange.status = scope.get("refused", 0)
             for observer in self._observers:
                 observer(exchange, scope)

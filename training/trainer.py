@@ -122,7 +122,7 @@ def ranges(dataset: Dataset, rows: IntArray) -> dict[str, tuple[float, float]]:
         if field.low is not None:
             values = dataset.columns[field.name][rows]
             numbers = values.astype(np.int64 if field.kind == "timestamp" else np.float64)
-            measured = numbers[numbers != NOT_MEASURED.get(field.name)]
+            measured = numbers[numbers != NOT_MEASURED.get(field.name, np.nan)]
             numbers = measured if len(measured) else numbers
             found[field.name] = (float(np.nanmin(numbers)), float(np.nanmax(numbers)))
     return found
