@@ -80,6 +80,42 @@ async def test_requests_beyond_the_places_are_refused_at_once() -> None:
     assert shed == ["single rows"]
 
 
+async def test_request_that_finds_no_place_is_not_read() -> None:
+    """It is refused before its body has come, which may be long in coming."""
+    slow, held, recorder = Slow(), limits(), Recorder()
+    batch = asyncio.create_task(ask(slow, held, "/batch"))
+    await asyncio.sleep(0.01)
+
+    async def unread() -> Any:
+        pytest.fail("the body was read")
+
+    await ExchangeLayer(LimitsLayer(slow, held))(http_scope("/batch"), unread, recorder)
+    assert recorder.status == 503
+    slow.go.set()
+    await batch
+
+
+async def test_body_that_comes_when_no_place_is_left_is_refused() -> None:
+    """A place that was free when a request began may be another's when its body is there."""
+    slow, held, recorder = Slow(), limits(), Recorder()
+    come = asyncio.Event()
+
+    async def late() -> Any:
+        await come.wait()
+        return {"type": "http.request", "body": b"{}"}
+
+    layer = ExchangeLayer(LimitsLayer(slow, held))
+    sender = asyncio.create_task(layer(http_scope("/batch"), late, recorder))
+    await asyncio.sleep(0.01)
+    quicker = asyncio.create_task(ask(slow, held, "/batch"))
+    await asyncio.sleep(0.01)
+    come.set()
+    await sender
+    assert (recorder.status, slow.most) == (503, 1)
+    slow.go.set()
+    assert (await quicker)[0] == 200
+
+
 async def test_requests_of_one_turn_of_the_loop_are_counted_together() -> None:
     """Of a burst that arrives at once, no more are taken on than there are places."""
     slow, held = Slow(), limits()
