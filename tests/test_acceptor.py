@@ -94,9 +94,8 @@ async def test_burst_is_shared_out(
     listener: socket.socket, slots: Slots, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that holds ten connections leaves nearly all of the next ten to one that holds none."""
-    monkeypatch.setattr(
-        "service.acceptor._PATIENCE", 0.5
-    )  # this machine may stand still for a moment
+    # The machine may stand still for a moment; in that time nobody is to lose patience.
+    monkeypatch.setattr("service.acceptor._PATIENCE", 0.5)
     first, held = acceptor(listener, slots[0])
     asked = clients(listener, 10)
     await until_held(10, held)
