@@ -2,8 +2,8 @@
 
 The rules hold on every one of the 731 days of the data (a test checks it): seasons start on 21 March,
 21 June, 23 September and 21 December; a holiday is a day that the `holidays` package lists for the
-District of Columbia, observed days included, and that falls on Monday to Friday; a working day is
-Monday to Friday and no holiday.
+District of Columbia, observed days included, and that falls on Monday to Friday. UCI's `workingday` is
+Monday to Friday and no holiday; the networks read which days people really take off (`is_day_off`).
 """
 
 import sys

@@ -1,4 +1,7 @@
-"""Dense networks and the one forward pass of the project.
+"""Dense networks and their forward pass.
+
+`forward` is what training uses and what every other way is measured by: `models.bulk` (thousands of rows)
+and `models.few` (single ones) compute the same faster, and tests hold them equal to it up to rounding.
 
 A `Network` is frozen and keeps no state of a pass, so threads may share it. Every array of weights has
 a leading axis of *members*: an ensemble of networks of one shape is computed as one batched matrix

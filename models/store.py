@@ -92,6 +92,7 @@ class Store:
         """Make `version` the active one, once it has been loaded and checked."""
         self.load(name, version, key)
         with self._writing(name):
+            self.load(name, version, key)  # again: it may have been pruned meanwhile
             self._point(name, version)
 
     def rollback(self, name: str, key: bytes | None = None) -> str:

@@ -84,6 +84,12 @@ class Task:
         return {field.name: field for field in self.fields}
 
     @cached_property
+    def answer_names(self) -> tuple[str, ...]:
+        """The columns of an answer in a table: target, decision (if any), and the ends of the interval."""
+        decision = () if self.threshold is None else (self.decision,)
+        return (self.target, *decision, "low", "high")
+
+    @cached_property
     def numbers(self) -> tuple[Field, ...]:
         """The fields that are numbers, in order."""
         return tuple(field for field in self.fields if field.kind in {"number", "integer"})

@@ -181,8 +181,7 @@ class Client:
         for start in range(0, len(frame), self._chunk):
             part = {key: values[start : start + self._chunk] for key, values in columns.items()}
             answers += [_cells(row) for row in self._batch(name, {"inputs": part}, level)]
-        decision = [] if task.threshold is None else [task.decision]
-        names = [task.target, *decision, "low", "high", "warnings", "error"]
+        names = [*task.answer_names, "warnings", "error"]
         numbers = {task.target, "low", "high"}  # so also where no row was answered
         empty = {column: math.nan if column in numbers else None for column in names}
         made = {key: [cells.get(key, empty[key]) for cells in answers] for key in names}

@@ -77,10 +77,10 @@ class Gate:
         self.taken += 1
         self.gauge[0] += 1.0
 
-    def leave(self, *, at_once: bool) -> None:
-        """Give it back: immediately, or `at_once` (in a microbatch) in the next iteration of the loop."""
+    def leave(self, *, in_microbatch: bool) -> None:
+        """Give it back: at once, or of a request in a microbatch in the next iteration of the loop."""
         self.taken -= 1
-        if not at_once:
+        if not in_microbatch:
             self.gauge[0] -= 1.0
             return
         if not self.answered:
@@ -147,7 +147,7 @@ class LimitsLayer:
         if not at_once:
             gate.enter()
             await sleep(0)
-            gate.leave(at_once=False)
+            gate.leave(in_microbatch=False)
         message = await receive()
         if message.get("more_body"):
             message = await self._read_rest(message, receive, gate.body_limit)
@@ -161,7 +161,7 @@ class LimitsLayer:
         try:
             await self._app(scope, _replay(message, receive), send)
         finally:
-            gate.leave(at_once=at_once)
+            gate.leave(in_microbatch=at_once)
 
     def _read_headers(self, scope: Scope, body_limit: int) -> None:
         """Refuse a body that announces too many bytes, and put the deadline into the scope."""

@@ -166,6 +166,6 @@ def _dumps(event: EventDict, **_: Any) -> str:
     return orjson.dumps(event, default=str).decode()
 
 
-def is_console(form: str, stream: TextIO = sys.stdout) -> bool:
-    """Whether the setting `log_format` means text for a terminal; "auto" depends on the stream."""
-    return form == "console" or (form == "auto" and stream.isatty())
+def is_console(form: str) -> bool:
+    """Whether the setting `log_format` means text for a terminal; "auto" if standard output is one."""
+    return form == "console" or (form == "auto" and sys.stdout.isatty())

@@ -43,8 +43,8 @@ SLOT_SECONDS = 600
 SLOTS = 6
 """Drift is measured over the last SLOTS * SLOT_SECONDS seconds, in steps of SLOT_SECONDS."""
 
-_MOST_BINS = 16
-"""The least cells for the bins of a field, so that versions with fewer bins can share them."""
+_LEAST_CELLS = 16
+"""The fewest cells for the bins of a field, so that versions with fewer bins can share them."""
 
 _FOLD_SINGLES, _FOLD_ROWS = 512, 4096
 """The most requests for single rows, and rows of batches, that wait to be counted together."""
@@ -212,7 +212,7 @@ class Monitor:
         """
         values = self._cells.values
         key = (WINDOW, served.name, field, str(slot % SLOTS))
-        width = max(width, _MOST_BINS)
+        width = max(width, _LEAST_CELLS)
         start = self._cells.block(key, width + 2)
         mark = float(slot), _mark(served)
         if (values[start], values[start + 1]) != mark:  # an hour old, or another version's

@@ -197,8 +197,7 @@ def batch_json(served: Served, parts: Sequence[Text]) -> bytes:
 def csv_header(served: Served, *, explained: bool = False) -> bytes:
     """The first line of a CSV answer."""
     task = served.model.task
-    decision = [] if served.model.threshold is None else [task.decision]
-    names = [task.target, *decision, "low", "high"]
+    names = [*task.answer_names]
     if explained:
         names += ["baseline", *(f"contribution_{name}" for name in task.field_names)]
     return ",".join([*names, "warnings", "error"]).encode() + b"\r\n"

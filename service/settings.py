@@ -4,7 +4,7 @@ Each field is read from the environment variable `SERVICE_<FIELD>` and is an opt
 """
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +153,7 @@ def describe() -> list[tuple[str, str, str]]:
     return [
         (
             PREFIX + setting.name.upper(),
-            "" if setting.default in (None, MISSING) else str(setting.default),
+            "" if setting.default is None else str(setting.default),
             setting.metadata["help"],
         )
         for setting in fields(Settings)

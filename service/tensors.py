@@ -83,9 +83,9 @@ def inputs_of(task: Task) -> list[tuple[str, str]]:
 
 def outputs_of(model: Model) -> list[tuple[str, str]]:
     """Name and datatype of each output; those of a CSV answer."""
-    decision = [] if model.threshold is None else [(model.task.decision, "BOOL")]
-    ends = [("low", "FP64"), ("high", "FP64")]
-    return [(model.task.target, "FP64"), *decision, *ends, ("warnings", BYTES)]
+    task = model.task
+    kinds = [(name, "BOOL" if name == task.decision else "FP64") for name in task.answer_names]
+    return [*kinds, ("warnings", BYTES)]
 
 
 async def read(

@@ -168,11 +168,11 @@ async def test_places_in_use_are_shown_while_they_are() -> None:
 
     rows.enter()
     assert await shown() == 1
-    rows.leave(at_once=False)
+    rows.leave(in_microbatch=False)
     assert await shown() == 0
     for _ in range(3):
         rows.enter()
-        rows.leave(at_once=True)
+        rows.leave(in_microbatch=True)
     assert rows.gauge[0] == 3
     await asyncio.sleep(0)
     assert await shown() == 0

@@ -37,6 +37,26 @@ def test_rolling_back_to_a_damaged_version_says_which_and_what_to_do(tmp_path: P
     assert store.current("bikes") == second
 
 
+def test_a_version_that_is_pruned_while_it_is_activated_is_not_active(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the check of a version and the lock another process may have removed it."""
+    store = Store(tmp_path)
+    first, second = (store.publish(tiny.model("bikes", seed), {}) for seed in (1, 2))
+    load = store.load
+
+    def pruned_afterwards(name: str, version: str, key: bytes | None) -> object:
+        monkeypatch.undo()
+        loaded = load(name, version, key)
+        assert Store(tmp_path).prune(name, 0) == [first]
+        return loaded
+
+    monkeypatch.setattr(store, "load", pruned_afterwards)
+    with pytest.raises(BundleError, match=first):
+        store.activate("bikes", first)
+    assert store.load("bikes").version == second
+
+
 def test_pruning_keeps_what_is_active_and_what_rollback_leads_to(tmp_path: Path) -> None:
     """Those that were active last stay, each counted once, then the newest."""
     store = Store(tmp_path)

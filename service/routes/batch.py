@@ -29,7 +29,7 @@ from service.raw_routes import (
 )
 from service.registry import Registry
 from service.routes import documented
-from service.schemas import ANSWERS, BATCH_ANSWERS, REQUESTS
+from service.schemas import BATCH_ANSWERS, REQUESTS
 from service.settings import Settings
 
 PARAMETERS = ("level", "explain", "strict")
@@ -166,12 +166,11 @@ def route(name: str, title: str, registry: Registry, settings: Settings) -> RawR
 def csv_answer(name: str) -> dict[str, Any]:
     """The schema of an answer in CSV."""
     task = TASKS[name]
-    columns = "low, high, warnings, error"
-    decision = ", admitted" if "admitted" in ANSWERS[name].model_fields else ""
+    columns = ", ".join([*task.answer_names, "warnings", "error"])
     explained = ", ".join(["baseline", *(f"contribution_{field}" for field in task.field_names)])
     return {
         "type": "string",
-        "description": f"A line a row, with the columns {task.target}{decision}, {columns}; a row that "
+        "description": f"A line a row, with the columns {columns}; a row that "
         "cannot be answered has its faults in the column error and nothing else. With explain=true "
         f"the columns {explained} stand before warnings",
     }

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from service.errors import UNAVAILABLE, Problem
+from service.limits import RETRY_AFTER
 from service.registry import Registry
 from service.routes import documented
 
@@ -41,9 +42,7 @@ def router(registry: Registry) -> APIRouter:
     )
     async def health_ready() -> Ready:
         if not registry.ready:
-            raise Problem(
-                UNAVAILABLE, "The models are not loaded.", headers=[(b"retry-after", b"1")]
-            )
+            raise Problem(UNAVAILABLE, "The models are not loaded.", headers=RETRY_AFTER)
         return Ready(models={name: registry[name].version for name in registry.names()})
 
     return routes

@@ -183,14 +183,13 @@ async def day(request: Request) -> Response:
         raise _refusal("must be a date such as 2012-06-01") from None
     if not calendar.FIRST_YEAR <= asked.year <= calendar.LAST_YEAR:
         raise _refusal(f"must be in the years {calendar.FIRST_YEAR} to {calendar.LAST_YEAR}")
-    weekend = asked.weekday() >= calendar.SATURDAY
     content = {
         "date": asked.isoformat(),
         "weekday": f"{asked:%A}",
         "season": calendar.SEASONS[calendar.season_of(asked)],
         "holiday": calendar.holidays_of(asked.year).get(asked),
-        "working_day": not weekend and not calendar.is_day_off(asked),
-        "weekend": weekend,
+        "weekend": asked.weekday() >= calendar.SATURDAY,
+        "day_off": calendar.is_day_off(asked),
     }
     body = orjson.dumps(content)
     return Response(body, media_type="application/json", headers={"cache-control": "no-cache"})

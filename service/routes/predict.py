@@ -63,7 +63,7 @@ class Predict:
     def _problem(self, error: ValidationError, body: bytes) -> Problem:
         entries = error.errors(include_url=False, include_input=False)
         if entries[0]["type"] == "json_invalid":
-            return malformed_json(body)
+            return _malformed(body, entries[0]["ctx"]["error"])
         elsewhere = f"many rows go to /predict/{self._name}/batch"
         if not entries[0]["loc"]:
             value = from_json(body)
@@ -79,15 +79,11 @@ class Predict:
         return invalid(faults_of(error, self._registry[self._name].model.task))
 
 
-def malformed_json(body: bytes) -> Problem:
-    """The problem of a body that is not JSON, with the position of the error."""
+def _malformed(body: bytes, where: str) -> Problem:
+    """The problem of a body that is not JSON; `where` says what is wrong, and at which position."""
     if not body.strip():
         return Problem(MALFORMED, "The body is empty; it must be a JSON object.")
-    try:
-        from_json(body)
-    except ValueError as error:
-        return Problem(MALFORMED, f"The body is not JSON: {error}.")
-    return Problem(MALFORMED, "The body is not JSON.")
+    return Problem(MALFORMED, f"The body is not JSON: {where}.")
 
 
 def signature(name: str) -> Callable[..., Any]:

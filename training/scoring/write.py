@@ -139,9 +139,8 @@ def writing(path: Path, schema: pa.Schema, suffix: str) -> Iterator[_Writer]:
 
 def schema_of(task: Task) -> pa.Schema:
     """The columns of what is written for a row."""
-    yes_or_no = [] if task.threshold is None else [(task.decision, pa.bool_())]
-    numbers = [(name, pa.float64()) for name in (task.target, "low", "high")]
-    return pa.schema([("row", pa.int64()), numbers[0], *yes_or_no, *numbers[1:]])
+    kinds = [(n, pa.bool_() if n == task.decision else pa.float64()) for n in task.answer_names]
+    return pa.schema([("row", pa.int64()), *kinds])
 
 
 def _answers(model: Model, job: Job, checked: columns.Checked, first: int) -> pa.RecordBatch:

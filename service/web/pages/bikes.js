@@ -124,8 +124,8 @@ function arrange(day) {
   byId("scenario-b").hidden = !byId("compare").checked;
 }
 
-function showFacts({ weekday, season, holiday, working_day: working }) {
-  const known = working ? "working day" : weekday.startsWith("S") ? "weekend" : "day off";
+function showFacts({ weekday, season, holiday, weekend, day_off: off }) {
+  const known = weekend ? "weekend" : off ? "day off" : "working day";
   const said = { true: "counted as a holiday", false: "not counted as a holiday" }[more.values().holiday];
   byId("facts").textContent = [weekday, season, holiday, said ?? known].filter(Boolean).join(" · ");
 }
