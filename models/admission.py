@@ -34,7 +34,7 @@ ADMISSION = Task(
         Field(
             "gre",
             "integer",
-            "Score of the Graduate Record Examination, on the scale used before 2011",
+            "Score of the Graduate Record Examination, on the scale used until 2011",
             example=660,
             unit="points",
             low=200,

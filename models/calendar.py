@@ -206,8 +206,8 @@ def _of_days(year: int, n_days: int, values: Mapping[date, float]) -> FloatArray
 def sun_table(year: int) -> FloatArray:
     """The sun's elevation in degrees at half past each hour of local time: (n_days, 24).
 
-    Declination and equation of time are truncated harmonic series, as in Duffie and Beckman (2013,
-    section 1.5). Whether summer time holds is decided at noon, for the whole day.
+    Declination (Cooper 1969) and equation of time (as in Kalogirou 2009) are truncated harmonic series.
+    Whether summer time holds is decided at noon, for the whole day.
     """
     n_days = (date(year + 1, 1, 1) - date(year, 1, 1)).days
     offsets = _hours_from_utc(year, n_days)

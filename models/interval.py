@@ -3,7 +3,8 @@
 An interval is computed on a link's scale, as centre - below(level) * spread .. centre + above(level) *
 spread, then mapped back and clipped to the task's bounds. Each row has its own spread. The two factors
 were calibrated on rows that the networks did not learn from: conformal prediction (Vovk et al. 2005),
-"normalised" or "locally weighted" by the spread (Lei et al. 2018).
+"normalised" or "locally weighted" by the spread (Lei et al. 2018). Those of a bootstrapped ensemble's
+probability were calibrated on simulated rows, whose true probability is known.
 """
 
 from dataclasses import dataclass

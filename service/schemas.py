@@ -98,7 +98,7 @@ class AdmissionRequest(BaseModel):
     gre: WholeNumber = Field(
         ge=200,
         le=800,
-        description="Score of the Graduate Record Examination, on the scale used before 2011",
+        description="Score of the Graduate Record Examination, on the scale used until 2011",
         examples=[660],
         json_schema_extra={"type": "integer", "unit": "points"},
     )

@@ -54,9 +54,10 @@ _CHANGING = (
     (re.compile(r"\b[0-9a-f]{40}\b"), "<commit>"),
     (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)"), "<now>"),
 )
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _RELATIVE, _ABSOLUTE = 0.25, 0.05
-"""How much a number may differ from the one that is shown: a model that is trained anew, or on
-another machine, answers a little differently."""
+"""How much a number may differ from the one that is shown (but not in a date): a model that is trained
+anew, or on another machine, answers a little differently."""
 _SECONDS = 800.0
 """For one command: a training, on a machine that is busy with other things."""
 
@@ -334,6 +335,8 @@ def _line_fits(shown: str, came: str) -> bool:
     )
     match = re.fullmatch(pattern_text, came)
     if match is None:
+        return False
+    if not {*_DATE.findall(shown)} <= {*_DATE.findall(came)}:
         return False
     numbers = _NUMBER.findall(shown)
     return all(_close(float(s), float(c)) for s, c in zip(numbers, match.groups(), strict=True))

@@ -138,6 +138,8 @@ def test_lowest_and_highest_group_of_all_splits_together() -> None:
         {"groups": {"hour": {"0": [10, 8], "1": [30, 30], "2": [5, 5]}}},
     ]
     assert _group_range(splits, "hour") == "hour 0.850 (0), 1.000 (2)"
+    one = [{"groups": {"season": {"autumn": [20, 18]}}}]
+    assert _group_range(one, "season") == "season 0.900 (autumn)"
 
 
 @pytest.mark.parametrize("of_mean", [False, True])

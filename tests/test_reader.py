@@ -66,8 +66,9 @@ def test_text_may_differ_where_it_says_so(shown: str, came: str) -> None:
         ("one\ntwo", "one"),
         ("one\n...\nfour", "one\ntwo\nthree"),
         ("one", "two"),
+        ("on 2012-06-13", "on 2012-06-14"),
     ],
-    ids=["number", "more", "less", "end-missing", "word"],
+    ids=["number", "more", "less", "end-missing", "word", "date"],
 )
 def test_text_is_told_apart(shown: str, came: str) -> None:
     """Another word, a number far off, a line more or less."""

@@ -14,7 +14,7 @@ are forecast by networks that learned from the days up to 60 before, and the int
 ratio of these errors to the held-out errors of the same hours.
 
 If a student answers for an ensemble (`training.distil`), the residuals are still the ensembles'. The two
-differ by about 1 rental on such rows, where the residuals are about 20.
+differ by about 1 rental on such rows, whose mean absolute error is 23.
 """
 
 from collections.abc import Sequence

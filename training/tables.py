@@ -111,8 +111,8 @@ def _group_range(intervals: Sequence[Mapping[str, Any]], kind: str) -> str:
             before = counts.get(name, [0, 0])
             counts[name] = [before[0] + n, before[1] + inside]
     shares = sorted((inside / n, name) for name, (n, inside) in counts.items())
-    (low, lowest), (high, highest) = shares[0], shares[-1]
-    return f"{kind} {low:.3f} ({lowest}), {high:.3f} ({highest})"
+    ends = [shares[0], shares[-1]] if len(shares) > 1 else shares
+    return f"{kind} {', '.join(f'{share:.3f} ({name})' for share, name in ends)}"
 
 
 def _lecture_lines(found: Evaluation) -> list[str]:
@@ -120,8 +120,8 @@ def _lecture_lines(found: Evaluation) -> list[str]:
     if found.always_no is not None:
         accuracy = found.mean(lambda score: score.metrics)["accuracy"]
         points = 100.0 * (accuracy - found.always_no)
-        than = f"{found.recipe.name} is right on {points:+.2f} points more"
-        return [f'always answering "no" has an accuracy of {found.always_no:.4f}: {than}']
+        ours = f"{found.recipe.name} {accuracy:.4f} ({points:+.2f} points)"
+        return [f'accuracy: always answering "no" {found.always_no:.4f}, {ours}']
     validation = [
         check.validation
         for score in found.scores
@@ -153,6 +153,7 @@ def _reference_lines(found: Evaluation) -> list[str]:
 def recipes(known: Iterable[Recipe]) -> RenderableType:
     """Every recipe in a line."""
     table = _table("recipes", "name", "task", "hidden", "networks", "what it is")
+    table.columns[0].no_wrap = True  # to be copied
     for recipe in known:
         hidden = "-".join(str(width) for width in recipe.hidden) or "none"
         table.add_row(recipe.name, recipe.task, hidden, str(len(recipe.links)), recipe.description)

@@ -31,8 +31,8 @@ TABLE = Path(__file__).with_name("COVERAGE.md")
 HEAD = """# Intervals of the admission probability, where the truth is known
 
 Written by `python -m bench.accuracy.coverage`, whose head says how. Over {n} simulated data sets of 400
-applications for each strength of the effects (1 is that of the real data): the share of the true
-probabilities inside the interval, over the 400 real applications; its standard error at 90 %, by data sets;
+applications for each strength of the effects (1 is that of the data set): the share of the true
+probabilities inside the interval, over its 400 applications; its standard error at 90 %, by data sets;
 the mean width at 90 %; the mean inflation; and the share inside at 90 % for the fifths of the applications
 with the lowest to the highest true probability.
 """
