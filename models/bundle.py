@@ -17,9 +17,9 @@ digest, history, metrics.
 
 Loading checks, in this order: sizes; the digest; the signature, if there is a key; the format; the fields
 and variables of the task; the digest of the weights; the arrays (see `models.weights`); their shapes,
-dtypes and finiteness; that they fit together (see `models.soundness`); the canary rows' answers. An error
-is one line that names the file and the array or key. Not checked: whether a model is any good, and,
-without a key, who made it.
+dtypes and finiteness; that they fit together (see `models.soundness`); the bins of the inputs (see
+`models.drift`); the canary rows' answers. An error is one line that names the file and the array or key.
+Not checked: whether a model is any good, and, without a key, who made it.
 
 To change the format:
 1. raise FORMAT_VERSION;
@@ -45,7 +45,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models import files, rows, soundness, tree, weights
+from models import drift, files, rows, soundness, tree, weights
 from models.arrays import Columns
 from models.errors import BundleError, SettingsError, SignatureError
 from models.model import Model
@@ -174,9 +174,7 @@ def unpack(content: Mapping[str, bytes], key: bytes | None = None) -> Bundle:
     """The model in the bytes of a bundle's files; raises as `load` does."""
     manifest = _modernised(_opened(content[MANIFEST], key))
     task = tree.task_of(manifest.get("task"))
-    created = manifest.get("created")
-    if not isinstance(created, str) or not _CREATED.fullmatch(created):
-        raise BundleError("manifest.json: created: must be a time such as 20260131T235959Z")
+    _check_created(manifest.get("created"))
     described = manifest.get("model")
     if not isinstance(described, dict):
         raise BundleError("manifest.json: model: must be an object")
@@ -193,6 +191,8 @@ def unpack(content: Mapping[str, bytes], key: bytes | None = None) -> Bundle:
     _check_finite(task, arrays)
     model = tree.build(Model, _rebound(described, task), arrays)
     soundness.check(model)
+    if manifest.get("reference"):
+        drift.bins_of(task, manifest["reference"])
     _check_canary(model, manifest.get("canary"))
     return Bundle(model, manifest)
 
@@ -277,6 +277,16 @@ def _modernised(manifest: dict[str, Any]) -> dict[str, Any]:
             f"{FORMAT_VERSION}"
         )
     return manifest
+
+
+def _check_created(created: object) -> None:
+    try:
+        if isinstance(created, str) and _CREATED.fullmatch(created):
+            datetime.fromisoformat(created)
+            return
+    except ValueError:  # digits that are no time
+        pass
+    raise BundleError("manifest.json: created: must be a time such as 20260131T235959Z")
 
 
 def _declared(task: Task) -> list[Json]:

@@ -11,13 +11,15 @@ those of a timestamp three hours of the day each (the date itself always moves o
 no bin.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models import rows
 from models.arrays import Columns, FloatArray, IntArray
+from models.errors import BundleError
 from models.task import Field, Task
 
 JSON = dict[str, dict[str, list[float]]]
@@ -69,17 +71,28 @@ def reference(task: Task, columns: Columns) -> JSON:
     return made
 
 
-def bins_of(task: Task, made: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, Bins]:
-    """The bins in a manifest, as `reference` wrote them, by field."""
+def bins_of(task: Task, made: object) -> dict[str, Bins]:
+    """The bins in a manifest, by field. Raises BundleError for what `reference` does not write."""
+    if not isinstance(made, dict):
+        raise BundleError("manifest.json: reference: must be an object")
     return {
-        field.name: Bins(
-            field,
-            np.asarray(made[field.name]["edges"], dtype=np.float64),
-            np.asarray(made[field.name]["shares"], dtype=np.float64),
-        )
-        for field in task.fields
-        if field.name in made
+        field.name: _bins(field, made[field.name]) for field in task.fields if field.name in made
     }
+
+
+def _bins(field: Field, made: Any) -> Bins:
+    try:
+        edges = np.array(made["edges"], dtype=np.float64)
+        shares = np.array(made["shares"], dtype=np.float64)
+        counts = _count(field, edges, np.empty(0, rows.DTYPES[field.kind]))
+    except (IndexError, KeyError, OverflowError, TypeError, ValueError):
+        counts = shares = edges = np.empty(0)  # every field has a bin
+    if not len(counts) or shares.shape != counts.shape or not np.isfinite((*edges, *shares)).all():
+        raise BundleError(
+            f"manifest.json: reference.{field.name}: must have the edges of its bins, and a share "
+            "for each bin"
+        )
+    return Bins(field, edges, shares)
 
 
 def _edges(field: Field, values: NDArray[np.generic]) -> FloatArray:

@@ -80,12 +80,13 @@ def fault(task: Task, columns: Columns) -> str | None:
         column = columns[field.name]
         if column.ndim != 1 or str(column.dtype) != DTYPES[field.kind]:
             return f"{field.name}: must be one column of {DTYPES[field.kind]}"
-        if not _within(field, column):
+        if not within(field, column):
             return f"{field.name}: has a value outside what the field accepts"
     return None
 
 
-def _within(field: Field, column: NDArray[Any]) -> bool:
+def within(field: Field, column: NDArray[Any]) -> bool:
+    """Whether the field accepts every value of `column` (n_rows,)."""
     if field.kind == "timestamp":
         column = column.astype("datetime64[Y]").astype(np.int64) + 1970
     low, high = field.low, field.high

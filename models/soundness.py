@@ -19,7 +19,7 @@ from models.interval import HIGHEST_LEVEL, LOWEST_LEVEL, Interval
 from models.links import LINKS
 from models.model import Head, Model
 from models.network import Network
-from models.task import Task
+from models.task import Field, Task
 from models.tree import Json
 
 MOST_UNITS = 65_536
@@ -169,11 +169,23 @@ def _check_interval(interval: Interval) -> None:
 
 
 def _check_ranges(task: Task, ranges: Mapping[str, tuple[float, float]]) -> None:
-    for name, (low, high) in ranges.items():
+    for name, ends in ranges.items():
         _demand(
-            name in task.field_names and low <= high,
-            f"manifest.json: model.ranges.{name}: must be the range of a field of {task.name}",
+            name in task.field_names and _is_range(task.field_of[name], *ends),
+            f"manifest.json: model.ranges.{name}: must be the range of a field of {task.name} "
+            "that is ordered",
         )
+
+
+def _is_range(field: Field, low: float, high: float) -> bool:
+    """Whether `low` to `high` can be a range of the field; of a timestamp, its ends must be dates."""
+    if field.low is None or low > high:
+        return False
+    if field.kind != "timestamp":
+        return True
+    with np.errstate(invalid="ignore"):  # a number beyond all integers becomes no date at all
+        hours = np.array([low, high]).astype(np.int64).view(rows.DTYPES["timestamp"])
+    return rows.within(field, hours)
 
 
 def _demand_shape(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:

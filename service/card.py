@@ -1,7 +1,7 @@
 """The model card: what a client needs to build a form, and a reviewer to trust the model."""
 
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -50,8 +50,7 @@ def _moment(created: str | None) -> str | None:
     """`20261124T013000Z` as `2026-11-24T01:30:00Z`."""
     if created is None:
         return None
-    moment = datetime.strptime(created, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    return moment.isoformat().replace("+00:00", "Z")
+    return datetime.fromisoformat(created).isoformat().replace("+00:00", "Z")
 
 
 def _answer(task: Task, model: Model) -> dict[str, Any]:

@@ -16,14 +16,13 @@ from models.bundle import ARTIFACTS
 from models.errors import ProjectError, SettingsError
 from models.store import Store
 from models.tasks import TASKS
-from service import logs
+from service import logs, rehearsal
 from service.app import Service, create_app
 from service.keys import Keyring, KeysLayer
 from service.limits import LimitsLayer, limits_of
 from service.metrics import Metrics
 from service.registry import Registry
 from service.request_log import RequestLog
-from service.served import Served
 from service.settings import Settings
 from service.shipped import Shipped
 
@@ -78,7 +77,7 @@ def load_registry(settings: Settings) -> Registry:
     registry = Registry(
         store=store,
         fallback=Shipped(ARTIFACTS),
-        prepare=Served.of,
+        prepare=rehearsal.prepare,
         key=key,
         period=settings.poll_seconds,
     )

@@ -1,10 +1,10 @@
 """The loaded models, and hot swapping: new versions replace old ones while requests are answered.
 
 A thread checks the `current` pointer of each model in the store twice a second. When one has changed, the
-version that it names is loaded and checked in that thread, off the event loop, and then swapped in by a
-single assignment: a request that has asked the registry before goes on with the old version, one that asks
-later gets the new one. A version that does not load is refused: the reason is kept and reported to the
-listeners, and the old version stays until the pointer is written again.
+version that it names is loaded, checked and rehearsed in that thread, off the event loop, and then swapped
+in by a single assignment: a request that has asked the registry before goes on with the old version, one
+that asks later gets the new one. A version for which that fails is refused: the reason is kept and reported
+to the listeners, and the old version stays until the pointer is written again.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class VersionStore(Protocol):
 
 
 Prepare = Callable[[str, str, "Bundle"], "Served"]
-"""Makes what answers requests from (name, version, bundle); `Served.of` in the product."""
+"""Makes what answers requests from (name, version, bundle); `service.rehearsal.prepare` in the product."""
 
 
 @dataclass(frozen=True)
@@ -249,8 +249,9 @@ class Registry:
         return True
 
     def _refuse(self, name: str, version: str, error: Exception) -> None:
-        known = isinstance(error, BundleError)
-        reason = str(error) if known else f"it fails while loading: {type(error).__name__}: {error}"
+        if not isinstance(error, BundleError):  # whose words are one line
+            error = BundleError(f"it fails while loading: {type(error).__name__}: {error}")
+        reason = str(error)
         self._refusals.pop((name, version), None)
         self._refusals[name, version] = Refusal(name, version, reason, time.time())
         if len(self._refusals) > MOST_REFUSALS:

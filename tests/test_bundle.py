@@ -75,6 +75,19 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "format": (_set("format", 99), "manifest.json: format: is 99, and this version reads 1 to "),
     "task": (_set("task", "weather"), "manifest.json: task: must be one of bikes, admission"),
     "created": (_set("created", "today"), "manifest.json: created: must be a time such as"),
+    "no time": (
+        _set("created", "20269999T999999Z"),
+        "manifest.json: created: must be a time such as",
+    ),
+    "reference": (_set("reference", [1]), "manifest.json: reference: must be an object"),
+    "no bins": (
+        _set("reference", {"gpa": {}}),
+        "manifest.json: reference.gpa: must have the edges of its bins, and a share for each bin",
+    ),
+    "bins": (
+        _set("reference", {"gpa": {"edges": [1.0, 2.0], "shares": [1.0]}}),
+        "manifest.json: reference.gpa: must have the edges of its bins, and a share for each bin",
+    ),
     "field": (
         lambda body, _: body["fields"].pop(),
         "manifest.json: fields: admission now asks for 'rank', which this model does not know",
@@ -153,6 +166,21 @@ def test_each_fault_has_its_own_words(fault: str) -> None:
     wrong = mutants.resealed(content, weights.dump(arrays), **body)
     with pytest.raises(BundleError, match=re.escape(words)):
         bundle.unpack(wrong)
+
+
+@pytest.mark.parametrize(
+    ("field", "ends"),
+    [("weather", [0.0, 1.0]), ("timestamp", [0.0, 1e9]), ("timestamp", [0, 1e30])],
+)
+def test_a_range_is_of_an_ordered_field_and_of_times_that_exist(
+    field: str, ends: list[float]
+) -> None:
+    """A request is compared with both ends, so both must be what the field of a row can be."""
+    content = mutants.GOOD["bikes"]
+    body = mutants.body_of(content)
+    body["model"]["ranges"][field] = ends
+    with pytest.raises(BundleError, match=f"model.ranges.{field}: must be the range of a field"):
+        bundle.unpack(mutants.resealed(content, **body))
 
 
 def test_damage_is_found_by_the_digests() -> None:

@@ -144,6 +144,21 @@ def test_refused_version_leaves_the_old_one_answering(
     assert registry.versions("bikes") == ["v1", "v2"]
 
 
+def test_reason_of_a_refusal_is_one_line(store: FakeStore) -> None:
+    """Whatever an unexpected error says, its reason begins no line of its own in the log."""
+
+    def fail(*_: object) -> Any:
+        raise ValueError("first\nsecond")
+
+    registry, _ = filled(store)
+    registry._prepare = fail
+    store.add("bikes", "v2")
+    registry.poll()
+    assert [refusal.reason for refusal in registry.refusals] == [
+        "it fails while loading: ValueError: first?second"
+    ]
+
+
 def test_refused_version_is_tried_once_at_the_start(store: FakeStore) -> None:
     """The version of the pointer is among the others, too, and is refused and told of only once."""
     store.add("bikes", "v2", "broken")
