@@ -132,11 +132,18 @@ class Keyring:
             stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
             if stamp == self._stamp:
                 return
-            self._stamp = stamp  # so that a faulty file is reported once
-            lines = file.read_text("utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8"
-            raise SettingsError(f"the file of keys {file} cannot be read: {reason}") from None
+            content = file.read_bytes()
+        except OSError as error:
+            raise SettingsError(
+                f"the file of keys {file} cannot be read: {error.strerror}"
+            ) from None
+        self._stamp = stamp  # not before it was read, and so that a faulty file is reported once
+        try:
+            lines = content.decode().splitlines()
+        except UnicodeDecodeError:
+            raise SettingsError(
+                f"the file of keys {file} cannot be read: it is not UTF-8"
+            ) from None
         self._known = {**self._listed, **parse(lines, str(file))}
 
 

@@ -1,5 +1,6 @@
 """API keys: who may ask, and what a key leaves behind."""
 
+import errno
 import hmac
 from functools import partial
 from pathlib import Path
@@ -91,6 +92,40 @@ def test_removed_line_revokes_a_key_within_a_second(tmp_path: Path) -> None:
     clock.now += 1.0
     assert ring.owner(b"third") == "new"
     assert ring.owner(b"second") is None
+
+
+def test_change_that_could_not_be_read_is_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that is revoked while the process has no file left to open is revoked a look later."""
+    file, clock = tmp_path / "keys", Clock()
+    file.write_text(line("one", "first") + line("two", "second"))
+    ring = Keyring(file, clock=clock)
+    file.write_text(line("two", "second"))
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", fail)
+        patched.setattr(Path, "read_bytes", fail)
+        clock.now += 1.0
+        assert ring.owner(b"first") == "one"
+    clock.now += 1.0
+    assert ring.owner(b"first") is None
+
+
+def test_faulty_file_of_keys_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What is wrong in it does not fill the log until it is mended."""
+    file, clock = tmp_path / "keys", Clock()
+    file.write_text(line("one", "first"))
+    ring = Keyring(file, clock=clock)
+    for content in (b"\xff", b"nonsense"):
+        file.write_bytes(content)
+        for _ in range(3):
+            clock.now += 1.0
+            assert ring.owner(b"first") == "one"
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
 
 
 def test_every_key_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
