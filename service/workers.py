@@ -95,7 +95,7 @@ class Group:
         for worker in list(self.workers):
             self._look_after(worker, now)
         if not self.ending:
-            self._replace_next()
+            self._replace_next(now)
             self._fill_up(now)
 
     def _fill_up(self, now: float) -> None:
@@ -105,20 +105,41 @@ class Group:
                 self._start()
 
     def _start(self, replaces: Worker | None = None) -> None:
-        reading, writing = os.pipe()
-        os.set_blocking(reading, False)
-        command = [sys.executable, "-m", "service.worker"]
-        descriptors = [str(self.listener.fileno()), str(writing)]
-        process = subprocess.Popen(
-            [*command, *descriptors],
-            env=dict(self.environment),
-            pass_fds=(self.listener.fileno(), writing),
-        )
-        os.close(writing)
+        try:
+            process, reading = self._begin()
+        except OSError as error:  # no memory, processes or files left, for a moment it may be
+            _log.error("a worker cannot be started: %s", error)
+            self._pause_from(time.monotonic())
+            if replaces is not None:
+                self._to_replace.insert(0, replaces)
+            return
         now = time.monotonic()
         worker = Worker(process, reading, now, now, replaces=replaces)
         self.workers.append(worker)
         self._selector.register(reading, selectors.EVENT_READ, worker)
+
+    def _begin(self) -> tuple[subprocess.Popen[bytes], int]:
+        """A new process, and the reading end of its pipe. Raises OSError."""
+        reading, writing = os.pipe()
+        inherited = (self.listener.fileno(), writing)
+        try:
+            os.set_blocking(reading, False)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "service.worker", *map(str, inherited)],
+                env=dict(self.environment),
+                pass_fds=inherited,
+            )
+        except OSError:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+        return process, reading
+
+    def _pause_from(self, now: float) -> None:
+        """Start no worker for a while, and for longer the next time."""
+        self._retry_at = now + self._pause
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
     def _read(self, descriptor: int, worker: Worker | None) -> None:
         try:
@@ -170,8 +191,7 @@ class Group:
         if not self._ever_up:
             self.failed = True
             self._end()
-        self._retry_at = now + self._pause
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        self._pause_from(now)
         self._to_replace.clear()
 
     def _kill(self, worker: Worker, why: str) -> None:
@@ -179,9 +199,10 @@ class Group:
         worker.process.kill()
         worker.process.wait()
 
-    def _replace_next(self) -> None:
+    def _replace_next(self, now: float) -> None:
         """Start the successor of the next worker to replace, unless another one is starting."""
-        if self._to_replace and not any(w.replaces for w in self.workers):
+        due = self._to_replace and now >= self._retry_at
+        if due and not any(w.replaces for w in self.workers):
             old = self._to_replace.pop(0)
             if old in self.workers and old.leaving_since is None:
                 self._start(replaces=old)
@@ -205,13 +226,13 @@ class Group:
             self._end()
 
     def _listen_to_signals(self) -> None:
-        waker, woken = os.pipe()
-        for end in (waker, woken):
+        woken, waker = os.pipe()
+        for end in (woken, waker):
             os.set_blocking(end, False)
-        self._selector.register(waker, selectors.EVENT_READ, None)
+        self._selector.register(woken, selectors.EVENT_READ, None)
         for sig in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(sig, lambda number, _: self._signals.append(number))
-        signal.set_wakeup_fd(woken)
+        signal.set_wakeup_fd(waker)
 
 
 def open_port(host: str, port: int) -> socket.socket:
@@ -220,9 +241,13 @@ def open_port(host: str, port: int) -> socket.socket:
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     listener = socket.socket(family, kind, protocol)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(address)
-    listener.listen(2048)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError:
+        listener.close()
+        raise
     return listener
 
 

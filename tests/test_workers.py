@@ -1,15 +1,19 @@
 """The supervisor's bookkeeping, without processes: who is replaced, who is killed, who is too many."""
 
+import errno
 import os
 import selectors
 import signal
 import socket
+import subprocess
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from service.workers import HANGS_AFTER, START_SECONDS, Group, Worker
+from service.workers import HANGS_AFTER, START_SECONDS, Group, Worker, open_port
 
 
 class Process:
@@ -163,3 +167,58 @@ def test_group_whose_first_worker_cannot_start_gives_up() -> None:
         assert group.failed
         assert group.ending
         assert group.workers == []
+
+
+def open_files() -> int:
+    """How many files this process has open."""
+    return len([*Path("/proc/self/fd").iterdir()])
+
+
+def test_worker_that_cannot_be_started_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fork that fails, for want of memory or processes, costs a pause; the others answer on."""
+    failing = True
+
+    def popen(*_: object, **__: object) -> Process:
+        if failing:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        return Process()
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    with socket.socket() as listener, selectors.DefaultSelector() as selector:
+        group = Group(listener, {}, size=2, patience=10.0, on_up=lambda: None)
+        group._selector = selector
+        before = open_files()
+        now = time.monotonic()
+        group.step(now)
+        group.step(now)
+        assert group.workers == []
+        assert open_files() == before
+        assert [record.getMessage() for record in caplog.records] == [
+            "a worker cannot be started: [Errno 11] Resource temporarily unavailable"
+        ]
+        failing = False
+        group.step(group._retry_at)
+        assert len(group.workers) == 2
+        assert not group.ending
+        for worker in group.workers:
+            group._is_up(worker)
+        failing = True
+        group._signals.append(signal.SIGHUP)
+        group.step(group._retry_at)
+        assert len(group.workers) == 2
+        failing = False
+        group.step(group._retry_at)
+        assert len(group.workers) == 3
+        for worker in group.workers:
+            os.close(worker.pipe)
+
+
+def test_port_that_is_taken_leaves_no_socket_open() -> None:
+    """The error is all that remains of a port that cannot be listened on."""
+    with open_port("127.0.0.1", 0) as listener:
+        before = open_files()
+        with pytest.raises(OSError, match="in use"):
+            open_port("127.0.0.1", listener.getsockname()[1])
+        assert open_files() == before
