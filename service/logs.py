@@ -144,7 +144,10 @@ class _Handler(logging.Handler):
         self._writer = writer
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._writer.write(self.format(record) + "\n")
+        try:
+            self._writer.write(self.format(record) + "\n")
+        except Exception:  # noqa: BLE001 - what a library logs must not fail the code that logs it
+            self.handleError(record)
 
     def flush(self) -> None:
         self._writer.flush()  # called by logging.shutdown at the end of the process

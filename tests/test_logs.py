@@ -247,3 +247,19 @@ def test_events_and_foreign_records_are_lines_of_one_form(
     assert (lines[1]["reason"], lines[1]["previous"]) == ("torn", "older")
     assert "ZeroDivisionError" in lines[3]["exception"]
     assert all(list(line)[:3] == ["timestamp", "level", "event"] for line in lines)
+
+
+def test_record_that_cannot_be_formatted_does_not_reach_who_logged_it(
+    logged: tuple[io.StringIO, LineWriter], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wrong format, or text that is no Unicode, costs its line and is told on standard error."""
+    stream, writer = logged
+    root = logging.getLogger()  # to which pytest adds handlers that raise
+    root.handlers[:] = [handler for handler in root.handlers if type(handler) is logs._Handler]
+    log = logging.getLogger("a.library")
+    log.warning("%d items", "many")
+    log.warning("in %s", "\udcff")
+    log.warning("next")
+    writer.flush()
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["next"]
+    assert capsys.readouterr().err.count("--- Logging error ---") == 2
