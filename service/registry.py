@@ -72,12 +72,11 @@ class Event:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A version that was refused. at : Unix time in seconds."""
+    """A version that was refused."""
 
     model: str
     version: str
     reason: str
-    at: float
 
 
 class Registry:
@@ -222,6 +221,7 @@ class Registry:
     def _follow(self, name: str) -> None:
         stamp = self._stamp(name)
         if stamp == self._stamps.get(name):
+            self._troubles.pop(name, None)  # it can be read: the next trouble is another one
             return
         assert self._store is not None, "only a registry with a store follows one"  # noqa: S101
         version = self._store.current(name)
@@ -253,7 +253,7 @@ class Registry:
             error = BundleError(f"it fails while loading: {type(error).__name__}: {error}")
         reason = str(error)
         self._refusals.pop((name, version), None)
-        self._refusals[name, version] = Refusal(name, version, reason, time.time())
+        self._refusals[name, version] = Refusal(name, version, reason)
         if len(self._refusals) > MOST_REFUSALS:
             del self._refusals[next(iter(self._refusals))]
         previous = self._served[name].version if name in self._served else ""

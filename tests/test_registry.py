@@ -197,6 +197,22 @@ def test_unreadable_store_is_told_once_and_tried_again(store: FakeStore) -> None
     assert registry["bikes"].version == "v2"
 
 
+def test_every_outage_of_a_store_is_told(store: FakeStore) -> None:
+    """A store that fails again after it was back is told again, for the same reason, too."""
+    registry, events = filled(store)
+    home, away = store.folder / "bikes", store.folder / "away"
+    for _ in range(2):
+        home.rename(away)
+        home.write_text("")
+        for _ in range(2):
+            registry.poll()
+        home.unlink()
+        away.rename(home)
+        registry.poll()
+    assert [event.kind for event in events] == ["unreadable", "unreadable"]
+    assert events[0].reason == events[1].reason
+
+
 def test_start_falls_back_to_the_newest_version_that_loads(store: FakeStore) -> None:
     """A worker that starts on a corrupt current version takes the newest one that is whole."""
     store.add("bikes", "v2")
