@@ -23,7 +23,7 @@ import signal
 import sys
 import time
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import uvicorn
 
@@ -86,8 +86,9 @@ class Watch:
             if not what:
                 self._since.pop(connection, None)
                 continue
-            # The same wait as at the last check? Each request has its own cycle object.
-            wait = (what, id(connection.cycle))
+            # The same wait as at the last check? Each request has its own cycle object; its id might be
+            # that of one before, which is gone.
+            wait = (what, connection.cycle and ref(connection.cycle))
             known, since = self._since.get(connection, (None, now))
             if known != wait:
                 self._since[connection] = (wait, now)

@@ -20,7 +20,7 @@ from service.errors import TIMEOUT
 from service.limits import LimitsLayer, limits_of
 from service.microbatch import shared
 from service.registry import Registry
-from service.server import waiting_for
+from service.server import Watch, waiting_for
 from service.settings import Settings
 from tests.serving import example, tiny_served
 
@@ -265,6 +265,28 @@ async def test_lost_connection_is_not_kept(error: Exception | None) -> None:
     await asyncio.sleep(0)  # the microbatch ends
     gc.collect()
     assert alive() is None
+
+
+class Cycle:
+    """A request whose body has begun to arrive."""
+
+    response_complete = False
+    more_body = True
+
+
+async def test_short_waits_of_many_requests_are_not_one_long_wait() -> None:
+    """The time limit is on the body of one request, however many follow each other on a connection."""
+    connection, wire = Server(service()).connect()
+    watch = Watch({"body": 2.0})
+    for second in range(10):  # every second another request, which may lie where the last one lay
+        connection.cycle = None
+        connection.cycle = Cycle()
+        watch.look({connection}, float(second))
+    assert (watch.cut_off, wire.written) == (0, [])
+    connection.scope = connection.cycle.scope = {"path": "/predict/bikes"}
+    watch.look({connection}, 12.0)
+    assert watch.cut_off == 1
+    assert wire.written[0].startswith(b"HTTP/1.1 408 ")
 
 
 async def test_refused_connection_lingers() -> None:
