@@ -134,7 +134,7 @@ class Client:
 
         level : of the interval; explain : whether the answer says what each field added.
         Raises InputError for what is no row of a model that there is, RefusedError where the service
-        says no, httpx.TransportError where nobody answers.
+        says no, httpx.TransportError where nobody answers, or not in a form that can be read.
         """
         path = f"/predict/{_task(name).name}"
         answer = self._post(path, _instance(row), level=level, explain=explain)
@@ -208,10 +208,14 @@ class Client:
         for attempt in range(1, self._attempts + 1):
             try:
                 answer = self._http.request(method, path, **how)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 if attempt == self._attempts:
-                    error.args = (f"{_public(self._http.base_url)} gives no answer: {error}",)
-                    raise
+                    words = f"{_public(self._http.base_url)} gives no answer: {error}"
+                    if isinstance(error, httpx.TransportError):
+                        error.args = (words,)
+                        raise
+                    # as one that is compressed, and damaged
+                    raise httpx.RemoteProtocolError(words, request=error.request) from error
                 answer = None
             if answer is not None and answer.is_success:
                 return answer

@@ -274,6 +274,18 @@ def test_last_attempt_says_what_happened(pauses: list[float]) -> None:
     assert len(pauses) == 4
 
 
+def test_answer_that_is_damaged_on_its_way_is_none(pauses: list[float]) -> None:
+    """Whatever keeps an answer from being read is asked for again, and in the end one kind of error."""
+
+    def damaged(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"Content-Encoding": "gzip"}, content=b"not gzip")
+
+    client = Client("http://service", attempts=3, transport=httpx.MockTransport(damaged))
+    with pytest.raises(httpx.TransportError, match=r"^http://service gives no answer: Error -3"):
+        client.predict("admission", {})
+    assert len(pauses) == 2
+
+
 @pytest.mark.parametrize("status", [200, 301, 404])
 @pytest.mark.parametrize("text", ["<html>", "", '{"probability":0.5,', '{"hello":1}'])
 def test_answer_of_a_stranger_is_named_by_address_and_status(
