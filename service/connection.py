@@ -17,7 +17,7 @@ from httptools import HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service import headers
-from service.errors import HEADERS_TOO_LARGE, MALFORMED, Kind, Problem, answer_of
+from service.errors import HEADERS_TOO_LARGE, MALFORMED, Kind, Problem, answer_of, instance_of
 from service.microbatch import Microbatch
 
 if TYPE_CHECKING:
@@ -170,7 +170,8 @@ def refuse(connection: Connection, kind: Kind, detail: str) -> None:
     if transport.is_closing() or connection.is_refused:
         return
     connection.is_refused = True
-    path = (connection.scope or {}).get("path", "about:blank")
+    scope: Any = connection.scope or {}
+    path = instance_of(scope) if "path" in scope else "about:blank"
     status, media_type, body = answer_of(Problem(kind, detail), path)
     transport.write(
         b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"

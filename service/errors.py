@@ -256,7 +256,7 @@ def _of_http_exception(error: HTTPException, path: str) -> Problem:
 
 def response_to(scope: Scope, problem: Problem) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """Status, headers and body of the answer that reports `problem` to the request."""
-    status, media_type, body = answer_of(problem, _instance(scope))
+    status, media_type, body = answer_of(problem, instance_of(scope))
     headers = [
         (b"content-type", media_type.encode()),
         (b"content-length", b"%d" % len(body)),
@@ -281,7 +281,7 @@ def is_inference(path: str) -> bool:
     return path == "/v2" or path.startswith("/v2/")
 
 
-def _instance(scope: Scope) -> str:
+def instance_of(scope: Scope) -> str:
     """The request's path as it was sent, percent-encoded."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     return raw.decode("ascii", "replace")

@@ -57,6 +57,28 @@ def of(scope: Scope) -> dict[bytes, bytes]:
     return found
 
 
+def qualities(value: bytes) -> dict[bytes, float]:
+    """The weight of each choice of an Accept or Accept-Encoding header (RFC 9110, section 12.4.2)."""
+    found: dict[bytes, float] = {}
+    for part in value.lower().split(b","):
+        choice, *parameters = (piece.strip() for piece in part.split(b";"))
+        found[choice] = next((_quality(p[2:]) for p in parameters if p[:2] == b"q="), 1.0)
+    return found
+
+
+def _quality(text: bytes) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def is_held(tag: str, scope: Scope) -> bool:
+    """Whether the client has the content with this ETag: If-None-Match names it, or any (`*`)."""
+    known = of(scope).get(b"if-none-match", b"")
+    return tag.encode() in known or known.strip() == b"*"
+
+
 def policy(**changes: str) -> str:
     """A content security policy that allows what this service serves and nothing else, with `changes`.
 

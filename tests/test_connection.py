@@ -267,6 +267,15 @@ async def test_lost_connection_is_not_kept(error: Exception | None) -> None:
     assert alive() is None
 
 
+@pytest.mark.parametrize("size", [10, 66_000])
+async def test_path_in_a_refusal_is_as_it_was_sent(size: int) -> None:
+    """Whether the application refuses or the connection, `instance` is percent-encoded."""
+    wire = await Server(service()).ask(request(target="/a%20b", first="GET", X_More="x" * size))
+    said = json.loads(b"".join(wire.written).split(b"\r\n\r\n", 1)[1])
+    assert said["status"] == (404 if size < 65_536 else 431)
+    assert said["instance"] == "/a%20b"
+
+
 class Cycle:
     """A request whose body has begun to arrive."""
 

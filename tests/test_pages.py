@@ -99,11 +99,34 @@ async def test_part_is_packed_for_who_takes_it(client: httpx.AsyncClient) -> Non
     assert len(raw) < len(plain.content) / 2
 
 
+@pytest.mark.parametrize(
+    ("takes", "is_packed"),
+    [
+        ("br, gzip;q=0.5", True),
+        ("*", True),
+        ("gzip;q=0", False),
+        ("identity, gzip; q=0.0, *", False),
+        ("*;q=0", False),
+        ("br", False),
+        ("", False),
+    ],
+)
+async def test_part_is_packed_for_nobody_who_refuses_it(
+    client: httpx.AsyncClient,
+    takes: str,
+    is_packed: bool,  # noqa: FBT001
+) -> None:
+    """A weight of 0 says no, as RFC 9110, section 12.4.2, has it."""
+    answer = await client.get("/batch", headers={"accept-encoding": takes})
+    assert ("content-encoding" in answer.headers) is is_packed
+
+
 async def test_known_part_is_not_sent_again(client: httpx.AsyncClient) -> None:
     """Who has a page gets 304 and no body."""
     tag = (await client.get("/")).headers["etag"]
-    again = await client.get("/", headers={"if-none-match": tag})
-    assert (again.status_code, again.content) == (304, b"")
+    for known in (tag, f'"x", W/{tag}', "*"):
+        again = await client.get("/", headers={"if-none-match": known})
+        assert (again.status_code, again.content) == (304, b"")
 
 
 async def test_part_of_another_version_is_not_kept(client: httpx.AsyncClient) -> None:

@@ -15,6 +15,7 @@ from models.tasks import TASKS
 from service import batches, query, tables
 from service.errors import MALFORMED, Fault, Problem, invalid
 from service.exchange import Exchange
+from service.headers import qualities
 from service.limits import Turns
 from service.parsing import check_csv
 from service.query import DEFAULTS
@@ -86,10 +87,7 @@ def wants_csv(accept: bytes) -> bool:
     """
     if accept in _WITHOUT_PREFERENCE:
         return False
-    quality: dict[bytes, float] = {}
-    for part in accept.lower().split(b","):
-        kind, *parameters = (piece.strip() for piece in part.split(b";"))
-        quality[kind] = next((_quality(p[2:]) for p in parameters if p[:2] == b"q="), 1.0)
+    quality = qualities(accept)
 
     def wanted(*names: bytes) -> tuple[float, int]:
         found = ((quality[n], -at) for at, n in enumerate(names) if n in quality)
@@ -97,13 +95,6 @@ def wants_csv(accept: bytes) -> bool:
 
     csv = wanted(CSV, b"text/*", b"*/*")
     return csv[0] > 0 and csv > wanted(JSON, b"application/*", b"*/*")
-
-
-def _quality(text: bytes) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0
 
 
 async def uploaded_file(scope: Scope, body: bytes) -> bytes:

@@ -7,6 +7,7 @@ import orjson
 from fastapi import APIRouter, Header, Path, Request
 from starlette.responses import Response
 
+from service import headers
 from service.card import card
 from service.card_schema import Card, Models, Versions
 from service.errors import NOT_FOUND, Problem
@@ -33,22 +34,22 @@ def router(registry: Registry) -> APIRouter:
     one = cached | documented.problems(404)
 
     @routes.get("", summary="The models that are served", response_model=Models, responses=cached)
-    async def list_models(known: Known = None) -> Response:
+    async def list_models(request: Request, _: Known = None) -> Response:
         content = {"models": [_listed(registry[name]) for name in registry.names()]}
-        return _cached(known, content)
+        return _cached(request, content)
 
     @routes.get("/{name}", summary="A model's card", response_model=Card, responses=one)
-    async def model_card(name: Name, request: Request, known: Known = None) -> Response:
-        return _cached(known, card(_find(registry, name, request)))
+    async def model_card(name: Name, request: Request, _: Known = None) -> Response:
+        return _cached(request, card(_find(registry, name, request)))
 
     @routes.get(
         "/{name}/versions", summary="A model's versions", response_model=Versions, responses=one
     )
-    async def model_versions(name: Name, request: Request, known: Known = None) -> Response:
+    async def model_versions(name: Name, request: Request, _: Known = None) -> Response:
         served = _find(registry, name, request)
         newest_first = registry.versions(name)[::-1]
         content = {"name": name, "current": served.version, "versions": newest_first}
-        return _cached(known, content)
+        return _cached(request, content)
 
     return routes
 
@@ -74,11 +75,11 @@ def _listed(served: Served) -> dict[str, str]:
     }
 
 
-def _cached(known: str | None, content: Any) -> Response:
+def _cached(request: Request, content: Any) -> Response:
     """JSON with an ETag: a client that has it already gets 304 and no body."""
     body = orjson.dumps(content)
     tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-    headers = {"etag": tag, "cache-control": "no-cache"}
-    if known is not None and (tag in known or known.strip() == "*"):
-        return Response(status_code=304, headers=headers)
-    return Response(body, media_type="application/json", headers=headers)
+    told = {"etag": tag, "cache-control": "no-cache"}
+    if headers.is_held(tag, request.scope):
+        return Response(status_code=304, headers=told)
+    return Response(body, media_type="application/json", headers=told)

@@ -23,6 +23,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from models import calendar
+from service import headers
 from service.errors import INVALID, NOT_FOUND, Fault, Problem
 
 if TYPE_CHECKING:
@@ -69,15 +70,20 @@ class File:
 
     def answer(self, request: Request, cache_control: str) -> Response:
         """The file, or 304 to a client that has it."""
-        headers = {"etag": self.tag, "cache-control": cache_control}
+        told = {"etag": self.tag, "cache-control": cache_control}
         if self.packed is not None:
-            headers["vary"] = "Accept-Encoding"
-        if self.tag in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
+            told["vary"] = "Accept-Encoding"
+        if headers.is_held(self.tag, request.scope):
+            return Response(status_code=304, headers=told)
         body = self.body
-        if self.packed is not None and "gzip" in request.headers.get("accept-encoding", ""):
-            body, headers["content-encoding"] = self.packed, "gzip"
-        return Response(body, media_type=self.media_type, headers=headers)
+        if self.packed is not None and _takes_gzip(request.scope):
+            body, told["content-encoding"] = self.packed, "gzip"
+        return Response(body, media_type=self.media_type, headers=told)
+
+
+def _takes_gzip(scope: Scope) -> bool:
+    weights = headers.qualities(headers.of(scope).get(b"accept-encoding", b""))
+    return weights.get(b"gzip", weights.get(b"*", 0.0)) > 0.0
 
 
 class Site:
