@@ -15,6 +15,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
+from typing_extensions import override
 
 from models import __version__
 from service import headers, openapi
@@ -59,10 +60,12 @@ class Service(FastAPI):
             entry = layer(entry)
         self._entry = entry
 
+    @override
     def build_middleware_stack(self) -> ASGIApp:
         """FastAPI without its middleware for errors: `service.exchange` answers them all."""
         return AsyncExitStackMiddleware(self.router)
 
+    @override
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document, made once; thread-safe."""
         with self._describing:

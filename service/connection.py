@@ -6,6 +6,9 @@ packets; for those the fast path waits for a small body before it calls the appl
 A request that also offers another protocol (`Upgrade: h2c`, which Java's client and `curl --http2` send
 with every request) is answered in HTTP/1.1, as RFC 9110, section 7.8, allows. Left to itself the parser
 would take the body for data of the other protocol.
+
+What is marked with `override` is called by uvicorn, by names that are private in part: should a new version
+rename one, the marked method would never be called, and mypy and a test say so.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from httptools import HttpRequestParser
+from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service import headers
@@ -47,6 +51,7 @@ class Connection(HttpToolsProtocol):
     _without_upgrade: list[bytes] | None = None
     _begun: tuple[RequestResponseCycle, Application] | None = None
 
+    @override
     def data_received(self, data: bytes) -> None:
         """Parse `data`; refuse the connection when its headers exceed HEADER_LIMIT."""
         if self.is_refused:
@@ -75,10 +80,12 @@ class Connection(HttpToolsProtocol):
         else:
             self._unparsed = 0
 
+    @override
     def _should_upgrade(self) -> bool:
         """Called by uvicorn for what the parser takes for an upgrade; true leads to the next method."""
         return any(name == b"upgrade" for name, _ in self.headers)
 
+    @override
     def handle_websocket_upgrade(self) -> None:
         """Called by uvicorn when the headers of a request that offers another protocol are complete.
 
@@ -96,13 +103,15 @@ class Connection(HttpToolsProtocol):
         ]
         self.parser = HttpRequestParser(self)
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words for all of them
-        """Called by uvicorn when the parser gives up."""
+    @override
+    def send_400_response(self, msg: str) -> None:
+        """Called by uvicorn when the parser gives up; `msg`, which never differs, is not told."""
         if self.scope is not None and len(self.url) >= HEADER_LIMIT:
             refuse(self, HEADERS_TOO_LARGE, f"The URL is longer than {HEADER_LIMIT - 1} bytes.")
         else:
             refuse(self, MALFORMED, "This is no request of HTTP/1.1 that can be read.")
 
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer is gone; a request that still waits for its body is told so."""
         super().connection_lost(exc)
@@ -115,6 +124,7 @@ class Connection(HttpToolsProtocol):
             (cycle, app), self._begun = self._begun, None
             self.leave_to_task(cycle, app)
 
+    @override
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Application) -> None:
         """Called by uvicorn when the headers are complete; the body may be in the same data, or follow."""
         if self._unparsed + len(self._data) > HEADER_LIMIT and _size(cycle.scope) > HEADER_LIMIT:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 import uvicorn
+from typing_extensions import override
 
 from service.acceptor import Acceptor
 from service.connection import connections, refuse
@@ -141,6 +142,7 @@ class Server(uvicorn.Server):
         self._close_at: float | None = None
         self._leave_at: float | None = None
 
+    @override
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Open the port; a worker with siblings accepts through `Acceptor`s, not asyncio servers."""
         if self.counts is None or sockets is None:
@@ -158,6 +160,7 @@ class Server(uvicorn.Server):
     def _held(self) -> int:
         return len(self.server_state.connections)
 
+    @override
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to leave; on Ctrl-C, or on a second signal, without draining."""
         if self._close_at is not None or sig == signal.SIGINT:
@@ -173,6 +176,7 @@ class Server(uvicorn.Server):
             self._close_at = time.monotonic() + drain_seconds
             self._on_drain()
 
+    @override
     async def on_tick(self, counter: int) -> bool:
         """Called by uvicorn ten times a second; True ends the server."""
         ends = await super().on_tick(counter)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import itertools
 import json
 import weakref
@@ -14,12 +15,13 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from models.tasks import TASKS
-from service.app import create_app
-from service.connection import connections, refuse
+from service.app import Service, create_app
+from service.connection import Connection, connections, refuse
 from service.errors import TIMEOUT
 from service.limits import LimitsLayer, limits_of
 from service.microbatch import shared
 from service.registry import Registry
+from service.server import Server as Worker
 from service.server import Watch, waiting_for
 from service.settings import Settings
 from tests.serving import example, tiny_served
@@ -265,6 +267,16 @@ async def test_lost_connection_is_not_kept(error: Exception | None) -> None:
     await asyncio.sleep(0)  # the microbatch ends
     gc.collect()
     assert alive() is None
+
+
+@pytest.mark.parametrize("ours", [Connection, Worker, Service])
+def test_methods_that_a_library_calls_are_there_to_be_replaced(ours: type) -> None:
+    """uvicorn and FastAPI call them by name; under a name that they no longer call ours would never run."""
+    methods = {name: made for name, made in vars(ours).items() if inspect.isfunction(made)}
+    marked = {name for name, made in methods.items() if hasattr(made, "__override__")}
+    theirs = {name for base in ours.__bases__ for name in dir(base) if not name.endswith("__")}
+    assert marked == methods.keys() & theirs
+    assert marked
 
 
 @pytest.mark.parametrize("size", [10, 66_000])
