@@ -132,6 +132,56 @@ def test_folder_of_files_gives_a_folder_of_answers_each(tmp_path: Path, store: P
         assert _read(tmp_path / "out" / name).num_rows == N_ROWS
 
 
+@pytest.mark.parametrize("others", [0, 1], ids=["alone", "first"])
+def test_file_without_rows_has_no_answers_and_stops_nothing(
+    tmp_path: Path, store: Path, others: int
+) -> None:
+    """An empty file is scored like any other, also where nothing has been counted before it."""
+    _, table = _table("admission")
+    inputs = [_save(table.slice(0, 0), tmp_path / "a.parquet")]
+    inputs += [_save(table, tmp_path / "b.parquet")] * others
+    said = run.run(_request(store, *inputs, model="admission"))
+    assert f"{others * N_ROWS:,} rows of" in said
+    assert not _read(tmp_path / "out" / "a.parquet").num_rows
+
+
+def _texts(name: str, values: list[bytes | None], kind: pa.DataType) -> pa.Table:
+    """Rows of bikes whose column `name` has these bytes as its texts."""
+    table = _table("bikes")[1].slice(0, len(values))
+    column = pa.array(values, pa.large_binary() if kind == pa.large_string() else pa.binary())
+    return table.set_column(table.schema.names.index(name), name, column.view(kind))
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()], ids=str)
+@pytest.mark.parametrize(
+    ("name", "good"), [("weather", b"clear"), ("timestamp", b"2012-06-01T17"), ("holiday", b"true")]
+)
+def test_text_that_is_not_utf8_costs_its_own_row(
+    tmp_path: Path, store: Path, name: str, good: bytes, kind: pa.DataType
+) -> None:
+    """Arrow reads any bytes as text; the row is listed with the reason, and the others are answered."""
+    file = tmp_path / "rows.parquet"
+    pq.write_table(_texts(name, [good, b"\xff" + good[1:], good], kind), file)
+    assert "1 of them rejected" in run.run(_request(store, file))
+    with (tmp_path / "out" / "rejected.csv").open(encoding="utf-8") as rejected:
+        (line,) = csv.DictReader(rejected)
+    assert (line["row"], line["reason"]) == ("2", f"{name} is not UTF-8 text")
+    assert json.loads(line["values"])[name] is None
+    answers = _read(tmp_path / "out" / "rows.parquet")["rentals"].to_pylist()
+    assert [answer is None for answer in answers] == [False, True, False]
+
+
+def test_damage_inside_a_file_is_told_with_its_name(tmp_path: Path, store: Path) -> None:
+    """A page that cannot be read is found while parts are scored: which file it is in is said."""
+    _, table = _table("admission")
+    file = _save(table, tmp_path / "rows.parquet")
+    content = bytearray(file.read_bytes())
+    content[4:40] = b"\xff" * 36
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"rows\.parquet: cannot be read \("):
+        run.run(_request(store, file, model="admission"))
+
+
 def _stopped_after(count: int) -> Any:
     """A `map_unordered` that is interrupted after so many parts."""
 

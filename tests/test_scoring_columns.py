@@ -227,3 +227,19 @@ def test_parts_of_a_csv_hold_each_line_once(
 
 def _starts(planned: list[Part]) -> list[int]:
     return [1 + sum(part.rows for part in planned[:i]) for i in range(len(planned))]
+
+
+def test_csv_that_becomes_shorter_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines that were there when the parts were planned, and no longer are, end the scoring in one line."""
+    task, path = TASKS["admission"], tmp_path / "rows.csv"
+    body = _csv(["gre", "gpa", "rank"], [["660", "3.67", "1"]] * 3)
+    path.write_bytes(body)
+    (part,) = parts.plan(task, "rows.csv", path)
+    path.write_bytes(body[:-10])
+    with pytest.raises(DataError, match=r"rows\.csv: has become shorter while it was read"):
+        list(parts.read(task, part))
+    monkeypatch.setattr(parts, "_line_end", lambda *_: len(body))
+    with pytest.raises(DataError, match=r"rows\.csv: has become shorter while it was read"):
+        parts.plan(task, "rows.csv", path)

@@ -36,6 +36,8 @@ class Counter:
             self.bar.update(self.bar.task_ids[0], completed=so_far, rate=f"{speed} {self.what}/s")
             return
         now, left = time.monotonic(), self.total - self.before - self.done
+        if not self.done:
+            return  # a file without rows: there is no rate yet
         if now - self.said >= SECONDS_BETWEEN_LINES or not left:
             self.said = now
             self._say(

@@ -80,6 +80,11 @@ def check_schema(task: Task, schema: pa.Schema, where: str) -> None:
             )
 
 
+def holds_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type has texts, dictionary-encoded or not."""
+    return _is_text(_value_type(kind))
+
+
 def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 

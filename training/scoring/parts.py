@@ -7,6 +7,7 @@ is a line: a cell with a line break in it makes two rows that cannot be read, ea
 import csv
 import io
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,15 +72,23 @@ def find(paths: Iterable[Path]) -> dict[str, Path]:
 
 def plan(task: Task, name: str, path: Path) -> list[Part]:
     """The parts of a file. Raises DataError for one that cannot be scored."""
-    try:
+    with _naming(path):
         return (_plan_parquet if path.suffix == ".parquet" else _plan_csv)(task, name, path)
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
 
 
 def read(task: Task, part: Part) -> Iterator[Rows]:
-    """The rows of a part, in their order, some at a time."""
-    yield from (_read_parquet if part.path.suffix == ".parquet" else _read_csv)(task, part)
+    """The rows of a part, in their order, some at a time. Raises DataError where it cannot be read."""
+    with _naming(part.path):
+        yield from (_read_parquet if part.path.suffix == ".parquet" else _read_csv)(task, part)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Arrow's errors, most of which do not name the file, as a DataError that does."""
+    try:
+        yield
+    except (OSError, pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
 
 
 def _plan_parquet(task: Task, name: str, path: Path) -> list[Part]:
@@ -102,7 +111,35 @@ def _read_parquet(task: Task, part: Part) -> Iterator[Rows]:
         wanted = [name for name in task.field_names if name in file.schema_arrow.names]
         groups = range(part.start, part.end)
         for batch in file.iter_batches(BATCH_ROWS, groups, wanted, use_threads=False):
-            yield batch, {}
+            yield _checked_texts(batch)
+
+
+def _checked_texts(batch: pa.RecordBatch) -> Rows:
+    """The rows, with null where a text is not UTF-8, which Arrow does not check when it reads a file."""
+    try:
+        batch.validate(full=True)
+    except pa.ArrowInvalid:
+        pass
+    else:
+        return batch, {}
+    arrays, faults = {}, {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        arrays[name] = column
+        if columns.holds_text(column.type):
+            texts = column.cast(pa.binary()).to_pylist()
+            for i, text in enumerate(texts):
+                if not _is_utf8(text):
+                    texts[i], faults[i] = None, f"{name} is not UTF-8 text"
+            arrays[name] = pa.array(texts, pa.binary()).cast(pa.string())
+    return pa.record_batch(arrays), faults
+
+
+def _is_utf8(text: bytes | None) -> bool:
+    try:
+        (text or b"").decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _plan_csv(task: Task, name: str, path: Path) -> list[Part]:
@@ -146,11 +183,19 @@ def _count_lines(file: io.BufferedReader, start: int, end: int) -> int:
     file.seek(start)
     count, left, last = 0, end - start, b"\n"
     while left:
-        block = file.read(min(left, BLOCK_BYTES))
+        block = _block(file, min(left, BLOCK_BYTES))
         count += block.count(b"\n")
         left -= len(block)
         last = block[-1:]
     return count + (last != b"\n")
+
+
+def _block(file: io.BufferedReader, size: int) -> bytes:
+    """The next `size` bytes, all of which were there before. Raises DataError if they no longer are."""
+    block = file.read(size)
+    if len(block) < size:
+        raise DataError(f"{file.name}: has become shorter while it was read")
+    return block
 
 
 def _read_csv(task: Task, part: Part) -> Iterator[Rows]:
@@ -160,7 +205,7 @@ def _read_csv(task: Task, part: Part) -> Iterator[Rows]:
         while start < part.end:
             end = _line_end(file, start + BLOCK_BYTES, part.end)
             file.seek(start)
-            yield _parse(task, names, file.read(end - start))
+            yield _parse(task, names, _block(file, end - start))
             start = end
 
 

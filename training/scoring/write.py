@@ -73,7 +73,10 @@ def rejected_path(job: Job, part: Part) -> Path:
 
 
 def score(job: Job, part: Part) -> Done:
-    """Score a part; safe to repeat. Raises OSError when it cannot be read or written."""
+    """Score a part; safe to repeat.
+
+    Raises DataError when it cannot be read, and OSError when its output cannot be written.
+    """
     model = _model(job.content["manifest.json"], job.content["weights.joblib"])
     count, bad = 0, 0
     target = _path(job, part, "part", job.suffix)
