@@ -5,7 +5,8 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 TEMPORARY = ".new-"
@@ -58,25 +59,37 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     temporary.mkdir(parents=True)
     try:
         for name, content in files.items():
-            _write_synced(temporary / name, content)
-        sync_folder(temporary)
+            (temporary / name).write_bytes(content)
+            sync(temporary / name)
+        sync(temporary)
         temporary.rename(folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    sync_folder(folder.parent)
+    sync(folder.parent)
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Replace a file's content atomically: a reader sees the old content or the new one. Raises OSError."""
+    """Replace a file's content atomically. Raises OSError."""
+    with in_place(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def in_place(path: Path) -> Iterator[Path]:
+    """A neighbour of `path` to write to, which at the end is synced and takes its name.
+
+    A reader sees the old content or the new one. After an error the neighbour is removed. Raises OSError.
+    """
     temporary = neighbour(path)
     try:
-        _write_synced(temporary, content)
+        yield temporary
+        sync(temporary)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def neighbour(path: Path) -> Path:
@@ -84,17 +97,10 @@ def neighbour(path: Path) -> Path:
     return path.with_name(f"{TEMPORARY}{path.name}-{secrets.token_hex(4)}")
 
 
-def sync_folder(folder: Path) -> None:
-    """Sync a folder's entries to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync(path: Path) -> None:
+    """Sync the content of a file, or the entries of a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

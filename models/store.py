@@ -208,7 +208,7 @@ class Store:
         with _told(home):
             if not home.is_dir():
                 home.mkdir(parents=True, exist_ok=True)
-                files.sync_folder(home.parent)
+                files.sync(home.parent)
             lock = os.open(home / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 _acquire(lock, home)

@@ -1,5 +1,7 @@
 import csv
+import errno
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
+from models import files
 from models.errors import DataError, ProjectError, SignatureError
 from models.rows import to_json
 from models.store import Store
 from models.tasks import TASKS
 from tests import tiny
+from tests.process import descriptors
 from training import cli, cluster
 from training.scoring import parts, run, write
 from training.scoring.run import Request
@@ -244,6 +248,30 @@ def test_part_that_fails_leaves_nothing_behind(
     with pytest.raises(OSError, match="the disk is full"):
         run.run(_request(store, file))
     assert not list((tmp_path / "out" / "rows.csv").iterdir())
+
+
+@pytest.mark.parametrize("name", ["part", "_rejected", "rejected", "scoring"])
+def test_disk_that_fails_leaves_no_half_and_nothing_open(
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Every file is synced before it has its name; if that fails, no half of it is left for good."""
+    _, table = _table("bikes")
+    file = _save(table, tmp_path / "rows.csv")
+    run.run(_request(store, file, out=tmp_path / "before"))  # Arrow opens some of its own for good
+    sync = os.fsync
+
+    def fail(descriptor: int) -> None:
+        written = Path(f"/proc/self/fd/{descriptor}").readlink().name
+        if written.startswith(f"{files.TEMPORARY}{name}"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    before = descriptors(os.getpid())
+    with pytest.raises(OSError, match="Input/output error"):
+        run.run(_request(store, file))
+    assert not list((tmp_path / "out").rglob(f"{files.TEMPORARY}*"))
+    assert descriptors(os.getpid()) == before
 
 
 @pytest.mark.parametrize("change", ["model", "level", "input"])

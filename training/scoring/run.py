@@ -129,13 +129,13 @@ def _score_all(job: Job, planned: Sequence[Part], request: Request) -> Done:
 
 def _gather_rejected(job: Job, planned: Sequence[Part]) -> None:
     """All rejected rows in one file, in the order of the files and their rows."""
-    path = job.out / REJECTED
-    temporary = files.neighbour(path)
-    with temporary.open("w", newline="", encoding="utf-8") as gathered:
+    with (
+        files.in_place(job.out / REJECTED) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as gathered,
+    ):
         csv.writer(gathered).writerow(write.REJECTED_HEADER)
         for part in planned:
             side = write.rejected_path(job, part)
             if side.exists():
                 with side.open(newline="", encoding="utf-8") as rows:
                     gathered.writelines(rows)
-    temporary.replace(path)

@@ -6,7 +6,6 @@ counts. Each of these files is written atomically, and the counts last: they mar
 
 import csv
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -82,8 +81,8 @@ def score(job: Job, part: Part) -> Done:
     target = _path(job, part, "part", job.suffix)
     target.parent.mkdir(parents=True, exist_ok=True)
     with (
-        _in_place(rejected_path(job, part)) as side,
-        _in_place(target) as temporary,
+        files.in_place(rejected_path(job, part)) as side,
+        files.in_place(target) as temporary,
         side.open("w", newline="", encoding="utf-8") as side_file,
         writing(temporary, schema_of(model.task), job.suffix) as writer,
     ):
@@ -110,21 +109,6 @@ def _model(manifest: bytes, weights: bytes) -> Model:
 
 def _path(job: Job, part: Part, kind: str, suffix: str) -> Path:
     return job.out / part.name / f"{kind}-{part.number:05d}{suffix}"
-
-
-@contextmanager
-def _in_place(path: Path) -> Iterator[Path]:
-    """A neighbour to write to, which takes the name of `path` when all went well."""
-    temporary = files.neighbour(path)
-    try:
-        yield temporary
-        descriptor = os.open(temporary, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager
