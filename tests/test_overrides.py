@@ -8,7 +8,9 @@ from models.errors import SettingsError
 from training.admission import ADMISSION
 from training.bikes import BIKES, BIKES_DAYS
 from training.distil import Student
+from training.lecture import BIKES as LECTURE_BIKES
 from training.overrides import override
+from training.recipes import Recipe
 
 
 def test_each_kind_of_value() -> None:
@@ -81,3 +83,30 @@ def test_a_student_needs_networks_that_it_can_stand_for() -> None:
         override(BIKES_DAYS, ["student=true"])
     with pytest.raises(SettingsError, match="interval of a probability needs every network"):
         override(ADMISSION, ["student=true"])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "change", "words"),
+    [
+        (ADMISSION, "hidden=8,8", "hidden must have one layer, which the prior is for"),
+        (ADMISSION, "hidden=", "hidden must have one layer, which the prior is for"),
+        (ADMISSION, "signs=1,1", "signs must be empty or have 4 entries, one an input"),
+        (ADMISSION, "signs=1", "signs must be empty or have 4 entries, one an input"),
+        (ADMISSION, "signs=1,1,-1,2", "signs must be 1, -1 or 0"),
+        (BIKES_DAYS, "skip=false", "skip must be true: what fills gaps is a part of it"),
+    ],
+)
+def test_what_the_parts_of_a_recipe_do_not_allow_is_refused(
+    recipe: Recipe, change: str, words: str
+) -> None:
+    """What would end a training in a traceback, or be spread over all inputs, is said before it begins."""
+    with pytest.raises(SettingsError, match=f"^{recipe.name}: {words}$"):
+        override(recipe, [change])
+
+
+def test_signs_are_one_an_input() -> None:
+    """No sign at all leaves every input free, and so does 0; a category has an input for each code."""
+    assert override(ADMISSION, ["signs="]).fit.signs == ()
+    assert override(ADMISSION, ["signs=1,0,-1,0"]).fit.signs == (1, 0, -1, 0)
+    with pytest.raises(SettingsError, match="have 56 entries"):
+        override(LECTURE_BIKES, ["signs=1"])

@@ -32,8 +32,8 @@ class FitSettings:
     schedule : "constant", or "cosine": the rate falls to 0 along a half cosine over all steps
         (Loshchilov and Hutter 2017).
     weight_decay : adds weight_decay / 2 * |w|^2 to the mean loss, for all weights but not for biases.
-    signs : for each network input whether the answer must rise (1) or fall (-1) with it, see
-        `training.monotone`; empty for no constraint.
+    signs : for each network input whether the answer must rise (1) or fall (-1) with it or is free (0),
+        see `training.monotone`; empty for no constraint.
     average_epochs : the result is the mean of the weights after each of the last `average_epochs` epochs
         (stochastic weight averaging, Izmailov et al. 2018), or of all epochs if there were fewer; 0 or 1
         for the last weights.

@@ -8,6 +8,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from models.activations import ACTIVATIONS
 from models.errors import SettingsError
+from models.features import Category
 from models.links import LINKS
 from models.tasks import TASKS
 from training.catalogue import unknown
@@ -110,12 +111,27 @@ def check(recipe: Recipe) -> Recipe:
         "check_every must be at least 1": fit.check_every >= 1,
         "crossover must not be below 0": 0.0 <= recipe.crossover < math.inf,
         "input_gain must be above 0": 0.0 < recipe.input_gain < math.inf,
+        **_demands_of_parts(recipe),
         **_demands_of_student(recipe),
     }
     for demand, holds in demands.items():
         if not holds:
             raise SettingsError(f"{recipe.name}: {demand}")
     return recipe
+
+
+def _demands_of_parts(recipe: Recipe) -> dict[str, bool]:
+    """What a prior, kriging and signs demand of the networks, in words, and whether it is met."""
+    signs = recipe.fit.signs
+    n_inputs = sum(c.size if isinstance(c, Category) else 1 for c in recipe.columns)
+    return {
+        "hidden must have one layer, which the prior is for": recipe.prior is None
+        or len(recipe.hidden) == 1,
+        "skip must be true: what fills gaps is a part of it": recipe.kriging is None or recipe.skip,
+        f"signs must be empty or have {n_inputs} entries, one an input": len(signs)
+        in {0, n_inputs},
+        "signs must be 1, -1 or 0": set(signs) <= {1, -1, 0},
+    }
 
 
 def _demands_of_student(recipe: Recipe) -> dict[str, bool]:
