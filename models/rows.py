@@ -65,7 +65,7 @@ def to_json(task: Task, columns: Columns) -> dict[str, list[Any]]:
 def from_json(task: Task, columns: Mapping[str, list[Any]]) -> dict[str, NDArray[Any]]:
     """Rows by column from JSON.
 
-    Raises KeyError, TypeError or ValueError for anything that `to_json` does not write.
+    Raises KeyError, TypeError, ValueError or OverflowError for anything that `to_json` does not write.
     """
     return {field.name: _column(field, columns[field.name]) for field in task.fields}
 

@@ -97,6 +97,25 @@ def test_a_failure_ends_the_others_and_is_what_is_raised() -> None:
     assert ended.wait(PATIENCE)
 
 
+def test_a_failure_is_raised_for_every_result_that_there_is_not() -> None:
+    """Who waits for another call after the failure is told of it, and a result from before it is kept."""
+
+    def fail() -> None:
+        raise DivergedError("the loss is nan")
+
+    crew = Crew(Nobody())
+    before = crew.start("before", int, "1")
+    assert before.result() == 1
+    failed, beside = crew.start("fails", fail), crew.start("beside it", int, "2")
+    for job in (failed, beside):
+        with pytest.raises(DivergedError, match="the loss is nan"):
+            job.result()
+    after = crew.start("after", int, "3")
+    with pytest.raises(DivergedError, match="the loss is nan"):
+        after.result()
+    assert before.result() == 1
+
+
 def test_an_interruption_ends_every_fit() -> None:
     """Ctrl-C in the thread that waits stops those that work at their next check."""
     begun, ended = Event(), Event()

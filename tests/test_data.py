@@ -117,6 +117,14 @@ def test_missing_column(tmp_path: Path, column: str) -> None:
     assert f"column {column} is missing" in fault("bikes", write(tmp_path, header, *GOOD_HOURS))
 
 
+def test_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    """Nobody can know which of the two is meant; of a column that is not read it does not matter."""
+    path = write(tmp_path, "admit,gre,gpa,rank,gre", "1,300,3.0,1,800", "0,400,3.5,2,790")
+    assert fault("admission", path) == "some.csv: the column gre is there twice"
+    path = write(tmp_path, "x,admit,gre,gpa,rank,x,gre.1", "1,1,300,3.0,1,2,9")
+    assert data.read("admission", path).columns["gre"].tolist() == [300]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [

@@ -125,6 +125,19 @@ def test_interrupted_search_goes_on_with_what_is_left(
     assert all(json.loads(line) for line in out.read_text(encoding="utf-8").splitlines())
 
 
+@pytest.mark.parametrize("length", [0, 1, 40, -1])
+def test_search_that_ended_in_its_first_line_goes_on(
+    asked: Search, tmp_path: Path, length: int
+) -> None:
+    """A part of the line that says which search it is is written again, whole."""
+    search.run(asked, 1, tmp_path / "whole", 1, None)
+    header = (tmp_path / "whole").read_bytes().splitlines(keepends=True)[0]
+    out = tmp_path / "out"
+    out.write_bytes(header[:length])
+    assert len(search.run(asked, 1, out, 1, None)) == 1
+    assert out.read_bytes().splitlines(keepends=True)[0] == header
+
+
 def test_file_of_another_search_is_refused(asked: Search, tmp_path: Path) -> None:
     """Trials of two searches are never mixed."""
     search.run(asked, 1, tmp_path / "out", 1, None)
@@ -132,13 +145,16 @@ def test_file_of_another_search_is_refused(asked: Search, tmp_path: Path) -> Non
         search.run(replace(asked, seed=1), 1, tmp_path / "out", 1, None)
 
 
-def test_file_that_is_no_search_is_left_as_it_is(asked: Search, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ["first\nlast, without an end", "one, without an end"])
+def test_file_that_is_no_search_is_left_as_it_is(
+    asked: Search, tmp_path: Path, content: str
+) -> None:
     """A mistaken `--out` costs nobody a line, also where the last one has no end."""
     out = tmp_path / "notes.txt"
-    out.write_text("first\nlast, without an end")
+    out.write_text(content)
     with pytest.raises(DataError, match="is not of this search"):
         search.run(asked, 1, out, 1, None)
-    assert out.read_text() == "first\nlast, without an end"
+    assert out.read_text() == content
 
 
 HELD = """

@@ -54,6 +54,7 @@ class Crew:
     def __init__(self, watch: Watch) -> None:
         self._stop = Event()
         self._waiting: list[Job[Any]] = []
+        self._failure: BaseException | None = None
         self.watch = _Stoppable(watch, self._stop)
 
     def start(
@@ -68,14 +69,20 @@ class Crew:
         return job
 
     def work(self) -> None:
-        """Run all calls that were handed over and are not done."""
+        """Run all calls that were handed over and are not done. Raises the first failure, also later on."""
+        if self._failure is not None:
+            raise self._failure
         jobs, self._waiting = self._waiting, []
         parallel = joblib.Parallel(
             n_jobs=-1, prefer="threads", batch_size=1, pre_dispatch="all", return_as="generator"
         )
-        for job, result in zip(jobs, parallel(job.call for job in jobs), strict=True):
-            job.done(result)
-            self.watch.tell(job.title)
+        try:
+            for job, result in zip(jobs, parallel(job.call for job in jobs), strict=True):
+                job.done(result)
+                self.watch.tell(job.title)
+        except BaseException as error:
+            self._failure = error
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -12,10 +12,10 @@ missing. `casual`, `registered` and `cnt` are targets, never inputs. `instant`, 
 import hashlib
 import io
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -73,7 +73,9 @@ def read(task_name: str, path: Path | None = None) -> Dataset:
     digest = hashlib.sha256(content).hexdigest()
     if path is None and digest != schema.digest:
         raise DataError(f"{where}: the embedded data set was changed (its SHA-256 is {digest})")
-    table = _Table(where.name, _parse(where.name, content), schema.columns)
+    text = _text(where.name, content)
+    _refuse_twice(where.name, text, [column.name for column in schema.columns])
+    table = _Table(where.name, _parse(where.name, text), schema.columns)
     columns, targets = schema.convert(table)
     return Dataset(schema.task, columns, targets, digest, where.name)
 
@@ -89,10 +91,7 @@ def _content(path: Path) -> bytes:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _parse(name: str, content: bytes) -> "pd.DataFrame":
-    """The cells as text; the index of a row is its line in the file, less two."""
-    import pandas as pd  # noqa: PLC0415
-
+def _text(name: str, content: bytes) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -101,22 +100,44 @@ def _parse(name: str, content: bytes) -> "pd.DataFrame":
         raise DataError(f"{name}: the file is empty")
     if "\0" in text:
         raise DataError(f"{name}: not a CSV file (it holds a NUL byte)")
+    return text
+
+
+def _parse(name: str, text: str) -> "pd.DataFrame":
+    """The cells as text; the index of a row is its line in the file, less two."""
+    frame = _read_csv(name, text, header=0)
+    cells = frame.fillna("").apply(lambda column: column.str.strip())
+    filled: pd.DataFrame = cells.loc[(cells != "").any(axis=1)]
+    return filled
+
+
+def _refuse_twice(name: str, text: str, columns: Sequence[str]) -> None:
+    """Raise DataError for one of `columns` that is there twice, of which pandas would rename the second."""
+    header = _read_csv(name, text, header=None, nrows=1).iloc[0]
+    for column in columns:
+        if (header == column).sum() > 1:
+            raise DataError(f"{name}: the column {column} is there twice")
+
+
+def _read_csv(name: str, text: str, **options: Any) -> "pd.DataFrame":
+    """The cells as pandas reads them. Raises DataError for a file that is no CSV."""
+    import pandas as pd  # noqa: PLC0415
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(
+            frame: pd.DataFrame = pd.read_csv(
                 io.StringIO(text),
                 dtype=str,
                 keep_default_na=False,
                 index_col=False,
                 skip_blank_lines=False,
+                **options,
             )
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
         reason = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
         raise DataError(f"{name}: not a CSV file ({reason})") from None
-    cells = frame.fillna("").apply(lambda column: column.str.strip())
-    filled: pd.DataFrame = cells.loc[(cells != "").any(axis=1)]
-    return filled
+    return frame
 
 
 @dataclass(frozen=True)

@@ -213,26 +213,30 @@ def _alone(out: Path) -> Iterator[BinaryIO]:
 
 
 def _begun(search: Search, file: BinaryIO) -> dict[int, Trial]:
-    """The trials that are done; begins the file where it is empty."""
+    """The trials that are done; begins the file where it is empty, or has only a part of the first line."""
     file.seek(0)
     content = file.read()
     whole = content[: content.rfind(b"\n") + 1]
-    first, *lines = whole.decode(errors="replace").splitlines() or [""]
-    if not content:
-        _add(file, search.header())
-    elif first != json.dumps(search.header()):
+    header = _line(search.header())
+    if not (content.startswith(header) or header.startswith(content)):
         raise DataError(f"{file.name}: is not of this search; choose another --out")
+    lines = whole[len(header) :].decode(errors="replace").splitlines()
     try:
         trials = [Trial(**json.loads(line)) for line in lines]
     except (ValueError, TypeError):
         raise DataError(
             f"{file.name}: has a line that is no trial; remove it, or choose another"
         ) from None
-    if whole != content:  # a line that was being written when the search ended
-        file.truncate(len(whole))
+    file.truncate(len(whole))  # a line that was being written when the search ended
+    if not whole:
+        _add(file, search.header())
     return {trial.number: trial for trial in trials}
 
 
 def _add(file: BinaryIO, line: dict[str, Any]) -> None:
-    file.write(json.dumps(line).encode() + b"\n")
+    file.write(_line(line))
     file.flush()
+
+
+def _line(of: dict[str, Any]) -> bytes:
+    return json.dumps(of).encode() + b"\n"
