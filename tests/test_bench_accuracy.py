@@ -72,7 +72,7 @@ def test_coverage_lets_the_hours_of_a_day_be_wrong_together() -> None:
     split = {"rows": 48, "width": 10.0, "score": 20.0, "per_day": [[24, 24], [24, 0]]}
     share, error, width, score = table.coverage([split])
     assert (share, width, score) == (0.5, 10.0, 20.0)
-    assert error == pytest.approx(np.sqrt(2 * 12.0**2) / 48)
+    assert error == pytest.approx(np.std([1.0, 0.0], ddof=1) / np.sqrt(2))
 
 
 def test_the_least_of_each_column_is_bold() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.model import Prediction
-from training import catalogue, data
+from training import catalogue, data, tables
 from training.data import Dataset
 from training.evaluate import evaluate, interval_scores
 from training.progress import Nobody
@@ -77,6 +77,30 @@ def test_interval_scores_by_hand() -> None:
     assert found["width"] == pytest.approx((10 + 5 + 20 + 8) / 4)
     # at the level 0.9 every unit outside costs 2 / 0.1 = 20: 5 below one, 2 above the other
     assert found["score"] == pytest.approx((10 + 5 + 20 + 8 + 20 * 5 + 20 * 2) / 4)
+
+
+def test_standard_error_of_the_coverage_is_that_of_days() -> None:
+    """Of whole days inside or outside it is the usual one of as many outcomes; of one day there is none."""
+    bikes = data.read("bikes")
+    days = bikes.columns["timestamp"].astype("datetime64[D]")
+    rows = np.flatnonzero(days < days[0] + 3)  # their numbers of hours differ a little
+    days = days[rows]
+    target = np.zeros(len(rows))
+    said = Prediction(target, np.where(days == days[0], 1.0, -1.0), np.full(len(rows), 2.0))
+    found = interval_scores(bikes, rows, target, said)
+    assert found["standard_error"] == pytest.approx(np.std([0, 1, 1], ddof=1) / 3**0.5, rel=0.1)
+    first = Prediction(target[:5], said.low[:5], said.high[:5])
+    assert interval_scores(bikes, rows[:5], target[:5], first)["standard_error"] is None
+
+
+def test_line_on_the_intervals_pools_the_days_of_all_splits() -> None:
+    """Two days, one wholly inside and one wholly outside: the standard error of two outcomes."""
+    found = evaluate(quick("lecture-bikes"), first_hours(3000), "p1", 0, 1, Nobody())
+    (score,) = found.scores
+    assert score.interval is not None
+    score = replace(score, interval=score.interval | {"per_day": [[24, 24], [24, 0]]})
+    lines = tables.remarks(replace(found, scores=(score,)))
+    assert any("(standard error 0.500, by day)" in line for line in lines)
 
 
 def test_logistic_regression_is_compared_row_by_row() -> None:

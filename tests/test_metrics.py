@@ -91,11 +91,20 @@ def test_calibration_error_by_hand() -> None:
 def test_clustered_error() -> None:
     """Rows of their own give the usual standard error; a row counted twice changes nothing."""
     values = np.random.default_rng(0).normal(size=50)
-    alone = metrics.clustered_error(values, np.arange(50))
+    off = values - values.mean()
+    alone = metrics.clustered_error(off, 50)
     assert alone == pytest.approx(values.std(ddof=1) / math.sqrt(50))
-    doubled = metrics.clustered_error(values.repeat(2), np.arange(50).repeat(2))
-    assert doubled == pytest.approx(alone)
-    assert math.isnan(metrics.clustered_error(values, np.zeros(50, dtype=int)))
+    assert metrics.clustered_error(2 * off, 100) == pytest.approx(alone)
+    assert math.isnan(metrics.clustered_error(off[:1], 50))
+
+
+def test_error_of_a_share_is_that_of_its_clusters() -> None:
+    """Clusters of one row give the usual standard error of a share, and so do rows that are all alike."""
+    hits = np.array([1, 0, 0, 1, 1, 1, 0, 1])
+    usual = hits.std(ddof=1) / math.sqrt(8)
+    assert metrics.share_error(np.column_stack([np.ones_like(hits), hits])) == pytest.approx(usual)
+    assert metrics.share_error(np.column_stack([hits * 0 + 24, 24 * hits])) == pytest.approx(usual)
+    assert math.isnan(metrics.share_error(np.array([[24, 20]])))
 
 
 def test_reliability_by_hand() -> None:

@@ -233,22 +233,21 @@ def interval_scores(
     target : (n_rows,), the outcomes of `rows`. said : their predictions.
 
     In the result per_day is [rows, rows inside] of every day (the errors of a day's hours are
-    correlated, so the standard error of the coverage is clustered by day), and groups is the same by
-    hour, by season and by size of the forecast.
+    correlated, so the standard error of the coverage is clustered by day; of a single day there is
+    none), and groups is the same by hour, by season and by size of the forecast.
     """
     inside = (said.low <= target) & (target <= said.high)
     days = dataset.columns["timestamp"][rows].astype("datetime64[D]")
     _, day = np.unique(days, return_inverse=True)
     per_day = np.column_stack([np.bincount(day), np.bincount(day, inside)]).astype(int)
-    share = float(inside.mean())
-    off = per_day[:, 1] - share * per_day[:, 0]
+    error = metrics.share_error(per_day)
     misses = np.maximum(said.low - target, 0.0) + np.maximum(target - said.high, 0.0)
     score = (said.high - said.low) + 2.0 / (1.0 - DEFAULT_LEVEL) * misses
     return {
         "level": DEFAULT_LEVEL,
         "rows": len(rows),
-        "coverage": share,
-        "standard_error": float(np.sqrt(np.square(off).sum()) / len(rows)),
+        "coverage": float(inside.mean()),
+        "standard_error": None if np.isnan(error) else error,
         "width": float((said.high - said.low).mean()),
         "score": float(score.mean()),
         "per_day": per_day.tolist(),

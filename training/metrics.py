@@ -61,7 +61,7 @@ def mean_by(rows: IntArray, values: FloatArray) -> FloatArray:
 def mean_and_interval(values: FloatArray) -> dict[str, float]:
     """The mean of independent values with its 95 % interval, by the normal distribution."""
     mean = float(values.mean())
-    margin = TWO_SIDED_95 * clustered_error(values, np.arange(len(values)))
+    margin = TWO_SIDED_95 * clustered_error(values - values.mean(), len(values))
     return {"mean": mean, "low": mean - margin, "high": mean + margin}
 
 
@@ -106,15 +106,24 @@ def calibration_line(target: FloatArray, logit: FloatArray) -> tuple[float, floa
     return float(slope), float(intercept)
 
 
-def clustered_error(values: FloatArray, clusters: IntArray) -> float:
-    """The standard error of the mean of `values`, (n_rows,), clustered (Cameron and Miller 2015).
+def clustered_error(off: FloatArray, n_rows: int) -> float:
+    """The standard error of the mean of `n_rows` values, clustered (Cameron and Miller 2015).
 
-    clusters : (n_rows,); rows of the same cluster may depend on each other. NaN for a single cluster.
+    off : (n_clusters,), for each cluster the sum, over its rows, of the value less the mean of all rows.
+        Rows of the same cluster may depend on each other. NaN for a single cluster.
     """
-    _, where = np.unique(clusters, return_inverse=True)
-    sums = np.bincount(where, weights=values - values.mean())
-    n_clusters = len(sums)
+    n_clusters = len(off)
     if n_clusters < 2:  # noqa: PLR2004  # one cluster says nothing about another
         return float("nan")
-    variance = np.square(sums).sum() * n_clusters / (n_clusters - 1)
-    return float(np.sqrt(variance) / len(values))
+    variance = np.square(off).sum() * n_clusters / (n_clusters - 1)
+    return float(np.sqrt(variance) / n_rows)
+
+
+def share_error(counts: IntArray) -> float:
+    """The clustered standard error of a share of rows.
+
+    counts : (n_clusters, 2), how many rows each cluster has, and how many of them count for the share.
+        NaN for a single cluster.
+    """
+    rows, hits = counts.T
+    return clustered_error(hits - hits.sum() / rows.sum() * rows, int(rows.sum()))

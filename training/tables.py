@@ -12,7 +12,7 @@ from rich.text import Text
 from models.errors import StoreError
 from models.store import Store
 from models.tasks import TASKS
-from training import baselines
+from training import baselines, metrics
 from training.evaluate import DESCRIPTIONS, Evaluation
 from training.recipes import Recipe
 from training.search import METRIC, Search, Trial
@@ -92,9 +92,7 @@ def _interval_lines(found: Evaluation) -> list[str]:
         np.average([one[key] for one in intervals], weights=weights)
         for key in ("coverage", "width")
     )
-    days = np.concatenate([np.asarray(one["per_day"]) for one in intervals])
-    off = days[:, 1] - share * days[:, 0]
-    error = np.sqrt(np.square(off).sum()) / days[:, 0].sum()
+    error = metrics.share_error(np.concatenate([one["per_day"] for one in intervals]))
     said = f"{share:.3f} of the outcomes inside (standard error {error:.3f}, by day)"
     ranges = "; ".join(_group_range(intervals, kind) for kind in intervals[0]["groups"])
     return [

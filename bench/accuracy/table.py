@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bench.accuracy.lines import METRICS, RESULTS, Lines, winners
-from training import report
+from training import metrics, report
 
 PROTOCOLS = {
     "p1": ("p1", "P1: the last 21 days, trained on the training rows only"),
@@ -211,12 +211,11 @@ def bikes() -> str:
 
 def coverage(splits: Sequence[Mapping[str, Any]]) -> tuple[float, float, float, float]:
     """Coverage, its day-clustered standard error, mean width and interval score, rows pooled."""
-    days = np.concatenate([np.asarray(split["per_day"], dtype=np.float64) for split in splits])
+    days = np.concatenate([split["per_day"] for split in splits])
     rows, hits = days.sum(axis=0)
-    error = float(np.sqrt(np.square(days[:, 1] - hits / rows * days[:, 0]).sum()) / rows)
     weight = [split["rows"] for split in splits]
     width, score = (np.average([s[k] for s in splits], weights=weight) for k in ("width", "score"))
-    return float(hits / rows), error, float(width), float(score)
+    return float(hits / rows), metrics.share_error(days), float(width), float(score)
 
 
 def intervals() -> str:
