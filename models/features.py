@@ -139,6 +139,11 @@ class Encoder:
         """Rows of the first layer's weights: one for each number and one for each code of a category."""
         return len(self.numbers) + sum(category.size for category in self.categories)
 
+    @property
+    def fan_in(self) -> int:
+        """How many inputs of a row may be other than 0: each number, and one code of each category."""
+        return len(self.numbers) + len(self.categories)
+
     def encode(self, variables: FloatArray, dtype: type[np.floating[Any]] = np.float32) -> Inputs:
         """`variables` of shape (n_rows, n_variables) as the input of a network."""
         numbers = variables.take(self.source, axis=1)

@@ -23,6 +23,9 @@ DTYPES = {
 }
 """The dtype of the column of each kind of field."""
 
+NUMBER = r"[+-]?(?:[0-9]+[.]?[0-9]*|[.][0-9]+)(?:[eE][+-]?[0-9]+)?"
+"""Matches the whole of a cell that is a number, in the CSV of a request or of a file."""
+
 _EPOCH = 24 * date(1970, 1, 1).toordinal()
 
 _HOUR = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}")

@@ -11,18 +11,15 @@ import re
 from datetime import datetime
 from functools import cache
 from typing import Any, TypeAlias
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import IntArray, all_of, any_of
-from models.calendar import FIRST_YEAR, LAST_YEAR
+from models.calendar import FIRST_YEAR, LAST_YEAR, TIME_ZONE
 
 Parsed: TypeAlias = tuple[NDArray[np.datetime64], NDArray[np.bool_]]
 """The local hour of each text (datetime64[h]), and whether the text is a timestamp: (n,) both."""
-
-ZONE = ZoneInfo("America/New_York")
 
 _YEAR = "(?:19[7-9][0-9]|20[0-9][0-9]|2100)"
 _LEAP_YEAR = "(?:19(?:72|76|8[048]|9[26])|20(?:[02468][048]|[13579][26]))"
@@ -52,7 +49,7 @@ def parse(text: str) -> datetime:
         return datetime.fromisoformat(text[:13])
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is not None:
-        moment = moment.astimezone(ZONE)
+        moment = moment.astimezone(TIME_ZONE)
     return moment.replace(minute=0, second=0, microsecond=0, tzinfo=None, fold=0)
 
 

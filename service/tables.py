@@ -14,13 +14,14 @@ from typing import Any
 
 import orjson
 
+from models.rows import NUMBER
 from models.task import Field, Task
 from service.errors import MALFORMED, Fault, Problem, invalid
 from service.fault_messages import MOST_UNKNOWN, unknown_fields
 from service.limits import Turns
 from service.rows import MISSING, Values
 
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+[.]?[0-9]*|[.][0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
+_NUMBER = re.compile(NUMBER).fullmatch
 _NUMBERS = re.compile(r"[0-9.+\-eE]*").fullmatch
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
 """Written by programs in locales with a decimal comma, or by copying from a spreadsheet."""

@@ -7,6 +7,7 @@ import pytest
 
 from models.errors import DataError
 from training import data
+from training.catalogue import RECIPES
 
 HOUR_HEADER = (
     "instant,dteday,season,yr,mnth,hr,holiday,weekday,workingday,weathersit,temp,atemp,hum,"
@@ -51,6 +52,14 @@ def test_bikes_are_complete() -> None:
             assert field.high is not None
             assert values.min() >= field.low
             assert values.max() <= field.high
+
+
+def test_outcome_is_the_sum_of_what_a_recipe_learns() -> None:
+    """Rentals are those of both kinds of user; whatever a recipe's targets are, one answer is judged."""
+    for recipe in RECIPES.values():
+        dataset = data.read(recipe.task)
+        total = np.sum([dataset.targets[name] for name in recipe.targets], axis=0)
+        np.testing.assert_array_equal(dataset.outcome, total, strict=True)
 
 
 def test_bikes_units() -> None:

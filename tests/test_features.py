@@ -62,6 +62,7 @@ def test_categories_are_codes_after_the_numbers() -> None:
     columns = (Category(("hour",), (3,)), Number("warmth"), Category(("working", "hour"), (2, 3)))
     encoder = fit_encoder(VARIABLES, columns, ROWS)
     assert encoder.n_inputs == 1 + 3 + 6
+    assert encoder.fan_in == 1 + 1 + 1
     codes = encoder.encode(ROWS).codes
     np.testing.assert_array_equal(codes, [[1, 4], [2, 8], [3, 6], [3, 9]])
 

@@ -24,14 +24,14 @@ def baseline(dataset: Dataset, train: IntArray, test: IntArray) -> FloatArray:
     """The simple forecast for the rows `test`, (n_test,), learned from the rows `train`."""
     if "timestamp" in dataset.columns:
         return _hour_of_week(dataset, train, test)
-    return np.full(len(test), dataset.targets["admitted"][train].mean())
+    return np.full(len(test), dataset.outcome[train].mean())
 
 
 def logistic_probability(dataset: Dataset, train: IntArray, asked: IntArray) -> FloatArray:
     """Logistic regression on the rows `train`: its probabilities for the rows `asked`, (n_asked,)."""
     columns = np.column_stack([dataset.columns[name] for name in ("gre", "gpa", "rank")])
     rows = logistic.design(columns, columns[train])
-    line = logistic.coefficients(rows[train], dataset.targets["admitted"][train], RIDGE)
+    line = logistic.coefficients(rows[train], dataset.outcome[train], RIDGE)
     return sigmoid(rows[asked] @ line)
 
 
@@ -40,7 +40,7 @@ def _hour_of_week(dataset: Dataset, train: IntArray, test: IntArray) -> FloatArr
     days = hours.astype("datetime64[D]")
     recent = train[days[train] >= np.unique(days[train])[-BASELINE_DAYS:][0]]
     hour_of_week = hours.astype(np.int64) % HOURS_OF_WEEK
-    happened = dataset.targets[dataset.task.target]
+    happened = dataset.outcome
     sums = np.bincount(hour_of_week[recent], happened[recent], HOURS_OF_WEEK)
     counts = np.bincount(hour_of_week[recent], minlength=HOURS_OF_WEEK)
     overall = happened[recent].mean()  # for an hour of the week without a training row

@@ -57,6 +57,11 @@ class Dataset:
     def __len__(self) -> int:
         return len(next(iter(self.targets.values())))
 
+    @property
+    def outcome(self) -> FloatArray:
+        """What the task's answer is about, (n_rows,): rentals, or whether admitted (0 or 1)."""
+        return self.targets[self.task.decision or self.task.target]
+
     def take(self, rows: IntArray) -> Columns:
         """The fields of the given rows."""
         return {name: values[rows] for name, values in self.columns.items()}

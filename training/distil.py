@@ -124,8 +124,7 @@ def distil(  # noqa: PLR0913  # student, ensemble (encoder and head), rows, rand
     with watch.stage("one network for all", student.epochs) as on_check:
         target, mean, scale = _standardised(LINKS[student.link].to_link(answer))
         sizes = (encoder.n_inputs, *student.hidden, 1)
-        fan_in = len(encoder.numbers) + len(encoder.categories)
-        start = initial(Architecture(sizes, skip=True), rng, fan_in=fan_in, input_gain=GAIN)
+        start = initial(Architecture(sizes, skip=True), rng, fan_in=encoder.fan_in, input_gain=GAIN)
         learned = Rows(inputs.with_dense(encoder.n_inputs), target)
         network = fit(start, learned, None, _settings(student), rng, on_check).network
     shape = (1, 1, 1)

@@ -40,8 +40,6 @@ DESCRIPTIONS = {
 SIZES = (0, 10, 50, 150, 300, 500)
 """The forecasts, in rentals per hour, at which the groups of the coverage by size begin."""
 
-_OUTCOME = {"bikes": "rentals", "admission": "admitted"}
-
 
 @dataclass(frozen=True)
 class Scores:
@@ -169,7 +167,7 @@ def evaluate(  # noqa: PLR0913  # recipe, data, how it is judged, randomness, an
 def _judge_quantity(
     recipe: Recipe, dataset: Dataset, made: list[Split], seed: int, watch: Watch
 ) -> Iterator[Scores]:
-    target = dataset.targets[_OUTCOME[recipe.task]]
+    target = dataset.outcome
     for split in made:
         rng = np.random.default_rng(seed)
         validation = split.validation if len(split.validation) else None
@@ -195,7 +193,7 @@ def _judge_probability(
     recipe: Recipe, dataset: Dataset, made: list[Split], seed: int, watch: Watch
 ) -> Iterator[Scores]:
     """The folds of one partition are scored together: their rows are the whole data set."""
-    target = dataset.targets[_OUTCOME[recipe.task]]
+    target = dataset.outcome
     for name, folds in groupby(made, key=lambda split: split.name.partition(".")[0]):
         rows, said, simple, reference = [], [], [], []
         history: tuple[Check, ...] = ()

@@ -77,7 +77,7 @@ def of_quantity(
     windows = [] if recipe.fills_gaps else _later(recipe, dataset, rows, days, rng, crew)
     value = cross_fit(recipe, dataset, rows, fold, rng, crew)
     later = [(judged, forecast.result()) for judged, forecast in windows]
-    truth, link = _truth(recipe, dataset)[rows], recipe.interval_link
+    truth, link = dataset.outcome[rows], recipe.interval_link
     variables = dataset.task.derive(dataset.take(rows))
     encoder = fit_encoder(dataset.task.variables, recipe.columns, variables)
     residual = _distance(link, truth, value)
@@ -224,9 +224,8 @@ def fit_spread(
         mean, scale = float(logs.mean()), SPREAD_REACH * (float(logs.std()) or 1.0)
     target = ((logs - mean) / scale).astype(np.float32)
     sizes = (encoder.n_inputs, *SPREAD_HIDDEN, 1)
-    fan_in = len(encoder.numbers) + len(encoder.categories)
     parameters = initial(
-        Architecture(sizes, output=output), rng, fan_in=fan_in, input_gain=SPREAD_GAIN
+        Architecture(sizes, output=output), rng, fan_in=encoder.fan_in, input_gain=SPREAD_GAIN
     )
     learned = Rows(rows.inputs.with_dense(encoder.n_inputs), target)
     with watch.stage("spread", settings.epochs) as on_check:
@@ -237,11 +236,6 @@ def fit_spread(
 
 def _days(dataset: Dataset, rows: IntArray) -> IntArray:
     return dataset.columns["timestamp"][rows].astype("datetime64[D]").astype(np.int64)
-
-
-def _truth(recipe: Recipe, dataset: Dataset) -> FloatArray:
-    total: FloatArray = np.sum([dataset.targets[name] for name in recipe.targets], axis=0)
-    return total
 
 
 def _distance(link: str, truth: FloatArray, value: FloatArray) -> FloatArray:

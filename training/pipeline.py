@@ -118,8 +118,7 @@ def _start(
     )
     penalty: Penalty | None = None
     if recipe.prior is None:
-        fan_in = len(encoder.numbers) + len(encoder.categories)
-        parameters = initial(architecture, rng, fan_in=fan_in, input_gain=recipe.input_gain)
+        parameters = initial(architecture, rng, fan_in=encoder.fan_in, input_gain=recipe.input_gain)
     else:
         n_rows = len(learned.inputs)
         parameters, penalty = anchored(

@@ -156,7 +156,7 @@ def _judge(recipe: Recipe, search: Search) -> float:
     """The mean, over the splits, of the metric on the rows for model selection."""
     dataset = search.dataset
     quantity = dataset.task.threshold is None
-    target = np.sum([dataset.targets[name] for name in recipe.targets], axis=0)
+    target = dataset.outcome
     of = metrics.regression if quantity else metrics.classification
     found = []
     for split in splits(dataset, search.protocol, search.seed):

@@ -153,7 +153,7 @@ def _of_probability(  # noqa: PLR0913  # as `train`
     The spread of a bootstrapped ensemble is scaled until it covers the known probabilities of simulated
     applications (`training.simulate`). That of other networks is a grouped jackknife's.
     """
-    (target,) = (dataset.targets[name] for name in recipe.targets)
+    target = dataset.outcome
     of_each = min(int((target[rows] == outcome).sum()) for outcome in (0.0, 1.0))
     require(of_each >= FOLDS, dataset, f"at least {FOLDS} rows of each outcome")
     if recipe.bootstrap:

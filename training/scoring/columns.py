@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 
 from models import timestamps
 from models.arrays import BoolArray, FloatArray
-from models.calendar import FIRST_YEAR, LAST_YEAR
+from models.calendar import FIRST_YEAR, LAST_YEAR, TIME_ZONE
 from models.errors import DataError
-from models.rows import DTYPES
+from models.rows import DTYPES, NUMBER
 from models.task import Field, Task
 
-_NUMBER = r"^[+-]?(?:[0-9]+[.]?[0-9]*|[.][0-9]+)(?:[eE][+-]?[0-9]+)?$"
+_NUMBER = f"^{NUMBER}$"
 _BOOLEANS = ("false", "true", "0", "1")
-_ZONE = "America/New_York"
 _LONGEST_VALUE = 40
 
 Found = tuple[NDArray[Any], BoolArray]
@@ -145,7 +144,7 @@ def _timestamps(field: Field, column: pa.Array) -> Found:
         fixed = None if letters is None else timestamps.parse_letters(letters)
         return fixed or timestamps.parse_many(column.to_pylist())
     if column.type.tz is not None:
-        column = pc.local_timestamp(column.cast(pa.timestamp(column.type.unit, _ZONE)))
+        column = pc.local_timestamp(column.cast(pa.timestamp(column.type.unit, TIME_ZONE.key)))
     missing = _missing(column)
     moments = column.fill_null(0).to_numpy(zero_copy_only=False)
     hours = moments.astype("datetime64[h]")
