@@ -296,13 +296,6 @@ def day_rows(days: IntArray) -> FloatArray:
     return _joined(year_table, years).take(places, axis=1).T
 
 
-def sun_heights(days: IntArray, hours: IntArray) -> FloatArray:
-    """The sun's elevation, degrees, (n,), at half past `hours` (n,) of `days` (n,) datetime64[D]."""
-    heights = np.empty(len(days))
-    _suns(*_place(days.astype("datetime64[D]").astype(np.int64)), hours, heights)
-    return heights
-
-
 def write_hours(
     table_of: Callable[[int], FloatArray],
     days: IntArray,
@@ -315,14 +308,10 @@ def write_hours(
     table_of : year -> (n_days, n_values), a cached function.
     days, hours : (n,), days since 1970 and hours of the day.
     of_day : (n_values, n), filled with the values of each day.
-    suns : (n,), filled with the sun's elevation in degrees, as `sun_heights` gives it.
+    suns : (n,), filled with the sun's elevation in degrees, at half past each hour.
     """
     years, places = _place(days)
     # "clip": with "raise" NumPy writes to a copy first
     _joined(table_of, years).take(places, axis=1, out=of_day, mode="clip")
-    _suns(years, places, hours, suns)
-
-
-def _suns(years: tuple[int, ...], places: IntArray, hours: IntArray, heights: FloatArray) -> None:
     table = _joined(sun_table, years)
-    table.ravel().take(hours * table.shape[1] + places, out=heights, mode="clip")
+    table.ravel().take(hours * table.shape[1] + places, out=suns, mode="clip")

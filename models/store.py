@@ -43,12 +43,6 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def names(self) -> list[str]:
-        """The models that have an active version."""
-        with _told(self.folder):
-            entries = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
-        return [e.name for e in entries if _NAME.fullmatch(e.name) and self.current(e.name)]
-
     def current(self, name: str) -> str | None:
         """The active version of a model, or None if there is none. One small read."""
         return next(iter(self._active(name)), None)

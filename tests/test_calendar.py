@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from models import calendar, timestamps
+from models.arrays import FloatArray, IntArray
 from tests.process import ROOT
 from training.data import DATASETS
 
@@ -111,6 +112,11 @@ def test_the_town_returns_in_january() -> None:
     assert shares[12:] == [0.0, 0.0]
 
 
+def _place(day: str) -> int:
+    """The number of a day in its year, from 0."""
+    return date.fromisoformat(day).timetuple().tm_yday - 1
+
+
 @pytest.mark.parametrize(
     ("day", "hour", "height"),
     [("2012-06-20", 12, 74.4), ("2012-12-21", 12, 27.7), ("2012-03-20", 12, 50.9)],
@@ -118,17 +124,16 @@ def test_the_town_returns_in_january() -> None:
 )
 def test_sun_at_noon(day: str, hour: int, height: float) -> None:
     """The highest sun of a day is 90 degrees less the latitude, plus the declination."""
-    days = np.full(24, day, dtype="datetime64[D]")
-    heights = calendar.sun_heights(days, np.arange(24))
+    heights = calendar.sun_table(2012)[_place(day)]
     assert heights.max() == pytest.approx(height, abs=1.0)
     assert heights[hour : hour + 2].max() == heights.max()
 
 
 def test_sun_goes_by_the_clock() -> None:
     """Sunset in Washington: 18:05 on 3 November 2012, 17:03 two days later, on winter time."""
-    days = np.array(["2012-11-03", "2012-11-03", "2012-11-05", "2012-11-05"], "datetime64[D]")
-    before_and_after = calendar.sun_heights(days, np.array([17, 18, 16, 17]))
-    assert (before_and_after > 0).tolist() == [True, False, True, False]
+    summer, winter = calendar.sun_table(2012)[[_place("2012-11-03"), _place("2012-11-05")]]
+    assert summer[17] > 0 > summer[18]
+    assert winter[16] > 0 > winter[17]
 
 
 def test_every_year_of_the_range_has_tables() -> None:
@@ -160,6 +165,14 @@ def test_table_of_a_year_is_what_the_rules_say_of_each_day(year: int) -> None:
     assert calendar._hours_from_utc(year, len(days)).tolist() == offsets
 
 
+def _written(days: IntArray, hours: IntArray) -> FloatArray:
+    """The variables of each day, and last the sun's elevation at its hour: (n, n_variables + 1)."""
+    found = np.empty((len(calendar.DAY_VARIABLES) + 1, len(days)))
+    numbers = days.astype(np.int64)
+    calendar.write_hours(calendar.year_table, numbers, hours, found[:-1], found[-1])
+    return found.T
+
+
 @pytest.mark.parametrize("years", [1, calendar.FEW_YEARS, 131])
 def test_a_day_is_the_same_among_others(years: int) -> None:
     """A day's variables and the sun's height do not depend on the days that are asked for with it."""
@@ -167,10 +180,9 @@ def test_a_day_is_the_same_among_others(years: int) -> None:
     first = np.datetime64("1970-01-01" if years > calendar.FEW_YEARS else "2011-01-01", "D")
     days: Any = first + rng.integers(0, 365 * years, 40)
     hours = rng.integers(0, 24, 40)
-    alone = [calendar.day_rows(days[i : i + 1])[0] for i in range(40)]
-    suns = [calendar.sun_heights(days[i : i + 1], hours[i : i + 1])[0] for i in range(40)]
-    np.testing.assert_array_equal(calendar.day_rows(days), alone)
-    np.testing.assert_array_equal(calendar.sun_heights(days, hours), suns)
+    alone = [_written(days[i : i + 1], hours[i : i + 1]) for i in range(40)]
+    np.testing.assert_array_equal(_written(days, hours), np.concatenate(alone))
+    np.testing.assert_array_equal(_written(days, hours)[:, :-1], calendar.day_rows(days))
     assert (calendar.day_rows(days)[:, 0] == (days - np.datetime64("2011-01-01")).astype(int)).all()
 
 

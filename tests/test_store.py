@@ -82,7 +82,6 @@ def test_pruning_keeps_what_is_active_and_what_rollback_leads_to(tmp_path: Path)
 def test_an_empty_store_has_nothing(tmp_path: Path) -> None:
     """A store that was never written to is empty, not an error; loading from it is."""
     store = Store(tmp_path / "nowhere")
-    assert store.names() == []
     assert store.current("bikes") is None
     assert store.versions("bikes") == []
     with pytest.raises(StoreError, match="no version is active"):

@@ -39,6 +39,8 @@ DESCRIPTIONS = {
 
 SIZES = (0, 10, 50, 150, 300, 500)
 """The forecasts, in rentals per hour, at which the groups of the coverage by size begin."""
+LEVELS = 25
+"""At how many levels the coverage is measured."""
 
 
 @dataclass(frozen=True)
@@ -275,11 +277,11 @@ def _groups(
 
 
 def coverage_by_level(
-    model: Model, columns: Columns, target: FloatArray, n_levels: int = 25
+    model: Model, columns: Columns, target: FloatArray
 ) -> list[tuple[float, float]]:
-    """(level, share of outcomes inside) at `n_levels` levels from the lowest to the highest."""
+    """(level, share of outcomes inside) at LEVELS levels from the lowest to the highest."""
     found = []
-    for level in np.linspace(LOWEST_LEVEL, HIGHEST_LEVEL, n_levels).tolist():
+    for level in np.linspace(LOWEST_LEVEL, HIGHEST_LEVEL, LEVELS).tolist():
         said = model.predict(columns, level)
         found.append((level, float(((said.low <= target) & (target <= said.high)).mean())))
     return found

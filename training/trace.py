@@ -165,19 +165,19 @@ class Descent:
     loss_at: Callable[[FloatArray], FloatArray]
 
 
-def descend_parabola(rate: float, steps: int = 8) -> Descent:
+def descend_parabola(rate: float) -> Descent:
     """One weight, no bias, one row: L = (y - w x)^2 / 2 with x = 1, y = 2, from w = 4.5."""
     parameters = zeros(Architecture((1, 1)), np.float64)
     x, y, start = np.array([[1.0]]), np.array([[2.0]]), np.array([4.5])
-    return _descend(parameters, x, y, 1, start, rate, steps)
+    return _descend(parameters, x, y, 1, start, rate, steps=8)
 
 
-def descend_bowl(rate: float = 12.0, steps: int = 40) -> Descent:
+def descend_bowl(rate: float = 12.0) -> Descent:
     """Weight and bias of one sigmoid unit, on five rows."""
     parameters = zeros(Architecture((1, 1), output="sigmoid"), np.float64)
     x = np.array([[-1.0], [0.2], [0.8], [1.5], [2.5]])
     y = np.array([[0.0], [0.0], [1.0], [0.0], [1.0]])
-    return _descend(parameters, x, y, 2, np.array([-1.0, 1.5]), rate, steps)
+    return _descend(parameters, x, y, 2, np.array([-1.0, 1.5]), rate, steps=40)
 
 
 def _descend(  # noqa: PLR0913  # the network, its rows, and where and how to go
