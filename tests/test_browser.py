@@ -14,9 +14,13 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, FilePayload, Page, Request, Route, expect
 
+from models.bundle import ARTIFACTS
 from models.features import Inputs
 from models.network import Tape
+from models.store import Store
+from models.tasks import TASKS
 from service.keys import digest_of
+from tests import tiny
 from tests.browser import Visit, chromium, visiting
 from tests.process import running
 from training.backprop import gradient_step
@@ -51,6 +55,19 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def url(store: Path) -> Iterator[str]:
     """A running service."""
     with running(store=store) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def url_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A running service whose models learned from data of someone's own."""
+    store = Store(tmp_path_factory.mktemp("elsewhere"))
+    for name in TASKS:
+        made = json.loads((ARTIFACTS / name / "manifest.json").read_text())
+        details = {key: made[key] for key in ("recipe", "seed", "history", "evaluation")}
+        data = {"file": "oslo.csv", "sha256": 64 * "0", "rows": made["data"]["rows"]}
+        store.publish(tiny.model(name), {**details, "data": data})
+    with running(store=store.folder) as address:
         yield address
 
 
@@ -293,6 +310,19 @@ def test_card_is_told_as_a_page(browser: Browser, url: str, name: str) -> None:
         )
         expect(page.locator("#inputs tbody tr")).to_have_count(len(card["fields"]))
         expect(page.locator("#loss .line").first).to_be_attached()
+
+
+@pytest.mark.parametrize("name", ["bikes", "admission"])
+def test_scores_stand_beside_those_of_the_same_rows_only(
+    browser: Browser, url: str, url_elsewhere: str, name: str
+) -> None:
+    """The peers were measured on the embedded data: a model of other data is shown without them."""
+    with visiting(browser, f"{url}/learned/{name}") as visit:
+        expect(visit.page.locator("#peers-bars tr").nth(2)).to_be_visible()
+    with visiting(browser, f"{url_elsewhere}/learned/{name}") as visit:
+        expect(visit.page.locator("#scores tbody tr").first).to_be_visible()
+        expect(visit.page.locator("#made")).to_contain_text("oslo.csv")
+        expect(visit.page.locator("#peers")).to_be_hidden()
 
 
 def test_fields_are_read_on_a_phone_without_moving_sideways(browser: Browser, url: str) -> None:

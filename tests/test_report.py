@@ -109,8 +109,18 @@ def test_peers_that_were_not_measured_are_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The comparison has the peers of peers.json, by protocol, and none where there are none."""
+    dataset = data.read("admission")
     monkeypatch.setattr(report, "PEERS", tmp_path / "peers.json")
-    assert report.peers("bikes", "p1") == {}
-    (tmp_path / "peers.json").write_text('{"bikes": {"p1": {"Some": {"mae": 1.5}}}}')
-    assert report.peers("bikes", "p1") == {"Some": {"mae": 1.5}}
-    assert report.peers("bikes", "p3") == {}
+    assert report.peers(dataset, "cv") == {}
+    (tmp_path / "peers.json").write_text('{"admission": {"cv": {"Some": {"brier": 0.2}}}}')
+    assert report.peers(dataset, "cv") == {"Some": {"brier": 0.2}}
+    assert report.peers(dataset, "holdout") == {}
+
+
+def test_page_of_other_data_has_no_peers(tmp_path: Path) -> None:
+    """The peers were measured on the embedded data: their scores say nothing about other rows."""
+    text = (data.DATASETS / "admissions.csv").read_text(encoding="utf-8")
+    (tmp_path / "mine.csv").write_text(text.rsplit("\n", 2)[0], encoding="utf-8")
+    embedded, mine = data.read("admission"), data.read("admission", tmp_path / "mine.csv")
+    assert "Logistic regression" in page("admission", "cv", embedded)
+    assert "Logistic regression" not in page("admission", "cv", mine)

@@ -1,7 +1,7 @@
 """`train report`: a self-contained HTML page for each model, with plots, metrics and limits of use.
 
 Ours are measured anew, on rows that the networks did not see. Those of peers come from `peers.json`, which
-`bench/accuracy` writes.
+`bench/accuracy` writes; they were measured on the embedded data, so a report on other data has none.
 """
 
 import base64
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from models import __version__, files
 from training import catalogue, figures, plots
-from training.data import Dataset
+from training.data import SCHEMAS, Dataset
 from training.evaluate import DESCRIPTIONS, MAIN_PROTOCOL, Evaluation, evaluate
 from training.progress import Watch
 from training.tables import NAMES, OF_A_MODEL, number, remarks
@@ -77,20 +77,20 @@ def page(dataset: Dataset, ours: Evaluation, lecture: Evaluation) -> str:
         f"<h1>{escape(task.title)}</h1><p>Recipe <code>{escape(ours.recipe.name)}</code>: "
         f"{escape(ours.recipe.description)}. Version {__version__}, seed {ours.seed}.</p>"
         f'<div class="note"><strong>Limits of use</strong><ul>{limits}</ul></div>'
-        f"<h2>How good it is</h2>{_comparison(ours, lecture)}<ul>{said}</ul>"
+        f"<h2>How good it is</h2>{_comparison(dataset, ours, lecture)}<ul>{said}</ul>"
         f"<h2>Pictures</h2>{drawn}"
         f"<h2>Data</h2><p><code>{escape(dataset.source)}</code>, {len(dataset):,} rows, SHA-256 "
         f"<code>{dataset.digest}</code>.</p></body></html>\n"
     )
 
 
-def _comparison(ours: Evaluation, lecture: Evaluation) -> str:
+def _comparison(dataset: Dataset, ours: Evaluation, lecture: Evaluation) -> str:
     """The table of metrics on the same rows: ours, the lecture's, the simple baseline's, the peers'."""
     rows: dict[str, Mapping[str, float]] = {
         f"ours ({ours.recipe.name})": ours.mean(lambda score: score.metrics),
         f"the lecture's ({lecture.recipe.name})": lecture.mean(lambda score: score.metrics),
         BASELINE: ours.mean(lambda score: score.baseline),
-        **peers(ours.recipe.task, ours.protocol),
+        **peers(dataset, ours.protocol),
     }
     metrics = list(rows[f"ours ({ours.recipe.name})"])
     head = "".join(f'<th scope="col">{escape(NAMES[name])}</th>' for name in metrics)
@@ -110,9 +110,10 @@ def _cell(who: str, found: Mapping[str, float], metric: str) -> str:
     return "-" if meaningless or metric not in found else number(found[metric])
 
 
-def peers(task: str, protocol: str) -> dict[str, dict[str, float]]:
-    """The metrics of each peer that was measured with the same protocol, by its name."""
-    if not PEERS.exists():
+def peers(dataset: Dataset, protocol: str) -> dict[str, dict[str, float]]:
+    """The metrics of each peer that was measured with the same protocol on the same file, by its name."""
+    task = dataset.task.name
+    if dataset.digest != SCHEMAS[task].digest or not PEERS.exists():
         return {}
     measured: dict[str, dict[str, dict[str, float]]] = json.loads(PEERS.read_text("utf-8"))[task]
     return measured.get(protocol, {})

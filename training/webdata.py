@@ -6,6 +6,7 @@ up to date.
     rentals/2011-01.json ...    what happened, hour by hour, with the weather: a file a month
     exercise.json               the lecture's exercise, each number with its formula
     peers.json                  the metrics of the peers, by task, protocol and name
+    datasets.json               the SHA-256 of the data set that these files are about, by task
 """
 
 import json
@@ -35,6 +36,7 @@ def files() -> dict[str, str]:
     return {
         "exercise.json": _text(exercise()),
         "peers.json": _text(peers()),
+        "datasets.json": _text({name: data.SCHEMAS[name].digest for name in peers()}),
         **dict(_rentals()),
     }
 

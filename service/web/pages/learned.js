@@ -4,12 +4,14 @@ import { ask } from "./lib/api.js";
 import { bars } from "./lib/bars.js";
 import { exact, responsive, ticks } from "./lib/chart.js";
 import { codeIn } from "./lib/code.js";
+import { DATASETS, isEmbedded } from "./lib/datasets.js";
 import { byId, html, table, tableIn } from "./lib/dom.js";
 import { drawLines } from "./lib/lines.js";
 import { once } from "./lib/live.js";
 import { count, digits, percent, plain, sentence } from "./lib/words.js";
 
 const name = location.pathname.split("/").at(-1);
+const PEERS = new URL("./data/peers.json", import.meta.url).pathname;
 const METRICS = {
   mae: "Mean absolute error",
   rmse: "Root mean squared error",
@@ -36,13 +38,13 @@ for (const link of document.querySelectorAll(".tabs a")) {
 const card = { path: `/models/${name}` };
 const versions = { path: `/models/${name}/versions` };
 codeIn(byId("code"))([card, versions]);
-const peers = { path: new URL("./data/peers.json", import.meta.url).pathname };
 once(async (signal) => {
-  const [told, known, measured] = await Promise.all([card, versions, peers].map(({ path }) => ask(path, { signal })));
+  const paths = [card.path, versions.path, PEERS, DATASETS];
+  const [told, known, measured, digests] = await Promise.all(paths.map((path) => ask(path, { signal })));
   document.querySelector(".learned").classList.add("ready"); // all at once: nothing moves what is there
   showCard(told);
   showVersions(known);
-  if (told.evaluation) showPeers(told.evaluation, measured[name] ?? {});
+  if (told.evaluation && isEmbedded(told, digests)) showPeers(told.evaluation, measured[name] ?? {});
 });
 
 function showCard(told) {
