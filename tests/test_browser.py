@@ -325,6 +325,15 @@ def test_scores_stand_beside_those_of_the_same_rows_only(
         expect(visit.page.locator("#peers")).to_be_hidden()
 
 
+def test_curves_of_a_task_without_a_colour_of_its_own_are_drawn(browser: Browser, url: str) -> None:
+    """A third task's page has an accent that the sheet does not know; its curves have a colour still."""
+    with visiting(browser, f"{url}/learned/admission") as visit:
+        line = visit.page.locator("#loss .line.a")
+        expect(line).to_be_attached()
+        visit.page.evaluate("document.documentElement.dataset.accent = 'visitors'")
+        assert line.evaluate("e => getComputedStyle(e).stroke").startswith("rgb")
+
+
 def test_fields_are_read_on_a_phone_without_moving_sideways(browser: Browser, url: str) -> None:
     """Where four columns have no room, what is said of a field stands below it, with its heading."""
     with visiting(browser, f"{url}/learned/bikes", viewport={"width": 390, "height": 800}) as visit:
