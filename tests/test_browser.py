@@ -230,6 +230,37 @@ def test_what_really_happened_is_drawn_with_its_caveat(bikes: Visit) -> None:
     expect(page.locator("#warnings")).to_contain_text("later than what the model was trained on")
 
 
+def test_counts_are_not_drawn_beside_a_model_of_other_data(
+    browser: Browser, url_elsewhere: str
+) -> None:
+    """Washington's counts say nothing of another city: there is no switch, and an address shows none."""
+    with visiting(browser, f"{url_elsewhere}/?date=2012-06-01&real=1&measured=1") as visit:
+        page = visit.page
+        expect(page.locator("#chart .line").first).to_be_attached()
+        expect(page.get_by_label("Show what really happened")).to_be_hidden()
+        expect(page.locator("#real-note")).to_be_hidden()
+        expect(page.locator("#temperature")).to_be_enabled()
+        expect(page.locator("#chart .cross")).to_have_count(0)
+        expect(page.locator("main")).not_to_contain_text("Counted that hour")
+        expect(page.locator("h1")).not_to_contain_text("Washington")
+
+
+def test_counts_follow_the_model_that_answers(browser: Browser, tmp_path: Path) -> None:
+    """A page that is open while a model of other data is activated takes the counts away."""
+    store = Store(tmp_path)
+    store.fill_from(ARTIFACTS)
+    with running(store=tmp_path) as url, visiting(browser, f"{url}/?real=1") as visit:
+        page = visit.page
+        expect(page.locator("#chart .cross")).to_have_count(24)
+        store.publish(tiny.model("bikes"), {"data": {"file": "oslo.csv", "sha256": 64 * "0"}})
+        version = store.current("bikes")
+        while page.request.get(f"{url}/models/bikes").json()["version"] != version:
+            page.wait_for_timeout(100)
+        page.locator("#temperature").fill("20")
+        expect(page.locator("#chart .cross")).to_have_count(0)
+        expect(page.get_by_label("Show what really happened")).to_be_hidden()
+
+
 @pytest.mark.parametrize("language", ["curl", "Python"])
 def test_request_behind_the_picture_gives_its_numbers(bikes: Visit, language: str) -> None:
     """What is copied from the page runs as it is and answers what the page shows."""

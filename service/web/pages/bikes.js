@@ -3,6 +3,7 @@
 import { ask, Failure } from "./lib/api.js";
 import { bars } from "./lib/bars.js";
 import { codeIn } from "./lib/code.js";
+import { DATASETS, isEmbedded } from "./lib/datasets.js";
 import { drawDay } from "./lib/day.js";
 import { byId, table, tableIn } from "./lib/dom.js";
 import { fieldsOf, setNumber } from "./lib/fields.js";
@@ -11,6 +12,7 @@ import { responsive } from "./lib/chart.js";
 import { count, dayName, hourName, later, percent, plain, sentence, signed } from "./lib/words.js";
 
 const PATH = "/predict/bikes";
+const CARD = "/models/bikes";
 const HOURS = Array.from({ length: 24 }, (_, hour) => hour);
 const MORE = ["holiday", "feels_like", "level"];
 const MEASURED = ["temperature", "feels_like", "humidity", "wind_speed"];
@@ -25,7 +27,10 @@ const showCode = codeIn(byId("code"));
 const redraw = responsive(byId("chart"), draw);
 
 let shown = null; // what is in the picture: {date, a, b, real, level}
+let counted = null; // whether the model learned from the data whose counts are at hand; null until its card is read
+let cardOf = null; // the version whose card was read
 const changed = live(update, showFaults);
+const readCard = live(updateCounted);
 const explain = live(updateExplanation);
 
 // ---- the requests ---------------------------------------------------------------------------
@@ -86,6 +91,16 @@ async function realOf(day, signal) {
   return known[day] ? { ...known[day], weathers, credit } : null;
 }
 
+/** Counts say nothing of a model that learned from other data, which are another city's or other years'. */
+async function updateCounted(signal) {
+  const [card, digests] = await Promise.all([CARD, DATASETS].map((path) => ask(path, { signal })));
+  const before = counted;
+  [cardOf, counted] = [card.version, isEmbedded(card, digests)];
+  if (counted === before) return;
+  arrange(date.value);
+  if (byId("real").checked) changed();
+}
+
 const inData = (day) => day >= "2011-01-01" && day <= "2012-12-31";
 
 // ---- updating the page -----------------------------------------------------------------------------
@@ -96,6 +111,7 @@ async function update(signal) {
   arrange(day);
   const [facts, { real, a, b }] = await Promise.all([calendarOf(day, signal), scenarios(day, signal)]);
   shown = { date: day, a, b, real, level: level() };
+  if (a.model.version !== cardOf) readCard();
   showFacts(facts);
   showAnswer();
   remember();
@@ -103,7 +119,7 @@ async function update(signal) {
 
 /** The forecasts, and the counted rentals if they are to be shown. */
 async function scenarios(day, signal) {
-  const real = byId("real").checked && inData(day) ? await realOf(day, signal) : null;
+  const real = byId("real").checked && counted && inData(day) ? await realOf(day, signal) : null;
   const measured = byId("measured").checked && real;
   const [a, b] = await Promise.all([
     forecast(first, dayOf(first.values(), measured), signal),
@@ -115,7 +131,8 @@ async function scenarios(day, signal) {
 /** Show and enable the parts of the page that apply to the current choices. */
 function arrange(day) {
   const real = byId("real");
-  real.disabled = !inData(day);
+  real.parentElement.hidden = counted === false;
+  real.disabled = counted === false || !inData(day);
   real.parentElement.title = real.disabled ? "There are only records for 2011 and 2012" : "";
   const showsReal = real.checked && !real.disabled;
   byId("real-note").hidden = !showsReal;
@@ -144,7 +161,7 @@ function showAnswer() {
   const { a, b, real, date: day } = shown;
   byId("version").textContent = `Model ${a.model.name}, version ${a.model.version}`;
   byId("credit").textContent = real ? `Data: ${real.credit}` : "";
-  if (real === null && byId("real").checked && inData(day)) byId("credit").textContent = "There is no record for this day.";
+  if (real === null && counted && byId("real").checked && inData(day)) byId("credit").textContent = "There is no record for this day.";
   showHour();
   showTable(numbers);
   showCode([a, b].filter(Boolean).map((scenario) => scenario.request));
