@@ -471,6 +471,38 @@ def test_ticks_are_written_with_the_decimals_that_they_have(backpropagation: Vis
     assert found == ["0.00 0.25 0.50 0.75 1.00", "0.0 0.1 0.2 0.3", "0 250 500 750 1000"]
 
 
+# ---- outside the training data ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["/?date=2026-12-01", "/admission?gre=200&gpa=1.5&rank=1"],
+    ids=["bikes", "admission"],
+)
+def test_interval_outside_the_training_data_promises_no_share(
+    browser: Browser, url: str, address: str
+) -> None:
+    """An interval was calibrated inside the training data: outside, no share of outcomes is named."""
+    with visiting(browser, url + address) as visit:
+        expect(visit.page.locator("#warnings")).to_be_visible()
+        expect(visit.page.locator("#value-interval")).to_contain_text("calibrated inside")
+        expect(visit.page.locator("#value-interval")).not_to_contain_text("90%")
+
+
+def test_batch_says_of_how_many_rows_the_intervals_were_not_calibrated(
+    browser: Browser, url: str
+) -> None:
+    """One of two applications is below all of the training data: the summary says what that means."""
+    with visiting(browser, f"{url}/batch") as visit:
+        page = visit.page
+        page.get_by_label("Admission").check(force=True)
+        rows = _csv([("gre", "gpa", "rank"), (660, 3.6, 1), (200, 1.5, 1)])
+        page.locator("#file").set_input_files(rows)
+        expect(page.locator("#summary")).to_contain_text(
+            "1 outside what the model was trained on, where the intervals were not calibrated"
+        )
+
+
 # ---- a batch ------------------------------------------------------------------------------------
 
 

@@ -78,7 +78,9 @@ function show() {
   const { probability, interval, threshold, admitted, warnings, model } = answer;
   byId("value").textContent = percent(probability);
   byId("value-interval").textContent =
-    `Between ${percent(interval.low)} and ${percent(interval.high)} with ${percent(interval.level)} confidence; ` +
+    (warnings.length
+      ? `Between ${percent(interval.low)} and ${percent(interval.high)}, calibrated inside the training data, where this application does not lie; `
+      : `Between ${percent(interval.low)} and ${percent(interval.high)} with ${percent(interval.level)} confidence; `) +
     `${admitted ? "it reaches" : "below"} the threshold of ${percent(threshold)}.`;
   byId("warnings").hidden = warnings.length === 0;
   byId("warnings").textContent = warnings.map(sentence).join(" ");

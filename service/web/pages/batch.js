@@ -96,7 +96,7 @@ function show() {
   byId("summary").textContent =
     `${count(rows.length)} ${rows.length === 1 ? "row" : "rows"}: ${count(rows.length - wrong.length)} answered, ` +
     `${wrong.length ? count(wrong.length) : "none"} wrong` +
-    `${warned ? `, ${count(warned)} outside what the model was trained on` : ""}.`;
+    `${warned ? `, ${count(warned)} outside what the model was trained on, where the intervals were not calibrated` : ""}.`;
   byId("wrong").replaceChildren(...(wrong.length ? [wrongRows(wrong)] : []));
   byId("version").textContent = `Model ${model}, version ${version}`;
   byId("chart").setAttribute("aria-label", inWords());

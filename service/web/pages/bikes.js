@@ -178,7 +178,9 @@ function showHour() {
   byId("value-words").textContent = `rentals from ${hourName(at)} to ${end}`;
   const whole = a.predictions.reduce((sum, row) => sum + row.rentals, 0);
   byId("value-interval").textContent =
-    `${percent(interval.level)} of such hours lie between ${count(interval.low)} and ${count(interval.high)}. ` +
+    (warnings.length
+      ? `Interval ${count(interval.low)} to ${count(interval.high)}, calibrated inside the training data, where this hour does not lie. `
+      : `${percent(interval.level)} of such hours lie between ${count(interval.low)} and ${count(interval.high)}. `) +
     `The whole day: about ${count(whole)}.${other(b, real, at)}`;
   const box = byId("warnings");
   box.hidden = warnings.length === 0;
