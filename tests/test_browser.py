@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -532,6 +533,26 @@ def test_wrong_rows_are_told_with_their_reason(batch: Visit) -> None:
     assert len(rows) == 168
     assert [i for i, row in enumerate(rows) if row["error"]] == [60, 100]
     assert all(float(row["low"]) <= float(row["rentals"]) for row in rows if not row["error"])
+
+
+def test_dates_of_the_axis_stand_at_midnight(batch: Visit) -> None:
+    """A week that begins at noon is marked where its days begin; within a day the marks are hours."""
+    page = batch.page
+    labels, weather = page.locator("#chart .axes .x"), (20, 50, 10, "clear")
+    first = datetime(2012, 6, 1, 12, tzinfo=UTC)
+    for hours, expected in (
+        (168, [(12, "2012-06-02"), (60, "2012-06-04"), (108, "2012-06-06"), (156, "2012-06-08")]),
+        (9, [(i, f"06-01 {12 + i}:00") for i in range(0, 9, 2)]),
+    ):
+        times = [f"{first + timedelta(hours=i):%Y-%m-%dT%H:%M}" for i in range(hours)]
+        header = ("timestamp", "temperature", "humidity", "wind_speed", "weather")
+        page.locator("#file").set_input_files(_csv([header, *[(at, *weather) for at in times]]))
+        expect(page.locator("#summary")).to_contain_text(f"{hours} rows")
+        assert labels.all_text_contents() == [text for _, text in expected]
+        width = float(page.locator("#chart svg").get_attribute("width") or 0) - 52 - 40
+        for label, (row, _) in zip(labels.all(), expected, strict=True):
+            at = float(label.get_attribute("x") or 0)
+            assert at == pytest.approx(52 + width * row / (hours - 1))
 
 
 def test_file_of_ones_own_is_answered_in_pieces(batch: Visit) -> None:

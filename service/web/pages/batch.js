@@ -129,18 +129,38 @@ function nameOf(row) {
   return (at >= 0 && shown.rows[row][at]?.replace("T", " ").slice(0, 16)) || count(row + 1);
 }
 
+/** At most n marks of the axis, evenly over the rows. */
+function marksOfRows(n, text = nameOf) {
+  const last = shown.rows.length - 1;
+  const rows = Array.from({ length: n }, (_, i) => Math.round((last * i) / (n - 1)));
+  return { ticks: [...new Set(rows)], text };
+}
+
+/** At most n marks where a day begins; hours, where fewer than two days do: a date stands at its midnight alone. */
+function marksOfTime(n) {
+  let day = "";
+  const starts = shown.rows.flatMap((_, row) => {
+    const [, of, hour] = nameOf(row).match(/^(\d{4}-\d\d-\d\d) (\d\d)/) ?? [];
+    if (!of || of === day) return [];
+    const begins = day !== "" || hour === "00";
+    day = of;
+    return begins ? [row] : [];
+  });
+  if (starts.length < 2) return marksOfRows(n, (row) => nameOf(row).slice(5));
+  const step = Math.ceil(starts.length / n);
+  return { ticks: starts.filter((_, i) => i % step === 0), text: (row) => nameOf(row).slice(0, 10) };
+}
+
 function draw(width, height) {
   const { model, predictions } = shown;
   const { text, unit, top } = MODELS[model];
   const answered = predictions.flatMap((prediction, row) => (prediction.error ? [] : [{ row, ...prediction }]));
   const scale = top(answered.reduce((most, { interval }) => Math.max(most, interval.high), 0));
   const last = Math.max(1, predictions.length - 1);
-  const n = width < 600 ? 2 : 4;
-  const marks = [...new Set(Array.from({ length: n + 1 }, (_, i) => Math.round((last * i) / n)))];
   const timed = shown.header.some((name) => name.trim() === "timestamp");
   const f = frame(width, height, {
     margin: { left: 52, right: 40 },
-    x: { range: [0, last], ticks: marks.filter((row) => row < predictions.length), text: (row) => (timed ? nameOf(row).slice(0, 10) : nameOf(row)) },
+    x: { range: [0, last], ...(timed ? marksOfTime : marksOfRows)(width < 600 ? 3 : 5) },
     y: { range: [0, scale.at(-1)], ticks: scale, text, zero: 0 },
   });
   const at = (pick) => ({ row, ...rest }) => [f.x(row), f.y(pick(rest))];
