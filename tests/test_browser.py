@@ -351,6 +351,9 @@ def test_scores_stand_beside_those_of_the_same_rows_only(
     """The peers were measured on the embedded data: a model of other data is shown without them."""
     with visiting(browser, f"{url}/learned/{name}") as visit:
         expect(visit.page.locator("#peers-bars tr").nth(2)).to_be_visible()
+        ours = {"bikes": "This model", "admission": "This model (1 partition)"}[name]
+        named = visit.page.locator("#peers-bars").get_by_role("rowheader", name=ours, exact=True)
+        expect(named).to_be_visible()  # with its partitions where the peers have theirs
     with visiting(browser, f"{url_elsewhere}/learned/{name}") as visit:
         expect(visit.page.locator("#scores tbody tr").first).to_be_visible()
         expect(visit.page.locator("#made")).to_contain_text("oslo.csv")

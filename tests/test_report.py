@@ -56,6 +56,8 @@ def test_page_of_admission() -> None:
     assert "No decision on a person should rest on this model." in text
     assert "calibration<br>" not in text
     assert "log loss" in text
+    for name in ("ours (admission", "the lecture&#x27;s (lecture-gre"):
+        assert f"{name}, 1 partition)" in text, "as the peers' names have it"
     (simple,) = re.findall(r"simple baseline</th>(.*?)</tr>", text)
     assert (
         simple.count("<td>-</td>") == 3

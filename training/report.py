@@ -87,12 +87,12 @@ def page(dataset: Dataset, ours: Evaluation, lecture: Evaluation) -> str:
 def _comparison(dataset: Dataset, ours: Evaluation, lecture: Evaluation) -> str:
     """The table of metrics on the same rows: ours, the lecture's, the simple baseline's, the peers'."""
     rows: dict[str, Mapping[str, float]] = {
-        f"ours ({ours.recipe.name})": ours.mean(lambda score: score.metrics),
-        f"the lecture's ({lecture.recipe.name})": lecture.mean(lambda score: score.metrics),
+        f"ours ({_label(ours)})": ours.mean(lambda score: score.metrics),
+        f"the lecture's ({_label(lecture)})": lecture.mean(lambda score: score.metrics),
         BASELINE: ours.mean(lambda score: score.baseline),
         **peers(dataset, ours.protocol),
     }
-    metrics = list(rows[f"ours ({ours.recipe.name})"])
+    metrics = list(ours.scores[0].metrics)
     head = "".join(f'<th scope="col">{escape(NAMES[name])}</th>' for name in metrics)
     body = "".join(
         f'<tr><th scope="row">{escape(who)}</th>'
@@ -103,6 +103,13 @@ def _comparison(dataset: Dataset, ours: Evaluation, lecture: Evaluation) -> str:
     caption = f"On {DESCRIPTIONS[ours.protocol]}"
     table = f"<table><caption>{escape(caption)}</caption><tr><td></td>{head}</tr>{body}</table>"
     return f'<div class="wide" tabindex="0" role="region" aria-label="Metrics">{table}</div>'
+
+
+def _label(found: Evaluation) -> str:
+    """The recipe, and the number of a cross-validation's partitions, as the peers' names have it."""
+    n = len(found.scores)
+    partitions = f", {n} partition{'s' if n > 1 else ''}" if found.protocol == "cv" else ""
+    return f"{found.recipe.name}{partitions}"
 
 
 def _cell(who: str, found: Mapping[str, float], metric: str) -> str:

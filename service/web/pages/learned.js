@@ -44,7 +44,7 @@ once(async (signal) => {
   document.querySelector(".learned").classList.add("ready"); // all at once: nothing moves what is there
   showCard(told);
   showVersions(known);
-  if (told.evaluation && isEmbedded(told, digests)) showPeers(told.evaluation, measured[name] ?? {});
+  if (told.evaluation && isEmbedded(told, digests)) showPeers(told, measured[name] ?? {});
 });
 
 function showCard(told) {
@@ -78,16 +78,24 @@ function showScores({ evaluation }) {
 const write = (value) => (value === null || value === undefined ? "–" : digits(value));
 
 /** The main metric of the peers that were measured on the same rows; nothing where there are none. */
-function showPeers(evaluation, protocols) {
+function showPeers({ evaluation, training }, protocols) {
   const measured = protocols[evaluation.protocol] ?? {};
   const [metric] = Object.keys(evaluation.metrics);
   const others = Object.entries(measured).filter(([, found]) => Number.isFinite(found[metric]));
   byId("peers").hidden = others.length === 0;
   if (!others.length) return;
-  const rows = [["This model", evaluation.metrics], ...others].map(([who, found], i) => ({ name: who, value: found[metric], soft: i > 0 }));
+  const ours = `This model${partitions(evaluation, training.data)}`;
+  const rows = [[ours, evaluation.metrics], ...others].map(([who, found], i) => ({ name: who, value: found[metric], soft: i > 0 }));
   rows.sort((one, two) => one.value - two.value);
   byId("peers-words").textContent = "Measured by the same protocol; how, says bench/README.md beside the code. Lower is better.";
   byId("peers-bars").replaceChildren(bars(METRICS[metric], rows, write));
+}
+
+/** How many partitions were judged, as the names of the peers have it: each holds every row out once. */
+function partitions({ protocol, rows }, data) {
+  if (protocol !== "cv") return "";
+  const n = rows / data.rows;
+  return ` (${count(n)} ${n === 1 ? "partition" : "partitions"})`;
 }
 
 // ---- pictures -------------------------------------------------------------------------------
