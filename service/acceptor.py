@@ -16,9 +16,12 @@ import mmap
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from socket import socket
+
+_BACKLOG = 2048
+"""How many connections may wait to be accepted."""
 
 MOST_WORKERS = 1024
 _WIDTH = 8
@@ -64,6 +67,20 @@ class ConnectionCounts:
         """Whether a sibling that accepts connections holds fewer than this worker."""
         fewest = self._all[self._slot]
         return any(0 < held < fewest for held in self._all)
+
+
+def take_waiting(listener: socket) -> Iterator[socket]:
+    """Accept the connections that the system has accepted, before their listener is closed.
+
+    At most as many as can wait, so that those who connect all the time keep no server from leaving.
+    """
+    for _ in range(_BACKLOG):
+        try:
+            yield listener.accept()[0]
+        except ConnectionAbortedError:  # this client left
+            continue
+        except OSError:  # BlockingIOError: none is left; or no file descriptors are
+            return
 
 
 class Acceptor:

@@ -2,9 +2,10 @@
 
 Graceful shutdown. On SIGTERM the worker *drains*: for `drain_seconds` readiness answers 503, so that a
 proxy looks elsewhere, and every answer asks its connection to close, while requests are still accepted.
-Then the port is closed. Connections that are open by then have a moment to send a request, requests in
-flight finish (within `shutdown_seconds`), and the exit status is 0. SIGUSR1, which the supervisor sends
-to a worker that has been replaced, closes the port without draining, since its siblings share it.
+Then the connections that wait are taken, since closing the port would reset them, and it is closed.
+Connections that are open by then have a moment to send a request, requests in flight finish (within
+`shutdown_seconds`), and the exit status is 0. SIGUSR1, which the supervisor sends to a worker that has been
+replaced, closes the port without draining, since its siblings share it.
 SIGINT (Ctrl-C), or a second signal, skips the draining.
 
 A signal handler can run between any two steps of the program, even while a connection is being accepted,
@@ -18,6 +19,7 @@ answered with 408 and closed; one that does not read its answer is cut off.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import signal
 import sys
@@ -28,12 +30,12 @@ from weakref import WeakKeyDictionary, ref
 import uvicorn
 from typing_extensions import override
 
-from service.acceptor import Acceptor
+from service.acceptor import Acceptor, take_waiting
 from service.connection import connections, refuse
 from service.errors import TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from socket import socket
     from types import FrameType
 
@@ -124,6 +126,7 @@ class Server(uvicorn.Server):
     """
 
     counts: ConnectionCounts | None = None
+    _listeners: Sequence[socket] = ()
 
     def __init__(
         self,
@@ -141,10 +144,12 @@ class Server(uvicorn.Server):
         self._on_beat = on_beat
         self._close_at: float | None = None
         self._leave_at: float | None = None
+        self._taken: list[asyncio.Task[Any]] = []  # the event loop keeps no tasks in memory
 
     @override
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Open the port; a worker with siblings accepts through `Acceptor`s, not asyncio servers."""
+        self._listeners = sockets or ()
         if self.counts is None or sockets is None:
             await super().startup(sockets)
             return
@@ -193,10 +198,19 @@ class Server(uvicorn.Server):
         if close not in self.server_state.default_headers:
             self.server_state.default_headers = [*self.server_state.default_headers, close]
         if self._leave_at is None and now >= self._close_at:
-            for server in self.servers:
-                server.close()
+            self._close_port()
             self._leave_at = now + _LINGER_SECONDS
         return ends or (self._leave_at is not None and now >= self._leave_at)
+
+    def _close_port(self) -> None:
+        for listener in self._listeners:
+            for accepted in take_waiting(listener):
+                loop = asyncio.get_running_loop()
+                self._taken.append(
+                    loop.create_task(loop.connect_accepted_socket(self._connect, accepted))
+                )
+        for server in self.servers:
+            server.close()
 
 
 def make_server(

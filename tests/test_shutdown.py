@@ -108,6 +108,24 @@ async def _terminate(process: subprocess.Popen[bytes], url: str) -> None:
     assert {a.headers.get("connection") for a in last} == {"close"}  # each connection was told
 
 
+def test_connection_that_waits_when_the_port_closes_is_answered(tmp_path: Path) -> None:
+    """Whom the system has accepted and no worker has taken is answered; who comes later is refused."""
+    store = fill(tmp_path / "store")
+    with launched(tmp_path / "log", store=store, drain_seconds=1) as (process, url):
+        asyncio.run(_come_again(process, url))
+    assert process.returncode == 0
+
+
+async def _come_again(process: subprocess.Popen[bytes], url: str) -> None:
+    """Clients that come back at once: while the service drains, every answer ends its connection."""
+    load = Load(url, row).start(12)
+    await wait_for(lambda: _done(load.answers, 100))
+    process.send_signal(signal.SIGTERM)
+    await wait_for(partial(_has_ended, process))
+    assert not faults(await load.stop(), 200)
+    assert load.refused
+
+
 async def _done(answers: list[Answer], number: int) -> bool:
     return len(answers) >= number
 
