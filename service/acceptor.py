@@ -113,10 +113,11 @@ class Acceptor:
             self._counts.put(self._held() + len(self._pending))
 
     def close(self) -> None:
-        """Accept no more."""
+        """Accept no more; the port is closed when every process has closed its listener."""
         if self._open:
             self._open = False
             self._loop.remove_reader(self._listener)
+            self._listener.close()
             self._counts.close()
 
     async def wait_closed(self) -> None:

@@ -144,6 +144,7 @@ class Server(uvicorn.Server):
         self._on_beat = on_beat
         self._close_at: float | None = None
         self._leave_at: float | None = None
+        self._is_last = True  # whether nobody may be left who takes the connections that wait
         self._taken: list[asyncio.Task[Any]] = []  # the event loop keeps no tasks in memory
 
     @override
@@ -174,6 +175,7 @@ class Server(uvicorn.Server):
 
     def retire(self, *_: object) -> None:
         """Stop accepting without draining; siblings take the connections from now on."""
+        self._is_last = self.counts is None
         self._begin_to_leave(0.0)
 
     def _begin_to_leave(self, drain_seconds: float) -> None:
@@ -203,7 +205,7 @@ class Server(uvicorn.Server):
         return ends or (self._leave_at is not None and now >= self._leave_at)
 
     def _close_port(self) -> None:
-        for listener in self._listeners:
+        for listener in self._listeners if self._is_last else ():
             for accepted in take_waiting(listener):
                 loop = asyncio.get_running_loop()
                 self._taken.append(

@@ -1,11 +1,11 @@
 """A group of workers on one port, and the supervisor that keeps it whole.
 
 Each worker is a process (`python -m service.worker`). All accept connections, balanced by
-`service.acceptor`, from one listening socket that the supervisor has opened and never closes: while a
-worker is replaced, its siblings accept, and no waiting connection is lost. A worker writes a byte to a
-pipe when it is up, and another every second from its event loop. So the supervisor knows when a worker
-is ready, and replaces one that has died or hangs. A worker whose supervisor is gone finds the pipe
-closed, and leaves.
+`service.acceptor`, from one listening socket that the supervisor has opened and keeps until the group ends:
+while a worker is replaced, its siblings accept, and no waiting connection is lost. At the end the port
+closes with the copy of the last worker that has drained. A worker writes a byte to a pipe when it is up,
+and another every second from its event loop. So the supervisor knows when a worker is ready, and replaces
+one that has died or hangs. A worker whose supervisor is gone finds the pipe closed, and leaves.
 
 Signals: SIGTERM and SIGINT end the group. SIGHUP replaces the workers one after the other, each new one up
 before the old one retires (new code, new settings files, no request lost).
@@ -214,6 +214,7 @@ class Group:
 
     def _end(self) -> None:
         self.ending = True
+        self.listener.close()  # the workers close theirs when they have drained, and so the port
         for worker in self.workers:
             self._ask_to_leave(worker, signal.SIGTERM)
 

@@ -125,10 +125,11 @@ async def test_worker_that_hangs_delays_a_connection_and_loses_none(
 async def test_closed_acceptor_takes_nothing_and_is_not_waited_for(
     listener: socket.socket, slots: Slots
 ) -> None:
-    """A worker that leaves says so, and its siblings take what comes."""
+    """A worker that leaves says so and gives up the port, and its siblings take what comes."""
     (leaving, held), (staying, others) = acceptor(listener, slots[0]), acceptor(listener, slots[1])
     leaving.close()
     leaving.close()
+    assert leaving._listener.fileno() == -1
     asked = clients(listener, 4)
     await until_held(4, others)
     assert held == set()

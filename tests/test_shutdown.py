@@ -61,6 +61,11 @@ async def _whole(url: str, supervisor: int, gone: set[int]) -> bool:
     return await metric(url, "service_workers") == WORKERS
 
 
+async def _all_up(process: subprocess.Popen[bytes], url: str, workers: int) -> None:
+    if workers > 1:
+        await wait_for(partial(_whole, url, process.pid, set[int]()))
+
+
 TOLD_BEFORE_IT_LISTENS = """
 import gc, os, signal, sys
 from service.cli import main
@@ -108,10 +113,14 @@ async def _terminate(process: subprocess.Popen[bytes], url: str) -> None:
     assert {a.headers.get("connection") for a in last} == {"close"}  # each connection was told
 
 
-def test_connection_that_waits_when_the_port_closes_is_answered(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, WORKERS])
+def test_connection_that_waits_when_the_port_closes_is_answered(
+    tmp_path: Path, workers: int
+) -> None:
     """Whom the system has accepted and no worker has taken is answered; who comes later is refused."""
-    store = fill(tmp_path / "store")
-    with launched(tmp_path / "log", store=store, drain_seconds=1) as (process, url):
+    settings: dict[str, Any] = {"workers": workers, "drain_seconds": 1}
+    with launched(tmp_path / "log", store=fill(tmp_path / "store"), **settings) as (process, url):
+        asyncio.run(_all_up(process, url, workers))
         asyncio.run(_come_again(process, url))
     assert process.returncode == 0
 
@@ -130,10 +139,12 @@ async def _done(answers: list[Answer], number: int) -> bool:
     return len(answers) >= number
 
 
-def test_request_in_flight_is_waited_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, WORKERS])
+def test_request_in_flight_is_waited_for(tmp_path: Path, workers: int) -> None:
     """A body that is still arriving when SIGTERM comes is answered, although the port is closed already."""
-    store = fill(tmp_path / "store")
-    with launched(tmp_path / "log", store=store, drain_seconds=0) as (process, url):
+    settings: dict[str, Any] = {"workers": workers, "drain_seconds": 0}
+    with launched(tmp_path / "log", store=fill(tmp_path / "store"), **settings) as (process, url):
+        asyncio.run(_all_up(process, url, workers))
         asyncio.run(_finish_late(process, url))
     assert process.returncode == 0
 
