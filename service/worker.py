@@ -9,11 +9,15 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from contextlib import suppress
 
 from models.errors import ProjectError
 from service.launch import answer
 from service.settings import Settings
-from service.workers import BEAT, UP
+from service.workers import BEAT, REFUSED, UP
+
+_MOST_WORDS = 4000
+"""Bytes that a pipe takes in one piece."""
 
 
 class Beat:
@@ -35,15 +39,21 @@ class Beat:
         self._word = BEAT
         return True
 
+    def refuse(self, words: str) -> None:
+        """Say why the worker cannot start; the supervisor says it once for all workers."""
+        with suppress(OSError):  # the supervisor is gone
+            os.write(self._pipe, REFUSED + words.encode()[:_MOST_WORDS])
+
 
 def main(arguments: list[str]) -> int:
     """Serve until a signal; returns the exit status."""
     listener, pipe = (int(argument) for argument in arguments)
     settings = Settings.from_environment(os.environ)
+    beat = Beat(pipe)
     try:
-        return answer(settings, socket.socket(fileno=listener), Beat(pipe), in_group=True)
+        return answer(settings, socket.socket(fileno=listener), beat, in_group=True)
     except ProjectError as error:
-        print(f"serve: {error}", file=sys.stderr)  # noqa: T201 - as the command itself says it
+        beat.refuse(str(error))
         return 2
 
 

@@ -25,11 +25,15 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from models.errors import ProjectError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 UP = b"u"
 BEAT = b"b"
+REFUSED = b"!"
+"""What a worker writes before the reason why it cannot start as it is told to."""
 HANGS_AFTER = 20.0
 """Seconds without a beat after which a worker counts as hanging."""
 START_SECONDS = 60.0
@@ -51,6 +55,7 @@ class Worker:
     up: bool = False
     leaving_since: float | None = None
     replaces: Worker | None = None
+    refusal: str = ""
 
 
 @dataclass
@@ -61,6 +66,7 @@ class Group:
     environment : of the workers. size : how many there should be.
     patience : seconds that a worker may take to leave before it is killed.
     on_up : called whenever a worker is up.
+    refusal : why the first worker could not start, if a setting is at fault.
     """
 
     listener: socket.socket
@@ -71,6 +77,7 @@ class Group:
     workers: list[Worker] = field(default_factory=list)
     ending: bool = False
     failed: bool = False
+    refusal: str = ""
     _ever_up: bool = False
     _retry_at: float = 0.0
     _pause: float = 0.5
@@ -78,7 +85,7 @@ class Group:
     _signals: list[int] = field(default_factory=list)
 
     def run(self) -> int:
-        """Keep the group until it is told to end; returns the exit status."""
+        """Keep the group until it is told to end; returns the exit status. Raises ProjectError."""
         with selectors.DefaultSelector() as selector:
             self._selector = selector
             self._listen_to_signals()
@@ -86,6 +93,8 @@ class Group:
                 for key, _ in selector.select(timeout=0.2):
                     self._read(key.fd, key.data)
                 self.step(time.monotonic())
+        if self.refusal:
+            raise ProjectError(self.refusal)
         return 1 if self.failed else 0
 
     def step(self, now: float) -> None:
@@ -152,7 +161,9 @@ class Group:
             self._selector.unregister(descriptor)  # its end is found by poll()
             return
         worker.last_beat = time.monotonic()
-        if UP in said:
+        said, _, words = said.partition(REFUSED)
+        worker.refusal += words.decode(errors="replace")
+        if UP in said and worker in self.workers:
             self._is_up(worker)
 
     def _is_up(self, worker: Worker) -> None:
@@ -180,11 +191,17 @@ class Group:
             if other.replaces is worker:
                 other.replaces = None  # it takes the place of a worker that is gone already
         if worker.pipe in self._selector.get_map():
+            self._read(worker.pipe, worker)  # what it said at last
+        if worker.pipe in self._selector.get_map():
             self._selector.unregister(worker.pipe)
         os.close(worker.pipe)
         if worker.leaving_since is not None:
             return
-        _log.error("worker %d ended with status %d", worker.process.pid, status)
+        if worker.refusal and not self._ever_up:
+            self.refusal = worker.refusal
+        else:
+            words = f": {worker.refusal}" if worker.refusal else ""
+            _log.error("worker %d ended with status %d%s", worker.process.pid, status, words)
         if worker.up:
             return
         # It died while starting. If no worker was ever up, the group ends; the worker has said why.
@@ -259,7 +276,7 @@ def run_group(
     patience: float,
     on_up: Callable[[], object],
 ) -> int:
-    """Serve with `size` workers until a signal; returns the exit status. See Group."""
+    """Serve with `size` workers until a signal; returns the exit status. Raises ProjectError. See Group."""
     with tempfile.TemporaryDirectory(prefix="service-metrics-") as folder:
         environment = {**environment, "SERVICE_METRICS_FOLDER": folder}
         return Group(listener, environment, size, patience, on_up).run()

@@ -48,7 +48,8 @@ def refused(*options: str, **settings: object) -> str:
         check=False,
         timeout=60,
     )
-    assert ended.returncode != 0
+    assert ended.returncode == 2
+    assert '"error"' not in ended.stdout  # a level of the log
     (line,) = ended.stderr.splitlines()
     return line
 
@@ -197,8 +198,27 @@ def test_url_that_is_announced_can_be_opened(host: str, url: str) -> None:
 def test_bad_setting_is_refused_in_one_line(
     store: Path, settings: dict[str, object], words: str
 ) -> None:
-    """A setting that cannot be used ends the start with one line and a status that is not 0."""
+    """A setting that cannot be used ends the start with one line and status 2."""
     assert refused(**({"store": store} | settings)).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"cors_origins": "example.org"}, "serve: SERVICE_CORS_ORIGINS must be origins"),
+        ({"signing_key_file": "/no/such"}, "serve: signing key: /no/such: No such file"),
+        ({"key_file": "/no/such"}, "serve: "),
+        ({"keys": "none"}, "serve: "),
+    ],
+    ids=["origins", "signing key", "file of keys", "keys"],
+)
+def test_setting_that_a_worker_refuses_is_refused_in_one_line(
+    store: Path, settings: dict[str, object], words: str
+) -> None:
+    """With several workers, too: all find it, and it is said once."""
+    single = refused(store=store, **settings)
+    assert single.startswith(words)
+    assert refused(store=store, workers=2, **settings) == single
 
 
 CLOSED = {"stdout": (">&-", 1), "stderr": ("2>&-", 0), "all": ("<&- >&- 2>&-", 0)}

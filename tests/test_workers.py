@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from service.workers import HANGS_AFTER, START_SECONDS, Group, Worker, open_port
+from service.workers import HANGS_AFTER, REFUSED, START_SECONDS, Group, Worker, open_port
 
 
 class Process:
@@ -153,6 +153,23 @@ def test_worker_without_a_beat_is_killed_and_replaced(group: Rehearsal) -> None:
     assert first not in group.workers
     assert second in group.workers
     assert len(group.workers) == 2
+
+
+def test_successor_that_refuses_to_start_says_why_in_the_log(
+    group: Rehearsal, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that was made unusable before SIGHUP is named, and the old workers answer on."""
+    reading, writing = os.pipe()
+    first, second, successor = restart(group)
+    os.dup2(reading, successor.pipe)
+    os.write(writing, REFUSED + b"keys: no such file")
+    end(successor, 2)
+    group.step(2.0)
+    for end_of_pipe in (reading, writing):
+        os.close(end_of_pipe)
+    assert caplog.messages[-1].endswith(" ended with status 2: keys: no such file")
+    assert group.workers == [first, second]
+    assert not group.refusal
 
 
 def test_group_whose_first_worker_cannot_start_gives_up() -> None:
