@@ -25,6 +25,7 @@ from service.errors import HEADERS_TOO_LARGE, MALFORMED, Kind, Problem, answer_o
 from service.microbatch import Microbatch
 
 if TYPE_CHECKING:
+    from starlette.types import Message, Receive, Scope, Send
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
     from service.microbatch import Application
@@ -132,6 +133,8 @@ class Connection(HttpToolsProtocol):
             cycle.response_complete = True  # no application answers
             self._refuse_headers()
             return
+        if cycle.waiting_for_100_continue:
+            app = _mind_expectation(cycle, app)
         if self._reading and cycle.scope["path"] in self.microbatch.paths:
             self._begun = (cycle, app)
         else:
@@ -153,6 +156,27 @@ def _size(scope: Any) -> int:
         + len(scope["query_string"])
     )
     return line + sum(len(name) + len(value) + len(b": \r\n") for name, value in scope["headers"])
+
+
+def _mind_expectation(cycle: RequestResponseCycle, app: Application) -> Application:
+    """An application that closes the connection of a body that was not asked for (`100 Continue`).
+
+    The client may still send it, or not: nobody could tell it from the next request. HTTP/1.0 has no
+    such expectation (RFC 9110, section 10.1.1).
+    """
+    if cycle.scope["http_version"] == "1.0":
+        cycle.waiting_for_100_continue = False
+        return app
+
+    async def minding(scope: Scope, receive: Receive, send: Send) -> None:
+        async def answer(message: Message) -> None:
+            if cycle.waiting_for_100_continue and cycle.more_body:
+                cycle.keep_alive = False
+            await send(message)
+
+        await app(scope, receive, answer)
+
+    return minding
 
 
 def _is_short(cycle: RequestResponseCycle) -> bool:

@@ -98,6 +98,95 @@ def timed_out(address: tuple[str, int]) -> int:
     return sum(int(line.rsplit(" ", 1)[1]) for line in lines if 'status="408"' in line)
 
 
+def posted(path: bytes, body: bytes) -> bytes:
+    """A request with a body."""
+    head = HEAD.replace(b"/predict/admission", path)
+    return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+@pytest.mark.parametrize("path", [b"admission", b"admission/batch"])
+def test_slow_body_is_counted_as_what_it_was_told(address: tuple[str, int], path: bytes) -> None:
+    """The metrics say 408, not that the caller left: for a row, and for a body that a task reads."""
+    before = timed_out(address)
+    said(address, HEAD.replace(b"admission", path) + b"Content-Length: 35\r\n\r\n" + BODY[:10])
+    ends = time.monotonic() + WAIT
+    while timed_out(address) == before and time.monotonic() < ends:
+        time.sleep(0.05)
+    assert timed_out(address) == before + 1
+
+
+def timed_out(address: tuple[str, int]) -> int:
+    """How many requests the metrics count that were answered with 408."""
+    connection = http.client.HTTPConnection(*address, timeout=WAIT)
+    connection.request("GET", "/metrics")
+    text = connection.getresponse().read().decode()
+    connection.close()
+    lines = [line for line in text.splitlines() if line.startswith("http_requests_total{")]
+    return sum(int(line.rsplit(" ", 1)[1]) for line in lines if 'status="408"' in line)
+
+
+def posted(path: bytes, body: bytes) -> bytes:
+    """A request with a body."""
+    head = HEAD.replace(b"/predict/admission", path)
+    return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+ROW = posted(b"/predict/admission", BODY)
+MANY = b'{"instances": [' + b", ".join([BODY] * 5000) + b"]}"
+
+
+@pytest.mark.parametrize(
+    ("sent", "answers"),
+    [
+        pytest.param(ROW, 1, id="a row"),
+        pytest.param(posted(b"/predict/admission/batch", MANY), 1, id="a batch"),
+        pytest.param(posted(b"/predict/admission?explain=true", BODY), 1, id="explained"),
+        pytest.param(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n", 1, id="a page"),
+        pytest.param(ROW * 3, 3, id="several at once"),
+        pytest.param(ROW + HEAD, 1, id="one and a half"),
+        pytest.param(HEAD, 0, id="half a head"),
+        pytest.param(ROW[:-10], 0, id="half a body"),
+    ],
+)
+def test_who_has_sent_everything_and_says_so_is_answered(
+    address: tuple[str, int], sent: bytes, answers: int
+) -> None:
+    """A client that closes its side after its request, as `nc -N`, gets the answer and then the end."""
+    with socket.create_connection(address, timeout=WAIT) as connection:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        received = b""
+        while part := connection.recv(65536):
+            received += part
+    assert received.count(b"HTTP/1.1 200 ") == received.count(b"HTTP/1.1 ") == answers
+    assert answers == 0 or received.endswith(b"}")
+
+
+@pytest.mark.parametrize("path", [b"admission", b"admission/batch"])
+def test_body_that_was_not_asked_for_is_the_last_of_its_connection(
+    address: tuple[str, int], path: bytes
+) -> None:
+    """Who waits for `100 Continue` and is refused need not send the body: the next request is not lost."""
+    head = HEAD.replace(b"admission", path) + b"Expect: 100-continue\r\n"
+    received = said(address, head + b"Content-Length: 1000000000000\r\n\r\n")
+    assert received.startswith(b"HTTP/1.1 413 ")
+    assert b"\r\nconnection: close\r\n" in received
+
+
+@pytest.mark.parametrize("version", [b"HTTP/1.0", b"HTTP/1.1"])
+@pytest.mark.parametrize("path", [b"admission", b"admission?explain=true"])
+def test_expectation_is_one_of_http_1_1(
+    address: tuple[str, int], path: bytes, version: bytes
+) -> None:
+    """`100 Continue` is said to clients of HTTP/1.1 alone; the answer is the same."""
+    asks = posted(b"/predict/" + path, BODY).replace(b"HTTP/1.1", version)
+    asks = asks.replace(b"\r\n", b"\r\nConnection: close\r\nExpect: 100-continue\r\n", 1)
+    received = said(address, asks[: -len(BODY)], BODY)
+    continues = b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert received.startswith(continues) == (version == b"HTTP/1.1")
+    assert received.removeprefix(continues).startswith(b"HTTP/1.1 200 ")
+
+
 def test_drop_by_drop_is_slow_too(address: tuple[str, int]) -> None:
     """The limit is on the whole of the headers, not on the pause between two bytes."""
     ends = time.monotonic() + WAIT
