@@ -21,7 +21,7 @@ from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service import headers
-from service.errors import HEADERS_TOO_LARGE, MALFORMED, Kind, Problem, answer_of, instance_of
+from service.errors import HEADERS_TOO_LARGE, NO_REQUEST, Kind, Problem, answer_of, instance_of
 from service.microbatch import Microbatch
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Connection(HttpToolsProtocol):
         if self.scope is not None and len(self.url) >= HEADER_LIMIT:
             refuse(self, HEADERS_TOO_LARGE, f"The URL is longer than {HEADER_LIMIT - 1} bytes.")
         else:
-            refuse(self, MALFORMED, "This is no request of HTTP/1.1 that can be read.")
+            refuse(self, NO_REQUEST, "This is no request of HTTP/1.1 that can be read.")
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -207,10 +207,15 @@ def refuse(connection: Connection, kind: Kind, detail: str) -> None:
     scope: Any = connection.scope or {}
     path = instance_of(scope) if "path" in scope else "about:blank"
     status, media_type, body = answer_of(Problem(kind, detail), path)
-    transport.write(
-        b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
-        % (status, kind.title.encode(), media_type.encode(), len(body), body)
-    )
+    given = {
+        **dict(connection.server_state.default_headers),  # the date
+        b"content-type": media_type.encode(),
+        b"content-length": b"%d" % len(body),
+        **dict(headers.ALWAYS),
+        b"connection": b"close",
+    }
+    lines = b"".join(b"%b: %b\r\n" % header for header in given.items())
+    transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (status, kind.title.encode(), lines, body))
     if connection.cycle is None or connection.cycle.response_complete:
         transport.write_eof()
         connection.loop.call_later(_LINGER_SECONDS, transport.close)

@@ -49,6 +49,13 @@ MALFORMED = Kind(
     "Mend the body at the position that is named.",
     "The body is not JSON: expected value at line 1 column 15.",
 )
+NO_REQUEST = Kind(
+    "malformed-request",
+    400,
+    "The request cannot be read",
+    "Send a request of HTTP/1.1, without TLS.",
+    "This is no request of HTTP/1.1 that can be read.",
+)
 UNAUTHORIZED = Kind(
     "unauthorized",
     401,
@@ -132,6 +139,7 @@ DEADLINE = Kind(
 )
 
 KINDS = (
+    NO_REQUEST,
     MALFORMED,
     UNAUTHORIZED,
     NOT_FOUND,
@@ -147,7 +155,8 @@ KINDS = (
 )
 """Every kind, in the order of their statuses."""
 
-_BY_STATUS = {kind.status: kind for kind in KINDS}
+BY_STATUS = {kind.status: kind for kind in KINDS if kind is not NO_REQUEST}
+"""The kinds that an answer of a route can have; what is no request reaches none."""
 
 
 @dataclass(frozen=True)
@@ -241,7 +250,7 @@ def _of_fastapi(entry: Any) -> Fault:
 
 
 def _of_http_exception(error: HTTPException, path: str) -> Problem:
-    kind = _BY_STATUS.get(error.status_code, INTERNAL)
+    kind = BY_STATUS.get(error.status_code, INTERNAL)
     given = dict(error.headers or {})
     if "Allow" in given:  # GET takes HEAD with it, see `service.head`; Starlette's order is a set's
         methods = set(given["Allow"].split(", "))

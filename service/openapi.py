@@ -8,9 +8,9 @@ are declared as optional, because a setting decides whether they are required.
 from typing import Any
 
 from service.errors import (
+    BY_STATUS,
     HEADERS_TOO_LARGE,
     INTERNAL,
-    KINDS,
     TIMEOUT,
     UNAUTHORIZED,
     is_inference,
@@ -56,8 +56,9 @@ def document(made: dict[str, Any]) -> dict[str, Any]:
     for model in (ProblemDocument, InferenceRequest, InferenceError):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= {**schema.pop("$defs", {}), model.__name__: schema}
-    components["responses"] = {kind.slug: problem(kind) for kind in KINDS}
-    components["responses"] |= {f"v2-{kind.slug}": inference_problem(kind) for kind in KINDS}
+    kinds = BY_STATUS.values()
+    components["responses"] = {kind.slug: problem(kind) for kind in kinds}
+    components["responses"] |= {f"v2-{kind.slug}": inference_problem(kind) for kind in kinds}
     components["securitySchemes"] = KEYS
     for path, methods in made["paths"].items():
         for method, operation in methods.items():
@@ -75,7 +76,7 @@ def _complete(operation: dict[str, Any], path: str, method: str) -> None:
         operation["security"] = [{}, *({name: []} for name in KEYS)]
     prefix = "v2-" if is_inference(path) else ""
     responses = operation["responses"]
-    for kind in KINDS:
+    for kind in BY_STATUS.values():
         status = str(kind.status)
         if kind in common or _is_ours(responses.get(status, {})):
             responses[status] = {"$ref": f"#/components/responses/{prefix}{kind.slug}"}

@@ -18,6 +18,7 @@ from models.tasks import TASKS
 from service.app import Service, create_app
 from service.connection import Connection, connections, refuse
 from service.errors import TIMEOUT
+from service.headers import ALWAYS
 from service.limits import LimitsLayer, limits_of
 from service.microbatch import shared
 from service.registry import Registry
@@ -408,11 +409,16 @@ async def test_many_requests_that_ask_for_another_protocol_follow_each_other() -
 )
 async def test_what_is_no_request_is_answered_with_a_problem(sent: bytes, status: int) -> None:
     """Bytes that are no HTTP request are answered with a problem document, and the connection is closed."""
-    connection, wire = Server(service()).connect()
+    connection, wire = Server(service(), connection=b"close").connect()
     connection.data_received(sent)
     head, body = b"".join(wire.written).split(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 %d " % status)
     assert json.loads(body)["status"] == status
+    kind = "malformed-request" if status == 400 else "headers-too-large"
+    assert json.loads(body)["type"] == f"/problems/{kind}"
+    lines = head.split(b"\r\n")[1:]
+    for name, value in (DATE, *ALWAYS, (b"connection", b"close")):
+        assert lines.count(b"%b: %b" % (name, value)) == 1
     assert wire.ended
     await until(lambda: wire.closed)
 

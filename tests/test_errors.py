@@ -9,7 +9,7 @@ import pytest
 from models.errors import InputError
 from models.tasks import TASKS
 from service.app import create_app
-from service.errors import KINDS, problem_of
+from service.errors import BY_STATUS, KINDS, NO_REQUEST, problem_of
 from service.metrics import route_of
 from service.registry import Registry
 from service.schemas import ProblemDocument
@@ -40,10 +40,11 @@ def test_kinds_are_documented_in_their_order() -> None:
 
 
 def test_kinds_have_types_and_statuses_of_their_own() -> None:
-    """No two kinds share a type or a status, and they stand by rising status."""
+    """No two kinds share a type, no two of a route's a status, and they stand by rising status."""
     statuses = [kind.status for kind in KINDS]
-    assert statuses == sorted(set(statuses))
+    assert statuses == sorted(statuses)
     assert len({kind.type for kind in KINDS}) == len(KINDS)
+    assert [kind for kind in KINDS if kind not in BY_STATUS.values()] == [NO_REQUEST]
 
 
 @pytest.mark.parametrize(("sent", "detail"), FIELDS, ids=[sent for sent, _ in FIELDS])

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from service.errors import INVALID, KINDS, MEDIA_TYPE, Fault, Kind, Problem
+from service.errors import BY_STATUS, INVALID, MEDIA_TYPE, Fault, Kind, Problem
 from service.inference_schema import InferenceError
 from service.schemas import ProblemDocument
 
@@ -34,7 +34,7 @@ def headers(*names: str) -> dict[str, Any]:
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that can fail with these statuses."""
-    return {kind.status: problem(kind) for kind in KINDS if kind.status in statuses}
+    return {kind.status: problem(kind) for kind in BY_STATUS.values() if kind.status in statuses}
 
 
 def problem(kind: Kind) -> dict[str, Any]:
@@ -54,7 +54,11 @@ def problem(kind: Kind) -> dict[str, Any]:
 
 def inference_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """As `problems`, for the routes of the Open Inference Protocol."""
-    return {kind.status: inference_problem(kind) for kind in KINDS if kind.status in statuses}
+    return {
+        kind.status: inference_problem(kind)
+        for kind in BY_STATUS.values()
+        if kind.status in statuses
+    }
 
 
 def inference_problem(kind: Kind) -> dict[str, Any]:
