@@ -105,64 +105,6 @@ def posted(path: bytes, body: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("path", [b"admission", b"admission/batch"])
-def test_slow_body_is_counted_as_what_it_was_told(address: tuple[str, int], path: bytes) -> None:
-    """The metrics say 408, not that the caller left: for a row, and for a body that a task reads."""
-    before = timed_out(address)
-    said(address, HEAD.replace(b"admission", path) + b"Content-Length: 35\r\n\r\n" + BODY[:10])
-    ends = time.monotonic() + WAIT
-    while timed_out(address) == before and time.monotonic() < ends:
-        time.sleep(0.05)
-    assert timed_out(address) == before + 1
-
-
-def timed_out(address: tuple[str, int]) -> int:
-    """How many requests the metrics count that were answered with 408."""
-    connection = http.client.HTTPConnection(*address, timeout=WAIT)
-    connection.request("GET", "/metrics")
-    text = connection.getresponse().read().decode()
-    connection.close()
-    lines = [line for line in text.splitlines() if line.startswith("http_requests_total{")]
-    return sum(int(line.rsplit(" ", 1)[1]) for line in lines if 'status="408"' in line)
-
-
-def posted(path: bytes, body: bytes) -> bytes:
-    """A request with a body."""
-    head = HEAD.replace(b"/predict/admission", path)
-    return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
-
-
-ROW = posted(b"/predict/admission", BODY)
-MANY = b'{"instances": [' + b", ".join([BODY] * 5000) + b"]}"
-
-
-@pytest.mark.parametrize(
-    ("sent", "answers"),
-    [
-        pytest.param(ROW, 1, id="a row"),
-        pytest.param(posted(b"/predict/admission/batch", MANY), 1, id="a batch"),
-        pytest.param(posted(b"/predict/admission?explain=true", BODY), 1, id="explained"),
-        pytest.param(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n", 1, id="a page"),
-        pytest.param(ROW * 3, 3, id="several at once"),
-        pytest.param(ROW + HEAD, 1, id="one and a half"),
-        pytest.param(HEAD, 0, id="half a head"),
-        pytest.param(ROW[:-10], 0, id="half a body"),
-    ],
-)
-def test_who_has_sent_everything_and_says_so_is_answered(
-    address: tuple[str, int], sent: bytes, answers: int
-) -> None:
-    """A client that closes its side after its request, as `nc -N`, gets the answer and then the end."""
-    with socket.create_connection(address, timeout=WAIT) as connection:
-        connection.sendall(sent)
-        connection.shutdown(socket.SHUT_WR)
-        received = b""
-        while part := connection.recv(65536):
-            received += part
-    assert received.count(b"HTTP/1.1 200 ") == received.count(b"HTTP/1.1 ") == answers
-    assert answers == 0 or received.endswith(b"}")
-
-
-@pytest.mark.parametrize("path", [b"admission", b"admission/batch"])
 def test_body_that_was_not_asked_for_is_the_last_of_its_connection(
     address: tuple[str, int], path: bytes
 ) -> None:
