@@ -225,7 +225,7 @@ class Models(BaseModel):
 
 
 class Versions(BaseModel):
-    """The versions of a model in the store."""
+    """The versions of a model in the store, and the one that answers."""
 
     name: str = Field(description="The model's name", examples=["bikes"])
     current: str = Field(

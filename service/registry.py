@@ -133,12 +133,12 @@ class Registry:
         return tuple(self._refusals.values())
 
     def versions(self, name: str) -> list[str]:
-        """The versions of a model in the store, the oldest first; without a store, what answers.
+        """The versions of a model in the store, the oldest first, and among them the one that answers.
 
         Raises KeyError for an unknown model and StoreError for a store that cannot be read.
         """
-        answering = self[name].version
-        return [answering] if self._store is None else self._store.versions(name)
+        stored = [] if self._store is None else self._store.versions(name)
+        return sorted({self[name].version, *stored})
 
     def drain(self) -> None:
         """Report as not ready, because the process is about to leave. Requests are still answered."""
@@ -224,6 +224,9 @@ class Registry:
             self._troubles.pop(name, None)  # it can be read: the next trouble is another one
             return
         assert self._store is not None, "only a registry with a store follows one"  # noqa: S101
+        if stamp is None:
+            del self._stamps[name]  # told once, and a pointer that comes back is followed
+            raise StoreError(f"{self._store.folder / name / 'current'}: was there, and is missing")
         version = self._store.current(name)
         if version is not None and version != self._served[name].version:
             self._try(self._store, name, version)

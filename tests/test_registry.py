@@ -213,6 +213,41 @@ def test_every_outage_of_a_store_is_told(store: FakeStore) -> None:
     assert events[0].reason == events[1].reason
 
 
+@pytest.mark.parametrize("what", ["bikes/current", "bikes"])
+def test_vanished_pointer_is_told_once_in_each_outage(store: FakeStore, what: str) -> None:
+    """A pointer or a folder that disappears is told of: no new version can be seen until it is back."""
+    registry, events = filled(store)
+    gone, away = store.folder / what, store.folder / "away"
+    for outage in (1, 2):
+        gone.rename(away)
+        for _ in range(3):
+            registry.poll()
+        assert [event.kind for event in events] == ["unreadable"] * outage
+        assert events[-1].reason == f"{store.folder}/bikes/current: was there, and is missing"
+        away.rename(gone)
+        registry.poll()
+    store.add("bikes", "v2")
+    registry.poll()
+    assert registry["bikes"].version == "v2"
+
+
+def test_pointer_that_never_was_there_is_no_trouble(store: FakeStore, tmp_path: Path) -> None:
+    """A store that could not be filled is no outage: what came with the code answers."""
+    empty = FakeStore(tmp_path / "empty")
+    registry, events = filled(empty, fallback=store)
+    registry.poll()
+    assert events == []
+
+
+def test_version_that_answers_is_always_listed(store: FakeStore) -> None:
+    """The version that answers is among the versions, in its place, whatever became of the store."""
+    registry, _ = filled(store)
+    store.bundles["bikes"] = {"v0": "good", "v2": "good"}
+    assert registry.versions("bikes") == ["v0", "v1", "v2"]
+    store.bundles.clear()
+    assert registry.versions("bikes") == ["v1"]
+
+
 def test_start_falls_back_to_the_newest_version_that_loads(store: FakeStore) -> None:
     """A worker that starts on a corrupt current version takes the newest one that is whole."""
     store.add("bikes", "v2")
