@@ -12,14 +12,15 @@ from contextlib import asynccontextmanager
 from threading import Lock
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import override
 
 from models import __version__
 from service import headers, openapi
-from service.exchange import ExchangeLayer, Observer
+from service.exchange import ExchangeLayer, Observer, Template
 from service.head import HeadLayer
 from service.metrics import Metrics
 from service.raw_routes import RawRoute, Shortcut
@@ -118,23 +119,35 @@ def create_app(
         hot.append(batch.route(name, title, registry, settings))
     app.router.routes.extend(hot)
     app.router.routes.extend(inference.infer_routes(registry, settings))
-    app.include_router(models.router(registry))
-    app.include_router(inference.router(registry))
-    app.include_router(health.router(registry))
-    app.include_router(problems.router())
-    app.include_router(web.router())
-    app.router.routes.extend(pages.routes(registry.names()))
+    included = [
+        models.router(registry),
+        inference.router(registry),
+        health.router(registry),
+        problems.router(),
+        web.router(),
+    ]
     if metrics is not None:
-        app.include_router(metrics_route.router(metrics))
+        included.append(metrics_route.router(metrics))
+    for router in included:
+        app.include_router(router)
+    app.router.routes.extend(pages.routes(registry.names()))
     app.router.default = missing.missing
     app.drain = registry.drain
+    templates = _templates([app.router, *included])
     app.at_once = frozenset(f"/predict/{name}" for name in registry.names())
     app.enter_by(
         [
             *headers.allow_origins(settings.cors_origins),
-            lambda inner: ExchangeLayer(inner, observers, [route.path for route in hot]),
+            lambda inner: ExchangeLayer(inner, observers, [route.path for route in hot], templates),
             *layers,
             lambda inner: Shortcut(inner, hot),
         ]
     )
     return app
+
+
+def _templates(routers: Iterable[APIRouter]) -> list[Template]:
+    """The templates of the routes of `routers`; a mount is known by that of its files."""
+    routes = [route for router in routers for route in router.routes]
+    files = [(r.path_regex, f"{r.path}/{{name}}") for r in routes if isinstance(r, Mount)]
+    return [*((r.path_regex, r.path) for r in routes if isinstance(r, Route)), *files]

@@ -87,19 +87,28 @@ class Exchange:
 Observer = Callable[[Exchange, Scope], None]
 """Called once for every exchange, when the last byte of the answer has been handed to the server."""
 
+Template = tuple[re.Pattern[str], str]
+"""The paths that a route takes, and its path template."""
+
 
 class ExchangeLayer:
     """Wraps an ASGI application; see the module.
 
-    paths : of routes without parameters; a request to one is counted there even if it is refused before.
+    paths : of the routes that are asked most, which have no parameters: found without a search.
+    templates : of all routes; a request that is refused before it is routed is counted at its route.
     """
 
     def __init__(
-        self, app: ASGIApp, observers: Iterable[Observer] = (), paths: Iterable[str] = ()
+        self,
+        app: ASGIApp,
+        observers: Iterable[Observer] = (),
+        paths: Iterable[str] = (),
+        templates: Iterable[Template] = (),
     ) -> None:
         self._app = app
         self._observers = tuple(observers)
         self._paths = frozenset(paths)
+        self._templates = tuple(templates)
         self._prefix = secrets.token_hex(8).encode()
         self._numbers = itertools.count(1)
 
@@ -119,25 +128,28 @@ class ExchangeLayer:
         try:
             await self._app(scope, receive, answer)
         except Exception as error:
-            if (
-                exchange.status
-            ):  # the answer has begun: all that can be done is to close the connection
-                raise
-            problem = errors.problem_of(error, scope["path"])
-            if problem.kind is errors.INTERNAL:
-                _log.exception("request %s failed", exchange.request_id.decode())
-            status, given, body = errors.response_to(scope, problem)
-            del problem  # its traceback refers to this frame: a reference cycle
-            if not exchange.refuse_whole(status, given, body):
-                await answer({"type": "http.response.start", "status": status, "headers": given})
-                await answer({"type": "http.response.body", "body": body})
+            if exchange.status:
+                raise  # the answer has begun: all that can be done is to close the connection
+            await self._refuse(exchange, scope, error, answer)
         finally:
             exchange.seconds = perf_counter() - exchange.started
             if not exchange.status:
                 # The caller left, or `service.connection` has refused the request: it says so here.
                 exchange.status = scope.get("refused", 0)
+            if not exchange.route and "router" not in scope:  # refused before Starlette's router
+                exchange.route = self._route_of(scope["path"])
             for observer in self._observers:
                 observer(exchange, scope)
+
+    async def _refuse(self, exchange: Exchange, scope: Scope, error: Exception, send: Send) -> None:
+        """Answer with what was raised."""
+        problem = errors.problem_of(error, scope["path"])
+        if problem.kind is errors.INTERNAL:
+            _log.error("request %s failed", exchange.request_id.decode(), exc_info=error)
+        status, given, body = errors.response_to(scope, problem)
+        if not exchange.refuse_whole(status, given, body):
+            await send({"type": "http.response.start", "status": status, "headers": given})
+            await send({"type": "http.response.body", "body": body})
 
     def _begun(self, scope: Scope, send: Send) -> Exchange:
         exchange = Exchange(self._request_id(scope))
@@ -146,6 +158,10 @@ class ExchangeLayer:
         if "at_once" in scope and scope["at_once"].send is send:  # no layer outside wraps `send`
             exchange.whole = scope["at_once"]
         return exchange
+
+    def _route_of(self, path: str) -> str:
+        """The template of the route that takes a path, or "" for none."""
+        return next((template for taken, template in self._templates if taken.match(path)), "")
 
     def _request_id(self, scope: Scope) -> bytes:
         """The caller's X-Request-ID if it is well-formed, else a new one, unique among all processes."""

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from starlette.types import ASGIApp
 
 from models.tasks import TASKS
 from service.app import create_app
+from service.keys import Keyring, KeysLayer
 from service.limits import LimitsLayer, limits_of
 from service.metrics import MOST_VERSIONS, Metrics
 from service.registry import Event, Registry
 from service.served import Served
 from service.settings import Settings
+from tests.asgi import Recorder, http_scope, receive_of
 from tests.process import ROOT
 from tests.serving import VERSION, connect, example, tiny_served
 from tests.test_cells import leave
@@ -155,6 +158,47 @@ async def test_events_and_lost_load_are_counted() -> None:
     assert total(found, "service_log_lines_dropped_total") == 7
     assert total(found, "model_load_seconds_sum", model="bikes") == 0.5
     assert total(found, "model_info", model="bikes", version=VERSION) == 1
+
+
+REFUSED = {
+    "/v2/models/admission/infer": "/v2/models/{name}/infer",
+    "/models/admission": "/models/{name}",
+    "/static/reference.js": "/static/{name}",
+    "/pages/assets/x/y/z.css": "/pages/assets/{digest}/{name:path}",
+    "/metrics": "/metrics",
+    "/predict/bikes/batch": "/predict/bikes/batch",
+    "/path/of/nothing": "none",
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("path", "route"), REFUSED.items())
+async def test_request_refused_before_its_route_is_counted_there(path: str, route: str) -> None:
+    """What keys, places or the server refuse before a route is found has the label of that route."""
+    worker = Worker()
+    worker.limits.batches.taken = worker.limits.batches.places
+    assert await worker.post(path, {}) == 503
+    worker.limits.batches.taken = 0
+    cut_off = http_scope(path) | {"refused": 408}
+    await worker.app(cut_off, receive_of(), Recorder())
+    found = await worker.scrape()
+    for status in ("503", "408"):
+        assert total(found, "http_requests_total", route=route, status=status) == 1
+
+
+@pytest.mark.anyio
+async def test_request_without_a_key_is_counted_at_its_route() -> None:
+    """Who asks which route without a key can be seen; paths that do not exist make no series."""
+    worker = Worker()
+    keyed = partial(KeysLayer, keyring=Keyring(None))
+    app = create_app(worker.registry, Settings(), layers=[keyed], observers=[worker.metrics])
+    async with connect(app) as client:
+        for path in ("/models/bikes", "/models/none", "/v2/models/bikes/ready", "/x", "/y"):
+            assert (await client.get(path)).status_code == 401
+    found = await worker.scrape()
+    counted = {"/models/{name}": 2, "/v2/models/{name}/ready": 1, "none": 2}
+    for route, number in counted.items():
+        assert total(found, "http_requests_total", route=route, status="401") == number
 
 
 @pytest.mark.anyio
