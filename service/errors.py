@@ -217,6 +217,10 @@ class Problem(ProjectError):  # noqa: N818 - RFC 9457's word
         return orjson.dumps(self.document(instance))
 
 
+class CallerGoneError(Exception):
+    """Ends work whose caller has left: there is nobody to answer."""
+
+
 def invalid(faults: Iterable[Fault]) -> Problem:
     """A 422 problem, whose detail is that of the first fault, with the number of the others."""
     faults = tuple(faults)

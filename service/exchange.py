@@ -127,6 +127,8 @@ class ExchangeLayer:
 
         try:
             await self._app(scope, receive, answer)
+        except errors.CallerGoneError:
+            pass  # which is seen by its having no status
         except Exception as error:
             if exchange.status:
                 raise  # the answer has begun: all that can be done is to close the connection

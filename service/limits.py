@@ -8,6 +8,7 @@ Admission is limited by concurrency. A request occupies a place from its start t
 it waits for its own body, so that slow senders take no place from others. A request that finds every place
 taken is refused at once with 503 and Retry-After, before its body is read. Single rows and batches have
 separate places, so that batches cannot keep single rows out; health checks, metrics and pages need none.
+Long work that yields to others ends as soon as its caller has left, and gives its place back.
 
 A burst must not get more places than there are, even if its requests are so short that each has left when
 the next one starts. So the requests of one iteration of the event loop are counted together: those that
@@ -22,9 +23,18 @@ from asyncio import get_running_loop, sleep
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from service import headers
-from service.errors import DEADLINE, INVALID, TOO_LARGE, UNAVAILABLE, Fault, Problem
+from service.errors import (
+    DEADLINE,
+    INVALID,
+    TOO_LARGE,
+    UNAVAILABLE,
+    CallerGoneError,
+    Fault,
+    Problem,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, MutableSequence
@@ -157,6 +167,8 @@ class LimitsLayer:
             raise too_large(gate.body_limit)
         gate.check()
         check_deadline(scope)
+        if gate is self._limits.batches:  # the work for a single row has no pause
+            _note_caller(scope, receive)
         gate.enter()
         try:
             await self._app(scope, _replay(message, receive), send)
@@ -211,9 +223,24 @@ def check_deadline(scope: Scope) -> None:
         )
 
 
+def _note_caller(scope: Scope, receive: Receive) -> None:
+    """Let `give_way` know the server's object of a request, which knows whether the caller has left.
+
+    By a weak reference, because the object refers to the scope.
+    """
+    cycle = getattr(receive, "__self__", None)
+    if hasattr(cycle, "disconnected"):
+        scope["cycle"] = ref(cycle)
+
+
 async def give_way(scope: Scope) -> None:
-    """Yield to other requests in the middle of long work. Raises Problem past the deadline."""
+    """Yield to other requests in the middle of long work.
+
+    Raises Problem past the deadline, and CallerGoneError where nobody waits for the answer any more.
+    """
     await sleep(0)
+    if "cycle" in scope and getattr(scope["cycle"](), "disconnected", True):
+        raise CallerGoneError
     check_deadline(scope)
 
 
@@ -229,7 +256,7 @@ class Turns:
         self._end = clock() + TURN_SECONDS
 
     async def pause(self) -> None:
-        """Yield if TURN_SECONDS have passed since the last time. Raises Problem past the deadline."""
+        """Yield if TURN_SECONDS have passed since the last time. Raises as `give_way`."""
         if self._clock() >= self._end:
             await give_way(self.scope)
             self._end = self._clock() + TURN_SECONDS

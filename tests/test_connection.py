@@ -25,6 +25,7 @@ from service.registry import Registry
 from service.server import Server as Worker
 from service.server import Watch, waiting_for
 from service.settings import Settings
+from service.tensors import inputs_of
 from tests.serving import example, tiny_served
 
 if TYPE_CHECKING:
@@ -254,6 +255,53 @@ async def test_who_leaves_in_the_middle_of_a_body_is_noticed() -> None:
     assert heard == []
     connection.connection_lost(None)
     await until(lambda: heard == ["http.disconnect"])
+
+
+TENSORS = {
+    "inputs": [
+        {
+            "name": name,
+            "datatype": kind,
+            "shape": [1500],
+            "data": [example(TASKS["bikes"])[name]] * 1500,
+        }
+        for name, kind in inputs_of(TASKS["bikes"])
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param(request(target="/predict/bikes?explain=true"), id="explanation"),
+        pytest.param(request(BATCH, "/predict/bikes/batch?explain=true"), id="batch explained"),
+        pytest.param(request(BATCH, "/predict/bikes/batch"), id="batch"),
+        pytest.param(request(json.dumps(TENSORS).encode(), "/v2/models/bikes/infer"), id="v2"),
+    ],
+)
+async def test_work_for_a_caller_who_left_is_ended(
+    monkeypatch: pytest.MonkeyPatch, asked: bytes
+) -> None:
+    """Long work ends at its next pause when its caller leaves: it has no status, and its place is free."""
+    monkeypatch.setattr("service.limits.TURN_SECONDS", 0.0)
+    ended: list[int] = []
+    held = limits_of(Settings(), PATHS)
+    app = create_app(
+        Registry({name: tiny_served(name) for name in TASKS}),
+        Settings(),
+        layers=[lambda inner: LimitsLayer(inner, held)],
+        observers=[lambda exchange, _: ended.append(exchange.status)],
+    )
+    connection, wire = Server(app).connect()
+    connection.data_received(asked)
+    scope = connection.cycle.scope
+    await until(lambda: "exchange" in scope and scope["exchange"].served is not None)  # at work
+    assert (ended, held.batches.taken) == ([], 1)
+    connection.connection_lost(None)
+    await until(lambda: bool(ended))
+    assert ended == [0]
+    assert held.batches.taken == 0
+    assert not wire.written
 
 
 @pytest.mark.parametrize("error", [None, ConnectionResetError()])
