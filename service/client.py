@@ -15,7 +15,8 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date
+from email.utils import parsedate_to_datetime
 from itertools import islice
 from types import TracebackType
 from typing import Any, Literal, Self, SupportsFloat, TypeVar, overload
@@ -70,7 +71,8 @@ class Client:
     Raises SettingsError for a `url` or `key` that no request can have.
 
     key : an API key, if the service asks for one; space around it, as files have, is left out.
-    timeout : seconds to wait for an answer; attempts : how often one is asked for, at least once.
+    timeout : seconds to wait for a connection, and then for every next part of an answer; an answer that
+        comes in many parts may take longer. attempts : how often one is asked for, at least once.
     chunk : rows of one request of a batch, for a service that takes fewer than most do.
     transport : for tests, and for those who need one of their own.
     """
@@ -158,7 +160,8 @@ class Client:
         _task(name)
         found: list[BaseModel] = []
         for chunk in _chunks(rows, self._chunk):
-            found += self._batch(name, {"instances": [_instance(row) for row in chunk]}, level)
+            body = {"instances": [_instance(row) for row in chunk]}
+            found += self._batch(name, body, level, len(chunk))
         return found
 
     def predict_frame(self, name: str, frame: Any, *, level: float = DEFAULT_LEVEL) -> Any:
@@ -179,19 +182,24 @@ class Client:
         columns = {field: [_json(value) for value in frame[field].tolist()] for field in fields}
         answers: list[dict[str, Any]] = []
         for start in range(0, len(frame), self._chunk):
-            part = {key: values[start : start + self._chunk] for key, values in columns.items()}
-            answers += [_cells(row) for row in self._batch(name, {"inputs": part}, level)]
+            end = min(start + self._chunk, len(frame))
+            part = {key: values[start:end] for key, values in columns.items()}
+            found = self._batch(name, {"inputs": part}, level, end - start)
+            answers += [_cells(row) for row in found]
         names = [*task.answer_names, "warnings", "error"]
         numbers = {task.target, "low", "high"}  # so also where no row was answered
         empty = {column: math.nan if column in numbers else None for column in names}
         made = {key: [cells.get(key, empty[key]) for cells in answers] for key in names}
         return type(frame)(made, index=frame.index)
 
-    def _batch(self, name: str, body: Any, level: float) -> Sequence[BaseModel]:
+    def _batch(self, name: str, body: Any, level: float, n_rows: int) -> Sequence[BaseModel]:
+        """The answers to `n_rows` rows. Raises RefusedError for any other number of answers."""
         answer = self._post(f"/predict/{_task(name).name}/batch", body, level=level)
         predictions: Sequence[BaseModel] = getattr(
             _read(answer, BATCH_ANSWERS[name]), "predictions", ()
         )
+        if len(predictions) != n_rows:
+            raise RefusedError(answer.status_code, None, _public(answer.url))
         return predictions
 
     def _post(self, path: str, body: Any, *, level: float, explain: bool = False) -> httpx.Response:
@@ -264,8 +272,25 @@ def _read(answer: httpx.Response, form: type[_Form]) -> _Form:
 def _pause(attempt: int, answer: httpx.Response | None) -> float:
     """Seconds until the next attempt: what the service says, else doubling, and a little at random."""
     said = answer.headers.get("Retry-After", "") if answer is not None else ""
-    pause = float(said) if said.isdecimal() else _FIRST_PAUSE * 2 ** (attempt - 1)
+    pause = _seconds(said)
+    if pause is None:
+        pause = _FIRST_PAUSE * 2 ** (attempt - 1)
     return min(pause, _LONGEST_PAUSE) * random.uniform(1.0, 1.25)  # noqa: S311 - no secret
+
+
+def _seconds(said: str) -> float | None:
+    """The seconds of a Retry-After header, a number or a date (RFC 9110, section 10.2.3).
+
+    None for anything else, and for a date that has passed, be it by this machine's clock only.
+    """
+    if said.isdecimal():
+        return float(said)
+    try:
+        moment = parsedate_to_datetime(said).replace(tzinfo=UTC)  # a date of HTTP is always of UTC
+    except (ValueError, OverflowError):
+        return None
+    left = moment.timestamp() - time.time()
+    return left if left > 0.0 else None
 
 
 def _problem(answer: httpx.Response) -> ProblemDocument | None:

@@ -5,8 +5,9 @@ import math
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email.utils import format_datetime
 from typing import Any
 
 import httpx
@@ -222,6 +223,45 @@ def test_busy_service_is_asked_again_when_it_says(pauses: list[float]) -> None:
     assert client.predict("admission", {"gre": 660}).probability == 0.5
     assert len(sent) == 3
     assert all(2.0 <= pause <= 2.5 for pause in pauses)
+
+
+@pytest.mark.parametrize(
+    ("said", "least", "most"),
+    [
+        pytest.param(lambda: format_datetime(in_seconds(7), usegmt=True), 5.0, 8.75, id="a date"),
+        pytest.param(lambda: f"{in_seconds(7):%a %b %d %H:%M:%S %Y}", 5.0, 8.75, id="of C"),
+        pytest.param(lambda: format_datetime(in_seconds(90), usegmt=True), 10.0, 12.5, id="late"),
+        pytest.param(lambda: format_datetime(in_seconds(-9), usegmt=True), 0.2, 0.25, id="past"),
+        pytest.param(lambda: "Fri, 99 Nov 99999999999999999999 00:00:00 GMT", 0.2, 0.25, id="none"),
+        pytest.param(lambda: "soon", 0.2, 0.25, id="a word"),
+    ],
+)
+def test_retry_after_may_be_a_date(
+    pauses: list[float], said: Callable[[], str], least: float, most: float
+) -> None:
+    """Proxies say with a date when to come back; what says nothing is answered by the usual pause."""
+    busy = httpx.Response(503, json=BUSY, headers={"Retry-After": said()})
+    client, _ = scripted(busy, httpx.Response(200, json=ANSWERED))
+    assert client.predict("admission", {"gre": 660}).admitted
+    assert least <= pauses[0] <= most
+
+
+def in_seconds(seconds: float) -> datetime:
+    """The moment in so many seconds."""
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("number", [0, 1, 3])
+def test_other_number_of_answers_than_rows_is_no_answer(number: int) -> None:
+    """Whoever asks for two rows gets two answers or an error, never answers to other rows."""
+    row = {name: value for name, value in ANSWERED.items() if name != "model"}
+    body = {"predictions": [row] * number, "model": ANSWERED["model"]}
+    client, _ = scripted(*[httpx.Response(200, json=body)] * 2)
+    rows = [example(ADMISSION)] * 2
+    with pytest.raises(RefusedError, match=r"status 200, and not as this service does$"):
+        client.predict_many("admission", rows)
+    with pytest.raises(RefusedError, match=r"status 200, and not as this service does$"):
+        client.predict_frame("admission", pd.DataFrame(rows))
 
 
 def test_broken_connection_is_tried_again_after_growing_pauses(pauses: list[float]) -> None:
