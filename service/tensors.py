@@ -6,6 +6,7 @@ JSON ends). Numbers are little-endian; an element of BYTES is its length as four
 """
 
 import struct
+from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,13 @@ DTYPES = {
     "FP64": "<f8",
 }
 """Of each datatype, NumPy's; BYTES has none."""
+
+_INTEGERS = {
+    name: (np.dtype(kind).char, int(np.iinfo(kind).min), int(np.iinfo(kind).max))
+    for name, kind in DTYPES.items()
+    if np.dtype(kind).kind in "iu"
+}
+"""Of each datatype of integers, the code of its C type, the least and the greatest number."""
 
 _NUMBERS = frozenset(DTYPES) - {"BOOL"}
 _OF_KIND = {
@@ -208,7 +216,25 @@ def _flat(tensor: RequestTensor, field: Field) -> list[Any]:
     if nested:
         raise _fault(f"input {field.name}: the data must be flat, or nested as the shape says")
     _check_count(tensor, field, len(data))
+    _check_datatype(tensor, field, data)
     return data
+
+
+def _check_datatype(tensor: RequestTensor, field: Field, data: list[Any]) -> None:
+    """Refuse a number that the declared datatype cannot hold; the field's check sees to all else."""
+    if tensor.datatype not in _INTEGERS:
+        return
+    code, least, most = _INTEGERS[tensor.datatype]
+    low, high = field.ends
+    if field.kind == "integer" and least <= low and high <= most:
+        return  # the field's check is stricter
+    try:
+        array(code, data)  # ten times as fast as the loop
+    except (OverflowError, TypeError):
+        for i, value in enumerate(data):
+            if type(value) in (int, float) and not (least <= value <= most and value % 1 == 0):
+                words = f"must be a whole number from {least} to {most}, as {tensor.datatype} says"
+                raise _fault(f"input {field.name}: element {i} {words}") from None
 
 
 def _check_count(tensor: RequestTensor, field: Field, count: int) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import struct
 from typing import Any
 
@@ -197,6 +198,52 @@ async def test_bad_request_is_400_with_its_error(body: Any, words: str) -> None:
     assert answer.headers["content-type"] == "application/json"
     assert list(answer.json()) == ["error"]
     assert words in answer.json()["error"]
+
+
+UINT8 = "must be a whole number from 0 to 255, as UINT8 says"
+INT8 = "must be a whole number from -128 to 127, as INT8 says"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"name": "gre", "datatype": "UINT8", "data": [255, 660]}, f"gre: element 1 {UINT8}"),
+        ({"name": "gre", "datatype": "UINT8", "data": [201, -1]}, f"gre: element 1 {UINT8}"),
+        ({"name": "gpa", "datatype": "INT8", "data": [3, 3.67]}, f"gpa: element 1 {INT8}"),
+        ({"name": "gpa", "datatype": "INT8", "data": [3, math.nan]}, f"gpa: element 1 {INT8}"),
+        ({"name": "gpa", "datatype": "INT8", "data": [-math.inf, 3]}, f"gpa: element 0 {INT8}"),
+        ({"name": "gpa", "datatype": "UINT64", "data": [3, 10**400]}, "gpa: element 1 must be"),
+        ({"name": "gpa", "datatype": "UINT64", "data": [3, 4.0]}, ""),
+        ({"name": "gpa", "datatype": "INT8", "data": [3, "4"]}, "row 1: gpa must be a number, and"),
+        (
+            {"name": "gpa", "datatype": "INT8", "data": [3, True]},
+            "row 1: gpa must be a number, and",
+        ),
+        ({"name": "gre", "datatype": "INT16", "data": [800, 660.0]}, ""),
+        ({"name": "gre", "datatype": "INT16", "data": [800, 660.5]}, "row 1: gre must be a whole"),
+        ({"name": "rank", "datatype": "UINT8", "data": [4, 300]}, "row 1: rank must be between"),
+    ],
+)
+async def test_data_are_of_the_declared_datatype(changes: dict[str, Any], words: str) -> None:
+    """JSON data that an integer datatype cannot hold are refused, as their bytes could not be written."""
+    values = {field: [value] * 2 for field, value in example(TASKS["admission"]).items()}
+    inputs = [
+        tensor | changes if tensor["name"] == changes["name"] else tensor
+        for tensor in tensors("admission", values)
+    ]
+    async with connect(APP) as client:
+        content = json.dumps({"inputs": inputs})
+        answer = await client.post("/v2/models/admission/infer", content=content)
+    assert answer.status_code == (400 if words else 200)
+    assert words in answer.json().get("error", "")
+
+
+async def test_null_is_a_missing_value_in_a_tensor_of_integers() -> None:
+    """An optional field may be null, whatever datatype its tensor has."""
+    inputs = tensors("bikes", {field: [v] * 2 for field, v in example(TASKS["bikes"]).items()})
+    feels_like = next(tensor for tensor in inputs if tensor["name"] == "feels_like")
+    feels_like |= {"datatype": "INT8", "data": [None, 24]}
+    assert (await infer({"inputs": inputs}, "bikes")).status_code == 200
 
 
 @pytest.mark.parametrize(
