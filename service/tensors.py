@@ -21,7 +21,7 @@ from models.model import Model, Prediction
 from models.task import Field, Task
 from service.batches import limit
 from service.errors import MALFORMED, Fault, Problem, invalid
-from service.fault_messages import instead_of
+from service.fault_messages import instead_of, type_words
 from service.inference_schema import LARGEST_SIZE, InferenceRequest, RequestTensor
 from service.limits import Turns
 from service.parsing import json_of
@@ -62,9 +62,25 @@ _OF_KIND = {
 }
 """Of each kind of field, the datatype that is documented and those that are taken."""
 
-_NOT_WHOLE = frozenset({"int_type", "int_from_float", "greater_than_equal", "less_than_equal"})
 _WHOLE = f"must be a whole number from 0 to {LARGEST_SIZE}"
-"""A number of more than 64 bits is read as one with a fraction, of which pydantic says that it is none."""
+_SHAPE = "must be [rows] or [rows, 1]"
+_WORDS = {
+    "missing": "is missing",
+    "model_type": "must be an object",
+    "list_type": "must be a list",
+    "string_type": "must be text",
+    "bool_type": "must be true or false",
+    "float_type": "must be a number",
+    "int_type": _WHOLE,
+    "int_from_float": _WHOLE,  # also of a number of more than 64 bits
+    "greater_than_equal": _WHOLE,
+    "less_than_equal": _WHOLE,
+    "literal_error": f"must be one of {', '.join((*DTYPES, BYTES))}",
+    "too_short": _SHAPE,
+    "too_long": _SHAPE,
+}
+"""Of each type of error that pydantic finds in the form of a request, what is wrong."""
+
 _COLUMN_VECTOR = 2
 _LENGTH = struct.Struct("<I")
 
@@ -120,14 +136,15 @@ async def read(
 
 
 def _request(document: Any) -> InferenceRequest:
-    if type(document) is not dict:
-        raise _fault("the body: input should be an object")
     try:
         return InferenceRequest.model_validate(document)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    words = _WHOLE if first["type"] in _NOT_WHOLE else first["msg"][0].lower() + first["msg"][1:]
-    raise _fault(f"{'/'.join(map(str, first['loc']))}: {words}")
+        first = error.errors(include_url=False, include_context=False)[0]
+    kind, where = first["type"], "/".join(map(str, first["loc"])) or "the body"
+    words = _WORDS.get(kind, "is not as the protocol has it")
+    is_other_type = kind.endswith("_type") and words is not _WHOLE
+    found = f", and is {type_words(first['input'])}" if is_other_type else ""
+    raise _fault(f"{where} {words}{found}")
 
 
 def _fault(words: str) -> Problem:
@@ -189,7 +206,7 @@ def _check_form(tensor: RequestTensor, field: Field) -> None:
     if tensor.datatype not in taken:
         raise _fault(f"input {field.name}: must be {preferred}, and is {tensor.datatype}")
     if len(tensor.shape) == _COLUMN_VECTOR and tensor.shape[1] != 1:
-        raise _fault(f"input {field.name}: the shape must be [rows] or [rows, 1]")
+        raise _fault(f"input {field.name}: the shape {_SHAPE}")
 
 
 def _elements(

@@ -157,25 +157,36 @@ async def test_missing_optional_values_are_filled() -> None:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ([], "the body: input should be an object"),
-        ({}, "inputs: field required"),
+        ([], "the body must be an object, and is a list"),
+        ({}, "inputs is missing"),
         ({"inputs": []}, "input gre is missing"),
-        ({"inputs": [{"name": "gre"}]}, "inputs/0/shape: field required"),
-        ({**admission(), "id": 5}, "id: input should be a valid string"),
+        ({"inputs": None}, "inputs must be a list, and is null"),
+        ({"inputs": [1]}, "inputs/0 must be an object, and is a number"),
+        ({"inputs": [{"name": "gre"}]}, "inputs/0/shape is missing"),
+        ({**admission(), "id": 5}, "id must be text, and is a number"),
+        ({**admission(), "outputs": {}}, "outputs must be a list, and is an object"),
+        ({**admission(), "parameters": {"level": "0.9"}}, "parameters/level must be a number, and"),
+        (
+            {**admission(), "parameters": {"binary_data_output": 1}},
+            "parameters/binary_data_output must be true or false, and is a number",
+        ),
         ({**admission(), "outputs": [{"name": "probabilty"}]}, "did you mean probability?"),
         ({**admission(), "parameters": {"level": 0.2}}, "level must be a number from 0.5 to 0.99"),
         (admission(name="gpaa"), "there is no input gpaa; did you mean gpa?"),
         (admission(name="gre"), "input gre is there twice"),
-        (admission(datatype="FP8"), "inputs/1/datatype: input should be 'BOOL'"),
+        (admission(datatype="FP8"), "inputs/1/datatype must be one of BOOL, UINT8, UINT16"),
         (admission(datatype="BYTES"), "input gpa: must be FP64, and is BYTES"),
         (admission(shape=[1, 2]), "input gpa: the shape must be [rows] or [rows, 1]"),
-        (admission(shape=[-1]), f"inputs/1/shape/0: must be a whole number from 0 to {2**63 - 1}"),
-        (admission(shape=[1, 2**63]), "inputs/1/shape/1: must be a whole number from 0 to 92233"),
-        (admission(shape=[2**64]), "inputs/1/shape/0: must be a whole number from 0 to 9223372"),
-        (admission(shape=[1.5]), "inputs/1/shape/0: must be a whole number from 0 to 9223372"),
+        (admission(datatype=None), "inputs/1/datatype must be one of BOOL, UINT8, UINT16"),
+        (admission(shape=[]), "inputs/1/shape must be [rows] or [rows, 1]"),
+        (admission(shape=[1, 1, 1]), "inputs/1/shape must be [rows] or [rows, 1]"),
+        (admission(shape=[-1]), f"inputs/1/shape/0 must be a whole number from 0 to {2**63 - 1}"),
+        (admission(shape=[1, 2**63]), "inputs/1/shape/1 must be a whole number from 0 to 92233"),
+        (admission(shape=[2**64]), "inputs/1/shape/0 must be a whole number from 0 to 9223372"),
+        (admission(shape=[1.5]), "inputs/1/shape/0 must be a whole number from 0 to 9223372"),
         (
             admission(data=None, parameters={"binary_data_size": 10**30}),
-            "inputs/1/parameters/binary_data_size: must be a whole number from 0 to 922337",
+            "inputs/1/parameters/binary_data_size must be a whole number from 0 to 922337",
         ),
         (admission(data=[10**30]), "row 0: gpa must be between 0 and 4"),
         (admission(shape=[2]), "input gpa: the shape says 2 elements, and there are 1"),
@@ -359,6 +370,7 @@ def test_arbitrary_bodies_are_the_callers_fault(length: Any, body: bytes) -> Non
     if recorder.status != 200:
         assert 400 <= recorder.status < 500
         assert list(json.loads(recorder.body)) == ["error"]
+        assert b"nput should" not in recorder.body
 
 
 async def test_no_rows_are_an_answer_of_no_rows() -> None:
