@@ -88,6 +88,17 @@ async def test_assets_are_kept_by_their_version() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("asked", ["bytes=0-5", "bytes=99999999-", "bytes=abc", "items=0-5"])
+async def test_file_is_sent_whole_whatever_range_is_asked_for(asked: str) -> None:
+    """A range is ignored and not offered: one that cannot be sent would be refused in plain text."""
+    async with connect(APP) as client:
+        whole = await client.get("/static/reference.js")
+        part = await client.get("/static/reference.js", headers={"Range": asked})
+    assert (part.status_code, part.content) == (200, whole.content)
+    assert "accept-ranges" not in part.headers
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
 async def test_who_has_the_reference_is_told_so(path: str) -> None:
     """The page and the document have an ETag that is heard, and are sent packed to who can unpack."""

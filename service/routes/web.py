@@ -11,6 +11,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from service.exchange import Exchange
+from service.headers import Header
 from service.routes.pages import File
 
 FOLDER = Path(__file__).parent.parent / "web"
@@ -23,7 +24,8 @@ class Assets(StaticFiles):
         """Answer a request, which the observers know by the template of its path."""
         exchange: Exchange = scope["exchange"]
         exchange.route = "/static/{name}"
-        await super().__call__(scope, receive, send)
+        whole = {**scope, "headers": _without_range(scope)}
+        await super().__call__(whole, receive, send)
 
     def file_response(self, full_path: Any, *arguments: Any, **options: Any) -> Response:
         """A file with its caching headers."""
@@ -32,7 +34,16 @@ class Assets(StaticFiles):
         response.headers["cache-control"] = (
             "public, max-age=31536000, immutable" if versioned else "no-cache"
         )
+        del response.headers["accept-ranges"]
         return response
+
+
+def _without_range(scope: Scope) -> list[Header]:
+    """The headers of a request for a file, which is sent whole, as RFC 9110, section 14.2, allows.
+
+    Starlette answers a range that it cannot send, or does not know, in plain text.
+    """
+    return [header for header in scope["headers"] if header[0] != b"range"]
 
 
 def router() -> APIRouter:
