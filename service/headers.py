@@ -57,6 +57,11 @@ def of(scope: Scope) -> dict[bytes, bytes]:
     return found
 
 
+def listed(scope: Scope, name: bytes) -> bytes:
+    """A header whose value is a list, which may come in several lines (RFC 9110, section 5.3); or b""."""
+    return b", ".join([value for key, value in scope["headers"] if key == name])
+
+
 def qualities(value: bytes) -> dict[bytes, float]:
     """The weight of each choice of an Accept or Accept-Encoding header (RFC 9110, section 12.4.2)."""
     found: dict[bytes, float] = {}
@@ -75,7 +80,7 @@ def _quality(text: bytes) -> float:
 
 def is_held(tag: str, scope: Scope) -> bool:
     """Whether the client has the content with this ETag: If-None-Match names it, or any (`*`)."""
-    known = of(scope).get(b"if-none-match", b"")
+    known = listed(scope, b"if-none-match")
     return tag.encode() in known or known.strip() == b"*"
 
 

@@ -129,6 +129,28 @@ async def test_known_part_is_not_sent_again(client: httpx.AsyncClient) -> None:
         assert (again.status_code, again.content) == (304, b"")
 
 
+@pytest.mark.parametrize("url", ["/", "/docs", "/openapi.json"])
+async def test_packed_form_has_a_tag_of_its_own(client: httpx.AsyncClient, url: str) -> None:
+    """A strong ETag names bytes, and those of the two forms differ: none is taken for the other."""
+    tags = {}
+    for takes in ("gzip", "identity"):
+        tags[takes] = (await client.get(url, headers={"accept-encoding": takes})).headers["etag"]
+    assert tags["gzip"] != tags["identity"]
+    for takes, other in (("gzip", "identity"), ("identity", "gzip")):
+        for known, status in ((tags[takes], 304), (tags[other], 200)):
+            asked = {"accept-encoding": takes, "if-none-match": known}
+            answer = await client.get(url, headers=asked)
+            assert (answer.status_code, answer.headers["etag"]) == (status, tags[takes])
+
+
+@pytest.mark.parametrize("url", ["/", "/models", "/openapi.json"])
+async def test_known_tags_may_come_in_several_lines(client: httpx.AsyncClient, url: str) -> None:
+    """Header lines of one name are one list, so a tag in any of them counts."""
+    tag = (await client.get(url)).headers["etag"]
+    again = await client.get(url, headers=[("if-none-match", '"x"'), ("if-none-match", tag)])
+    assert again.status_code == 304
+
+
 async def test_part_of_another_version_is_not_kept(client: httpx.AsyncClient) -> None:
     """During an update a page may ask for a part by the digest of another replica: it gets ours."""
     answer = await client.get(f"{ASSETS}0000/bikes.js")

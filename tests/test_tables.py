@@ -276,6 +276,17 @@ async def test_csv_is_written_when_it_is_preferred(accept: str, *, is_csv: bool)
     assert answer.headers["content-type"].startswith("text/csv" if is_csv else "application/json")
 
 
+async def test_accept_may_come_in_several_lines() -> None:
+    """Header lines of one name are one list, whichever of them names the form."""
+    async with connect(APP) as client:
+        answer = await client.post(
+            "/predict/bikes/batch",
+            json={"instances": [example(BIKES)]},
+            headers=[("accept", "application/json;q=0.5"), ("accept", "text/csv")],
+        )
+    assert answer.headers["content-type"].startswith("text/csv")
+
+
 async def test_others_have_their_turn_while_quoted_cells_are_read() -> None:
     """A CSV whose cells are quoted is read piece by piece, to the same lines, and gives way between."""
     text = ",".join(BIKES.field_names) + "\n" + '"1",2\n\n"3"\n' * 1000

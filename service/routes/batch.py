@@ -15,14 +15,13 @@ from models.tasks import TASKS
 from service import batches, query, tables
 from service.errors import MALFORMED, Fault, Problem, invalid
 from service.exchange import Exchange
-from service.headers import qualities
+from service.headers import listed, qualities
 from service.limits import Turns
 from service.parsing import check_csv
 from service.query import DEFAULTS
 from service.raw_routes import (
     JSON,
     RawRoute,
-    header,
     media_type,
     read_body,
     refuse_media,
@@ -58,7 +57,7 @@ class PredictBatch:
         batch = await self._read(scope, receive, served.model.task, turns)
         if options.explain:
             batches.limit_explained(batch.n_rows, self._most_explained)
-        as_csv = wants_csv(header(scope, b"accept"))
+        as_csv = wants_csv(listed(scope, b"accept"))
         reply = await batches.answer(turns, served, batch, options, as_csv=as_csv)
         exchange.rows, exchange.outside = batch.n_rows, reply.outside
         exchange.columns, exchange.values = reply.columns, reply.values

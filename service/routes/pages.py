@@ -53,9 +53,10 @@ class File:
     body: bytes
 
     @cached_property
-    def tag(self) -> str:
-        """The ETag."""
-        return f'"{_digest(self.body)}"'
+    def tags(self) -> tuple[str, str]:
+        """The ETags of the file as it is and compressed, whose bytes differ (RFC 9110, section 8.8.3.3)."""
+        digest = _digest(self.body)
+        return f'"{digest}"', f'"{digest}-gzip"'
 
     @cached_property
     def media_type(self) -> str:
@@ -70,19 +71,20 @@ class File:
 
     def answer(self, request: Request, cache_control: str) -> Response:
         """The file, or 304 to a client that has it."""
-        told = {"etag": self.tag, "cache-control": cache_control}
+        packed = self.packed if _takes_gzip(request.scope) else None
+        told = {"etag": self.tags[packed is not None], "cache-control": cache_control}
         if self.packed is not None:
             told["vary"] = "Accept-Encoding"
-        if headers.is_held(self.tag, request.scope):
+        if headers.is_held(told["etag"], request.scope):
             return Response(status_code=304, headers=told)
-        body = self.body
-        if self.packed is not None and _takes_gzip(request.scope):
-            body, told["content-encoding"] = self.packed, "gzip"
+        if packed is not None:
+            told["content-encoding"] = "gzip"
+        body = self.body if packed is None else packed
         return Response(body, media_type=self.media_type, headers=told)
 
 
 def _takes_gzip(scope: Scope) -> bool:
-    weights = headers.qualities(headers.of(scope).get(b"accept-encoding", b""))
+    weights = headers.qualities(headers.listed(scope, b"accept-encoding"))
     return weights.get(b"gzip", weights.get(b"*", 0.0)) > 0.0
 
 
