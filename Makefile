@@ -26,7 +26,7 @@ train: $(VENV)/.train ## train both models and publish them to ./store (ARGS="..
 artifacts: $(VENV)/.train ## train the models that the repository carries, in models/artifacts
 	@rm -rf build/artifacts
 	@$(BIN)/train all --store build/artifacts
-	@for model in bikes admission; do \
+	@for model in $$(ls build/artifacts); do \
 		mkdir -p models/artifacts/$$model; \
 		cp build/artifacts/$$model/"$$(head -n 1 build/artifacts/$$model/current)"/* models/artifacts/$$model/; \
 	done

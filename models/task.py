@@ -90,6 +90,11 @@ class Task:
         return (self.target, *decision, "low", "high")
 
     @cached_property
+    def time_field(self) -> str:
+        """The name of the (first) field that is a timestamp; "" for a task without one."""
+        return next((field.name for field in self.fields if field.kind == "timestamp"), "")
+
+    @cached_property
     def numbers(self) -> tuple[Field, ...]:
         """The fields that are numbers, in order."""
         return tuple(field for field in self.fields if field.kind in {"number", "integer"})

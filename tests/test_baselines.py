@@ -1,13 +1,28 @@
 """The simple forecasts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from training.baselines import baseline, logistic_probability
+from models.admission import ADMISSION
+from models.bikes import BIKES
+from training.baselines import baseline, description, logistic_probability, reference
 from training.data import read
 from training.metrics import regression
 from training.protocols import splits
+
+
+def test_every_kind_of_task_has_a_baseline_in_words() -> None:
+    """A task need not be known by name: what it answers, and whether it has a time, say which it is."""
+    quantity = replace(BIKES, name="other", fields=BIKES.fields[1:])
+    assert description(replace(BIKES, name="other")) == description(BIKES)
+    assert description(quantity) == "mean of the training rows"
+    churn = replace(ADMISSION, name="churn", decision="churned", fields=BIKES.fields)
+    assert description(churn) == "share of the training rows that were churned"
+    assert "on temperature, humidity, wind_speed as numbers" in reference(churn)
+    assert "on no field" in reference(replace(churn, fields=BIKES.fields[:1]))
 
 
 def test_hour_of_the_week() -> None:

@@ -51,7 +51,7 @@ def test_training_publishes_a_version(train: Run, tmp_path: Path) -> None:
     assert version is not None
     assert f"admission: published {version} to {tmp_path}" in out
     assert re.search(r"log loss +0\.\d+ +0\.\d+", out)
-    assert "share of the training applications that were admitted" in out
+    assert "share of the training rows that were admitted" in out
     manifest = Store(tmp_path).load("admission").manifest
     assert manifest["recipe"]["fit"]["epochs"] == 2
     assert manifest["history"][-1]["epoch"] == 2

@@ -71,6 +71,17 @@ def test_second_call_does_no_set_up(tmp_path: Path, target: str, command: str) -
     assert command in line
 
 
+def test_artifacts_are_those_of_every_model_that_was_trained(tmp_path: Path) -> None:
+    """The target names no model, so a third one is carried, too."""
+    for name in ("bin/python", ".train"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    result = _make(tmp_path, "--dry-run", "artifacts")
+    assert result.returncode == 0, result.stderr
+    assert "models/artifacts" in result.stdout
+    assert "bikes" not in result.stdout
+
+
 def test_changed_lock_file_is_installed(tmp_path: Path) -> None:
     """An environment that is older than its lock file is brought up to date."""
     for name in ("bin/python", ".serve"):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from models.bikes import BIKES
 from training import plots
 from training.fit import Check
 
@@ -45,6 +46,7 @@ def test_forecast_with_and_without_interval() -> None:
     """Reality and forecast are drawn, and the interval where there is one."""
     hours = np.arange("2012-12-11", "2012-12-13", dtype="datetime64[h]")
     actual, predicted = np.arange(48.0), np.arange(48.0)[::-1]
-    assert labels(plots.forecast(hours, actual, predicted, "t")) == ["rentals", "forecast"]
-    both = plots.forecast(hours, actual, predicted, "t", predicted - 5, predicted + 5)
+    series = BIKES, hours, actual, predicted, "t"
+    assert labels(plots.forecast(*series)) == ["rentals", "forecast"]
+    both = plots.forecast(*series, predicted - 5, predicted + 5)
     assert labels(both) == ["interval", "rentals", "forecast"]

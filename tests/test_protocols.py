@@ -1,12 +1,16 @@
 """The protocols: which rows train, validate and test."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from models.admission import ADMISSION
 from models.arrays import IntArray
+from models.bikes import BIKES
 from models.errors import TrainingError
 from training.data import Dataset
-from training.protocols import Split, splits, stratified_folds
+from training.protocols import Split, choosing, main, of_task, splits, stratified_folds
 
 
 def sizes(made: list[Split]) -> list[tuple[int, int, int]]:
@@ -116,6 +120,17 @@ def test_folds_are_random() -> None:
     one, again = (stratified_folds(classes, np.random.default_rng(1)) for _ in range(2))
     np.testing.assert_array_equal(one, again)
     assert not np.array_equal(one, stratified_folds(classes, np.random.default_rng(2)))
+
+
+def test_other_tasks_have_the_protocols_of_their_kind() -> None:
+    """A task that is not known by name is judged, and searched, as its kind is."""
+    dated, rest = replace(BIKES, name="dated"), replace(BIKES, name="rest", fields=BIKES.fields[1:])
+    decided = replace(ADMISSION, name="decided")
+    assert list(of_task(dated)) == ["p1", "p1_refit", "p2", "p3", "rolling"]
+    assert list(of_task(rest)) == ["p2"]
+    assert list(of_task(decided)) == ["cv", "holdout"]
+    assert [main(task) for task in (dated, rest, decided)] == ["p1", "p2", "cv"]
+    assert [choosing(task) for task in (dated, rest, decided)] == ["p3", "p2", "cv"]
 
 
 def test_unknown_protocol(bikes: Dataset) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 
 from models.activations import sigmoid
 from models.arrays import FloatArray, IntArray
+from models.task import Field, Task
 from training import logistic
 from training.data import Dataset
 
@@ -12,31 +13,47 @@ HOURS_OF_WEEK = 168
 RIDGE = 1e-3
 """Too small to show in an answer, but keeps it finite where a few applications are separable."""
 
-DESCRIPTIONS = {
-    "bikes": f"mean of the hour of the week over the last {BASELINE_DAYS} training days",
-    "admission": "share of the training applications that were admitted",
-}
 
-REFERENCE = "logistic regression on GRE, GPA and rank as numbers, without a penalty"
+def description(task: Task) -> str:
+    """The simple forecast of a task, in words."""
+    if task.threshold is not None:
+        return f"share of the training rows that were {task.decision}"
+    if task.time_field:
+        return f"mean of the hour of the week over the last {BASELINE_DAYS} training days"
+    return "mean of the training rows"
+
+
+def reference(task: Task) -> str:
+    """The logistic regression of a task that answers yes or no, in words."""
+    names = ", ".join(field.name for field in _read_by_reference(task))
+    if not names:
+        return "logistic regression on no field, as none is a number that every row has"
+    return f"logistic regression on {names} as numbers, without a penalty"
 
 
 def baseline(dataset: Dataset, train: IntArray, test: IntArray) -> FloatArray:
     """The simple forecast for the rows `test`, (n_test,), learned from the rows `train`."""
-    if "timestamp" in dataset.columns:
+    if dataset.task.time_field and dataset.task.threshold is None:
         return _hour_of_week(dataset, train, test)
     return np.full(len(test), dataset.outcome[train].mean())
 
 
 def logistic_probability(dataset: Dataset, train: IntArray, asked: IntArray) -> FloatArray:
     """Logistic regression on the rows `train`: its probabilities for the rows `asked`, (n_asked,)."""
-    columns = np.column_stack([dataset.columns[name] for name in ("gre", "gpa", "rank")])
+    numbers = [dataset.columns[field.name] for field in _read_by_reference(dataset.task)]
+    columns = np.column_stack([np.empty((len(dataset), 0)), *numbers])  # also without any
     rows = logistic.design(columns, columns[train])
     line = logistic.coefficients(rows[train], dataset.outcome[train], RIDGE)
     return sigmoid(rows[asked] @ line)
 
 
+def _read_by_reference(task: Task) -> list[Field]:
+    """The numbers that every row has."""
+    return [field for field in task.numbers if field.required]
+
+
 def _hour_of_week(dataset: Dataset, train: IntArray, test: IntArray) -> FloatArray:
-    hours = dataset.columns["timestamp"]
+    hours = dataset.hours
     days = hours.astype("datetime64[D]")
     recent = train[days[train] >= np.unique(days[train])[-BASELINE_DAYS:][0]]
     hour_of_week = hours.astype(np.int64) % HOURS_OF_WEEK

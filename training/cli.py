@@ -32,6 +32,7 @@ from training.data import Dataset
 from training.options import (
     DEFAULT_STORE,
     INTERRUPTED,
+    TASK_NAMES,
     Dask,
     Data,
     Seed,
@@ -46,7 +47,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Train the two networks on their data, judge them, and keep the store of versions.",
+    help="Train the networks on their data, judge them, and keep the store of versions.",
 )
 store_app = typer.Typer(no_args_is_help=True, help="The versions in a store.")
 app.add_typer(store_app, name="store")
@@ -117,11 +118,11 @@ def train_all(
     seed: Seed = 0,
     key: KeyFile = None,
 ) -> None:
-    """Train both models on the embedded data and publish them."""
+    """Train every model on the embedded data and publish it."""
     if data_ is not None:
         raise SettingsError("--data is the file of one model: train bikes --data FILE")
     for name in TASKS:
-        _train(catalogue.recipe(name, name), data.read(name), Store(store), seed, key, None)
+        _train(_chosen(name, None, None), data.read(name), Store(store), seed, key, None)
 
 
 def _add_command(task: str) -> None:
@@ -161,7 +162,7 @@ def evaluate_(
     """Evaluate a recipe on rows that it did not see, beside a simple baseline."""
     chosen = _chosen(_task(task), recipe, set_)
     dataset = data.read(task, data_)
-    protocol = protocol or evaluate.MAIN_PROTOCOL[task]
+    protocol = protocol or protocols.main(dataset.task)
     protocols.splits(dataset, protocol, seed, partitions)
     _check_writable(plots)
     watch = Nobody() if as_json else watch_for(_progress)
@@ -183,7 +184,7 @@ def recipes() -> None:
 
 @app.command("report")
 def report_(
-    task: Annotated[str | None, typer.Argument(help="bikes or admission; by default both")] = None,
+    task: Annotated[str | None, typer.Argument(help=f"{TASK_NAMES}; by default all")] = None,
     to: Annotated[Path, typer.Option(metavar="DIR", help="Where the pages go.")] = Path("reports"),
     data_: Data = None,
     seed: Seed = 0,

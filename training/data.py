@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.admission import ADMISSION
 from models.arrays import BoolArray, Columns, FloatArray, IntArray
@@ -62,13 +63,18 @@ class Dataset:
         """What the task's answer is about, (n_rows,): rentals, or whether admitted (0 or 1)."""
         return self.targets[self.task.decision or self.task.target]
 
+    @property
+    def hours(self) -> NDArray[np.datetime64]:
+        """The timestamp of each row, (n_rows,) datetime64[h]; only for a task that has one."""
+        return self.columns[self.task.time_field]
+
     def take(self, rows: IntArray) -> Columns:
         """The fields of the given rows."""
         return {name: values[rows] for name, values in self.columns.items()}
 
 
 def read(task_name: str, path: Path | None = None) -> Dataset:
-    """The data set of a task ("bikes" or "admission"): the embedded one, or the CSV at `path`.
+    """The data set of a task (such as "bikes"): the embedded one, or the CSV at `path`.
 
     Raises DataError when there is no such file or when it cannot be used.
     """

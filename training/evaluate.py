@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from models.arrays import BoolArray, Columns, FloatArray, IntArray
+from models.bikes import BIKES
 from models.calendar import SEASONS
 from models.interval import DEFAULT_LEVEL, HIGHEST_LEVEL, LOWEST_LEVEL
 from models.model import Model, Prediction
+from models.tasks import TASKS
 from training import baselines, metrics
 from training.data import Dataset
 from training.fit import Check
@@ -23,13 +25,10 @@ from training.protocols import Split, splits
 from training.recipes import Recipe
 from training.trainer import train
 
-MAIN_PROTOCOL = {"bikes": "p1", "admission": "cv"}
-"""The protocol whose scores a training reports and puts on the model card."""
-
 DESCRIPTIONS = {
     "p1": "the last 21 days, by a model that learned from the rows more than 60 days before them",
     "p1_refit": "the last 21 days, by a model that learned from all the days before them",
-    "p2": "a random tenth of the hours, by a model that learned from eight other tenths; five times",
+    "p2": "a random tenth of the rows, by a model that learned from eight other tenths; five times",
     "p3": "days 20 to the end of every month, by a model that learned from days 1 to 16",
     "rolling": "six windows of 21 days through 2012, by models that learned from the days more than 60 "
     "before each",
@@ -38,7 +37,7 @@ DESCRIPTIONS = {
 }
 
 SIZES = (0, 10, 50, 150, 300, 500)
-"""The forecasts, in rentals per hour, at which the groups of the coverage by size begin."""
+"""The forecasts of rentals per hour at which the groups of the coverage by size begin."""
 LEVELS = 25
 """At how many levels the coverage is measured."""
 
@@ -108,7 +107,7 @@ class Evaluation:
             of_reference.append(metrics.classification(score.target, score.reference))
         mean = metrics.mean_by(np.concatenate(rows), np.concatenate(differences))
         return {
-            "description": baselines.REFERENCE,
+            "description": baselines.reference(TASKS[self.recipe.task]),
             "metrics": _plain(
                 {
                     name: float(np.mean([of[name] for of in of_reference]))
@@ -128,7 +127,7 @@ class Evaluation:
             "seed": self.seed,
             "metrics": _plain(self.mean(lambda score: score.metrics)),
             "baseline": {
-                "description": baselines.DESCRIPTIONS[self.recipe.task],
+                "description": baselines.description(TASKS[self.recipe.task]),
                 "metrics": _plain(self.mean(lambda score: score.baseline)),
             },
             "always_no": self.always_no,
@@ -234,10 +233,12 @@ def interval_scores(
 
     In the result per_day is [rows, rows inside] of every day (the errors of a day's hours are
     correlated, so the standard error of the coverage is clustered by day; of a single day there is
-    none), and groups is the same by hour, by season and by size of the forecast.
+    none), and of every row of a task without a timestamp. groups is the same by hour and by season, if
+    these are variables of the task, and by size of the forecast.
     """
     inside = (said.low <= target) & (target <= said.high)
-    days = dataset.columns["timestamp"][rows].astype("datetime64[D]")
+    dated = bool(dataset.task.time_field)
+    days = dataset.hours[rows].astype("datetime64[D]") if dated else np.arange(len(rows))
     _, day = np.unique(days, return_inverse=True)
     per_day = np.column_stack([np.bincount(day), np.bincount(day, inside)]).astype(int)
     error = metrics.share_error(per_day)
@@ -260,13 +261,14 @@ def _groups(
 ) -> dict[str, dict[str, list[int]]]:
     """[rows, rows inside] of every hour, season and size of the forecast, by its name."""
     variables = dataset.task.derive(dataset.take(rows))
-    of = {name: variables[:, i].astype(int) for i, name in enumerate(dataset.task.variables)}
-    sizes = [f"from {low}" for low in SIZES]
-    kinds = {
-        "hour": (of["hour"], [str(hour) for hour in range(24)]),
-        "season": (of["season"], list(SEASONS)),
-        "size": (np.searchsorted(SIZES, said.value, side="right") - 1, sizes),
-    }
+    of = {name: variables[:, i] for i, name in enumerate(dataset.task.variables)}
+    named = {"hour": [str(hour) for hour in range(24)], "season": list(SEASONS)}
+    if not dataset.task.time_field:
+        named = {}
+    kinds = {kind: (of[kind].astype(int), names) for kind, names in named.items() if kind in of}
+    edges = _sizes(dataset)  # what is below the first is in the first group
+    size = np.searchsorted(edges[1:], said.value, side="right")
+    kinds["size"] = size, [f"from {low:g}" for low in edges]
     found = {}
     for kind, (of_row, names) in kinds.items():
         n_rows = np.bincount(of_row, minlength=len(names))
@@ -274,6 +276,14 @@ def _groups(
         counts = zip(names, n_rows.tolist(), n_inside.tolist(), strict=True)
         found[kind] = {name: [n, hits] for name, n, hits in counts if n}
     return found
+
+
+def _sizes(dataset: Dataset) -> list[float]:
+    """Where the groups of the coverage by size begin: SIZES of rentals, else quartiles of the outcomes."""
+    if dataset.task.unit == BIKES.unit:
+        return list(SIZES)
+    quartiles = np.quantile(dataset.outcome, [0.0, 0.25, 0.5, 0.75])
+    return sorted({float(f"{edge:.3g}") for edge in quartiles})
 
 
 def coverage_by_level(

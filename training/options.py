@@ -6,11 +6,13 @@ from typing import Annotated
 import typer
 
 from models.errors import SettingsError
+from models.tasks import TASKS
 
 INTERRUPTED = 130
 """The exit status after Ctrl-C, as shells have it."""
 
-Task = Annotated[str, typer.Argument(help="bikes or admission")]
+TASK_NAMES = " or ".join(TASKS)
+Task = Annotated[str, typer.Argument(help=TASK_NAMES)]
 Data = Annotated[
     Path | None,
     typer.Option("--data", metavar="CSV", help="Another CSV file with the same columns."),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.arrays import FloatArray
 from models.errors import SettingsError
+from models.task import Task
 from training.data import Dataset
 from training.evaluate import Evaluation
 from training.fit import Check
@@ -118,6 +119,7 @@ def losses(history: Sequence[Check], title: str, unit: str) -> Figure:
 
 
 def forecast(  # noqa: PLR0913  # the series that are drawn, and the title
+    task: Task,
     hours: NDArray[np.datetime64],
     actual: FloatArray,
     predicted: FloatArray,
@@ -130,14 +132,15 @@ def forecast(  # noqa: PLR0913  # the series that are drawn, and the title
     axes = figure.subplots()
     if low is not None and high is not None:
         axes.fill_between(hours, low, high, color=BLUE, alpha=0.18, linewidth=0, label="interval")
-    axes.plot(hours, actual, color=GREY, linewidth=1.2, label="rentals")
+    axes.plot(hours, actual, color=GREY, linewidth=1.2, label=task.target)
     axes.plot(hours, predicted, color=BLUE, linewidth=1.2, label="forecast")
     locator = AutoDateLocator(minticks=8, maxticks=22)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_formatter(formatter)
-    axes.set(title=title, ylabel="rentals per hour")
-    axes.set_ylim(bottom=0.0)
+    axes.set(title=title, ylabel=task.unit)
+    if task.bounds[0] == 0.0:
+        axes.set_ylim(bottom=0.0)
     axes.margins(x=0.005)
     axes.legend(frameon=False, ncols=3, loc="upper right")
     axes.grid(alpha=0.3)
@@ -151,11 +154,11 @@ def save_evaluation(found: Evaluation, dataset: Dataset, folder: Path) -> list[P
     saved = [folder / f"{name}-loss.png"]
     unit = f"loss ({found.recipe.fit.loss})"
     save(losses(score.history, f"{name}: loss by epoch", unit), saved[0])
-    if score.prediction is not None:
+    if score.prediction is not None and dataset.task.time_field:
         saved.append(folder / f"{name}-forecast.png")
         title = f"{name}: {found.protocol}, hours that the networks never saw"
         said = score.prediction
-        hours = dataset.columns["timestamp"][score.rows]
-        figure = forecast(hours, score.target, said.value, title, said.low, said.high)
+        hours = dataset.hours[score.rows]
+        figure = forecast(dataset.task, hours, score.target, said.value, title, said.low, said.high)
         save(figure, saved[1])
     return saved

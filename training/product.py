@@ -18,10 +18,9 @@ from models import drift
 from models.errors import StoreError, TrainingError
 from models.model import Model
 from models.store import Store
-from training import metrics
+from training import metrics, protocols
 from training.data import Dataset
 from training.evaluate import (
-    MAIN_PROTOCOL,
     Evaluation,
     Scores,
     coverage_by_level,
@@ -29,7 +28,6 @@ from training.evaluate import (
     history_json,
 )
 from training.progress import Watch
-from training.protocols import splits
 from training.recipes import Recipe
 from training.trainer import fixed_epochs, train
 
@@ -50,11 +48,11 @@ class Product:
 
 def make(recipe: Recipe, dataset: Dataset, seed: int, watch: Watch) -> Product:
     """Evaluate a recipe, then train it on all rows. Raises TrainingError."""
-    protocol = MAIN_PROTOCOL[recipe.task]
+    protocol = protocols.main(dataset.task)
     remarks: list[str] = []
     evaluation = None
     try:
-        splits(dataset, protocol, seed)
+        protocols.splits(dataset, protocol, seed)
     except TrainingError as error:
         remarks.append(f"not judged on held-out rows: {error}")
     else:

@@ -7,9 +7,11 @@
 - `rolling`: six test windows of 21 days through 2012, each trained on the days more than 60 before;
 - `cv`: stratified 10-fold, once a partition;
 - `holdout`, the lecture's for applications: a random tenth is the test, ten times.
+
+Which of them a task has follows from what it is, see `of_task`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +19,7 @@ import numpy as np
 from models.arrays import BoolArray, FloatArray, IntArray
 from models.calendar import EPOCH
 from models.errors import TrainingError
+from models.task import Task
 from training.data import Dataset
 
 TEST_DAYS, VALIDATION_DAYS = 21, 60
@@ -44,7 +47,7 @@ def splits(dataset: Dataset, protocol: str, seed: int = 0, partitions: int = 1) 
     partitions : how often cv is repeated, each time on other folds.
     Raises TrainingError for a protocol that the task does not have, or data that it cannot split.
     """
-    known = PROTOCOLS[dataset.task.name]
+    known = of_task(dataset.task)
     if protocol not in known:
         raise TrainingError(
             f"{dataset.task.name} has no protocol {protocol!r}: choose one of {', '.join(known)}"
@@ -58,7 +61,7 @@ def splits(dataset: Dataset, protocol: str, seed: int = 0, partitions: int = 1) 
 
 def _days(dataset: Dataset) -> IntArray:
     """Days since 2011-01-01 of each row."""
-    days = dataset.columns["timestamp"].astype("datetime64[D]") - np.datetime64(EPOCH)
+    days = dataset.hours.astype("datetime64[D]") - np.datetime64(EPOCH)
     return days.astype(np.int64)
 
 
@@ -108,7 +111,7 @@ def _p2(dataset: Dataset, seed: int, partitions: int) -> list[Split]:
 
 def _p3(dataset: Dataset, seed: int, partitions: int) -> list[Split]:
     del seed, partitions
-    days = dataset.columns["timestamp"].astype("datetime64[D]")
+    days = dataset.hours.astype("datetime64[D]")
     of_month = (days - days.astype("datetime64[M]")).astype(np.int64) + 1
     test = of_month >= P3_TEST
     validation = (of_month >= P3_VALIDATION) & ~test
@@ -116,10 +119,9 @@ def _p3(dataset: Dataset, seed: int, partitions: int) -> list[Split]:
 
 
 def _cv(dataset: Dataset, seed: int, partitions: int) -> list[Split]:
-    (target,) = dataset.targets.values()
     made = []
     for i in range(seed, seed + partitions):
-        fold = stratified_folds(target, np.random.default_rng(i))
+        fold = stratified_folds(dataset.outcome, np.random.default_rng(i))
         nobody = np.zeros(len(fold), dtype=bool)
         made += [_where(f"cv {i}.{k}", fold != k, nobody, fold == k) for k in range(FOLDS)]
     return made
@@ -144,7 +146,31 @@ def stratified_folds(classes: FloatArray, rng: np.random.Generator, folds: int =
     return fold
 
 
-PROTOCOLS: dict[str, dict[str, Callable[[Dataset, int, int], list[Split]]]] = {
-    "bikes": {"p1": _p1, "p1_refit": _p1_refit, "p2": _p2, "p3": _p3, "rolling": _rolling},
-    "admission": {"cv": _cv, "holdout": _holdout},
+Protocols = Mapping[str, Callable[[Dataset, int, int], list[Split]]]
+
+_OF_HOURS: Protocols = {
+    "p1": _p1,
+    "p1_refit": _p1_refit,
+    "p2": _p2,
+    "p3": _p3,
+    "rolling": _rolling,
 }
+_OF_ROWS: Protocols = {"p2": _p2}
+_OF_YES_OR_NO: Protocols = {"cv": _cv, "holdout": _holdout}
+
+
+def of_task(task: Task) -> Protocols:
+    """The protocols of a task, by name: those of a yes or no, of a forecast in time, or of any quantity."""
+    if task.threshold is not None:
+        return _OF_YES_OR_NO
+    return _OF_HOURS if task.time_field else _OF_ROWS
+
+
+def main(task: Task) -> str:
+    """The protocol whose scores a training reports and puts on the model card."""
+    return next(iter(of_task(task)))
+
+
+def choosing(task: Task) -> str:
+    """The protocol whose rows for choosing a search uses by default."""
+    return "p3" if "p3" in of_task(task) else main(task)

@@ -15,16 +15,20 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from models import __version__, files
-from training import catalogue, figures, plots
+from models.model import Prediction
+from models.task import Task
+from training import catalogue, figures, overrides, plots, protocols
 from training.data import SCHEMAS, Dataset
-from training.evaluate import DESCRIPTIONS, MAIN_PROTOCOL, Evaluation, evaluate
+from training.evaluate import DESCRIPTIONS, Evaluation, Scores, evaluate
 from training.progress import Watch
-from training.tables import NAMES, OF_A_MODEL, number, remarks
+from training.tables import OF_A_MODEL, named, number, remarks
 
 LECTURE = {"bikes": "lecture-bikes", "admission": "lecture-gre"}
+"""The recipe of the lecture for a task of the lecture."""
 PEERS = Path(__file__).with_name("peers.json")
 BASELINE = "simple baseline"
-PARTITIONS = {"bikes": 1, "admission": 5}
+PARTITIONS = 5
+"""How often a cross-validation is repeated."""
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -49,21 +53,19 @@ class Picture:
 
 
 def write(task: str, dataset: Dataset, folder: Path, seed: int, watch: Watch) -> Path:
-    """Write <folder>/<task>.html and return its path."""
-    protocol = MAIN_PROTOCOL[task]
-    names = (task, LECTURE[task])
-    ours, lecture = (
-        evaluate(catalogue.recipe(name, task), dataset, protocol, seed, PARTITIONS[task], watch)
-        for name in names
-    )
+    """Write <folder>/<task>.html and return its path. Raises SettingsError, TrainingError, OSError."""
+    protocol = protocols.main(dataset.task)
+    names = [task, LECTURE[task]] if task in LECTURE else [task]
+    recipes = [overrides.check(catalogue.recipe(name, task)) for name in names]
+    found = [evaluate(r, dataset, protocol, seed, PARTITIONS, watch) for r in recipes]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{task}.html"
-    files.replace_file(path, page(dataset, ours, lecture).encode())
+    files.replace_file(path, page(dataset, *found).encode())
     return path
 
 
-def page(dataset: Dataset, ours: Evaluation, lecture: Evaluation) -> str:
-    """The HTML of a report."""
+def page(dataset: Dataset, ours: Evaluation, lecture: Evaluation | None = None) -> str:
+    """The HTML of a report; without the lecture's evaluation for a task that it does not have."""
     task = dataset.task
     limits = "".join(f"<li>{escape(limit)}</li>" for limit in task.limits_of_use)
     said = "".join(
@@ -84,16 +86,16 @@ def page(dataset: Dataset, ours: Evaluation, lecture: Evaluation) -> str:
     )
 
 
-def _comparison(dataset: Dataset, ours: Evaluation, lecture: Evaluation) -> str:
+def _comparison(dataset: Dataset, ours: Evaluation, lecture: Evaluation | None) -> str:
     """The table of metrics on the same rows: ours, the lecture's, the simple baseline's, the peers'."""
     rows: dict[str, Mapping[str, float]] = {
         f"ours ({_label(ours)})": ours.mean(lambda score: score.metrics),
-        f"the lecture's ({_label(lecture)})": lecture.mean(lambda score: score.metrics),
+        **_of_lecture(lecture),
         BASELINE: ours.mean(lambda score: score.baseline),
         **peers(dataset, ours.protocol),
     }
-    metrics = list(ours.scores[0].metrics)
-    head = "".join(f'<th scope="col">{escape(NAMES[name])}</th>' for name in metrics)
+    metrics, task = list(ours.scores[0].metrics), dataset.task
+    head = "".join(f'<th scope="col">{escape(named(name, task))}</th>' for name in metrics)
     body = "".join(
         f'<tr><th scope="row">{escape(who)}</th>'
         + "".join(f"<td>{_cell(who, found, m)}</td>" for m in metrics)
@@ -103,6 +105,12 @@ def _comparison(dataset: Dataset, ours: Evaluation, lecture: Evaluation) -> str:
     caption = f"On {DESCRIPTIONS[ours.protocol]}"
     table = f"<table><caption>{escape(caption)}</caption><tr><td></td>{head}</tr>{body}</table>"
     return f'<div class="wide" tabindex="0" role="region" aria-label="Metrics">{table}</div>'
+
+
+def _of_lecture(lecture: Evaluation | None) -> dict[str, dict[str, float]]:
+    if lecture is None:
+        return {}
+    return {f"the lecture's ({_label(lecture)})": lecture.mean(lambda score: score.metrics)}
 
 
 def _label(found: Evaluation) -> str:
@@ -122,12 +130,13 @@ def peers(dataset: Dataset, protocol: str) -> dict[str, dict[str, float]]:
     task = dataset.task.name
     if dataset.digest != SCHEMAS[task].digest or not PEERS.exists():
         return {}
-    measured: dict[str, dict[str, dict[str, float]]] = json.loads(PEERS.read_text("utf-8"))[task]
-    return measured.get(protocol, {})
+    measured: dict[str, dict[str, dict[str, dict[str, float]]]]
+    measured = json.loads(PEERS.read_text("utf-8"))
+    return measured.get(task, {}).get(protocol, {})
 
 
 def _pictures(dataset: Dataset, ours: Evaluation) -> Sequence[Picture]:
-    score, name = ours.scores[0], ours.recipe.name
+    score, name, task = ours.scores[0], ours.recipe.name, dataset.task
     unit = f"loss ({ours.recipe.fit.loss})"
     taught = "" if ours.recipe.student is None else ", of the networks that the one learns from"
     pictures = [
@@ -141,37 +150,51 @@ def _pictures(dataset: Dataset, ours: Evaluation) -> Sequence[Picture]:
         return [
             *pictures,
             Picture(
-                figures.reliability(score.target, score.forecast),
-                "Reliability: of the applications that were given about the same probability out of "
-                "fold, the share that was admitted, with its 90 % interval (Wilson); one partition.",
+                figures.reliability(score.target, score.forecast, task.decision),
+                "Reliability: of the rows that were given about the same probability out of fold, "
+                f"the share {task.decision}, with its 90 % interval (Wilson); one partition.",
             ),
         ]
-    hours, said = dataset.columns["timestamp"][score.rows], score.prediction
+    said = score.prediction
     columns = dataset.take(score.rows)
     return [
         *pictures,
-        Picture(
-            plots.forecast(
-                hours,
-                score.target,
-                said.value,
-                "hours that the networks never saw",
-                said.low,
-                said.high,
-            ),
-            "Forecast with its 90 % interval against the real rentals of the last 21 days.",
-        ),
-        Picture(
-            figures.errors_by_time(hours, score.target, said.value),
-            "Mean absolute error and mean rentals by hour of the day and by weekday.",
-        ),
+        *(_by_time(dataset, score, said) if task.time_field else _by_row(task, score)),
         Picture(
             figures.coverage(score.model, columns, score.target),
             "How many outcomes lie inside the interval, at each level that may be asked for.",
         ),
         Picture(
             figures.coverage_by_group(score.interval["groups"], score.interval["level"]),
-            "How many outcomes lie inside the 90 % interval, by hour, season and size of the forecast.",
+            "How many outcomes lie inside the 90 % interval, by "
+            f"{' and '.join(score.interval['groups'])} of the forecast.",
+        ),
+    ]
+
+
+def _by_row(task: Task, score: Scores) -> list[Picture]:
+    """The picture of rows without a time."""
+    return [
+        Picture(
+            figures.outcomes(task, score.target, score.forecast),
+            f"What happened against the forecast, in {task.unit}: on the line they are the same.",
+        )
+    ]
+
+
+def _by_time(dataset: Dataset, score: Scores, said: Prediction) -> list[Picture]:
+    """The pictures that need the hour of each row."""
+    hours, task = dataset.hours[score.rows], dataset.task
+    title = "hours that the networks never saw"
+    series = hours, score.target, said.value
+    return [
+        Picture(
+            plots.forecast(task, *series, title, said.low, said.high),
+            f"Forecast with its 90 % interval against the real {task.target} of the last 21 days.",
+        ),
+        Picture(
+            figures.errors_by_time(task, *series),
+            f"Mean absolute error and mean {task.target} by hour of the day and by weekday.",
         ),
     ]
 

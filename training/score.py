@@ -11,7 +11,7 @@ from models.errors import SettingsError
 from models.interval import DEFAULT_LEVEL, HIGHEST_LEVEL, LOWEST_LEVEL
 from models.tasks import TASKS
 from training import catalogue
-from training.options import DEFAULT_STORE, INTERRUPTED, Dask, Jobs, StoreFolder
+from training.options import DEFAULT_STORE, INTERRUPTED, TASK_NAMES, Dask, Jobs, StoreFolder
 
 FORMATS = ("parquet", "csv")
 
@@ -19,7 +19,7 @@ _out = Console(highlight=False, markup=False)
 
 
 def score(  # noqa: PLR0913  # a command line
-    model: Annotated[str, typer.Argument(help="bikes or admission")],
+    model: Annotated[str, typer.Argument(help=TASK_NAMES)],
     inputs: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="Files, or folders of files.")
     ],

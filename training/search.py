@@ -22,6 +22,7 @@ import numpy as np
 
 from models.arrays import IntArray
 from models.errors import DataError, DivergedError, SettingsError
+from models.task import Task
 from training import cluster, metrics
 from training.counter import counting
 from training.data import Dataset
@@ -30,11 +31,12 @@ from training.pipeline import answers, fit_rows
 from training.protocols import splits, stratified_folds
 from training.recipes import Recipe
 
-PROTOCOL = {"bikes": "p3", "admission": "cv"}
-"""The protocol whose rows for choosing are used by default."""
-METRIC = {"bikes": "rmse", "admission": "log_loss"}
-"""What the best trial has the least of, a key of `training.metrics`."""
 CHOOSING_FOLDS = 5
+
+
+def judged_by(task: Task) -> str:
+    """What the best trial has the least of, a key of `training.metrics`."""
+    return "rmse" if task.threshold is None else "log_loss"
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ def _judge(recipe: Recipe, search: Search) -> float:
             recipe, dataset, train, validation if len(validation) else None, rng, None
         )
         said = answers(fitted, dataset, judged)
-        found.append(of(target[judged], said)[METRIC[recipe.task]])
+        found.append(of(target[judged], said)[judged_by(dataset.task)])
     return float(np.mean(found))
 
 

@@ -9,9 +9,9 @@ from rich.console import Console
 
 from models.errors import SettingsError
 from models.tasks import TASKS
-from training import catalogue, data, tables
+from training import catalogue, data, protocols, tables
 from training.options import INTERRUPTED, Dask, Data, Jobs, Seed, Task
-from training.search import PROTOCOL, Search, parse, run
+from training.search import Search, parse, run
 
 _out = Console(highlight=False, markup=False)
 
@@ -51,7 +51,8 @@ def search(  # noqa: PLR0913  # a command line
     chosen = catalogue.recipe(recipe or task, task)
     settings = tuple(parse(text) for text in vary)
     dataset = data.read(task, data_)
-    asked = Search(chosen, dataset, settings, protocol or PROTOCOL[task], seed)
+    protocol = protocol or protocols.choosing(dataset.task)
+    asked = Search(chosen, dataset, settings, protocol, seed)
     try:
         found = run(asked, trials, out, jobs, dask)
     except KeyboardInterrupt:

@@ -11,16 +11,17 @@ from rich.text import Text
 
 from models.errors import StoreError
 from models.store import Store
+from models.task import Task
 from models.tasks import TASKS
 from training import baselines, metrics
 from training.evaluate import DESCRIPTIONS, Evaluation
 from training.recipes import Recipe
-from training.search import METRIC, Search, Trial
+from training.search import Search, Trial, judged_by
 from training.trace import Exercise
 
 NAMES = {
-    "mae": "MAE, rentals",
-    "rmse": "RMSE, rentals",
+    "mae": "MAE",
+    "rmse": "RMSE",
     "rmsle": "RMSLE",
     "r2": "R²",
     "log_loss": "log loss",
@@ -32,6 +33,8 @@ NAMES = {
     "intercept": "calibration intercept",
 }
 """The metrics of `training.metrics`, in words."""
+IN_UNITS = {"mae", "rmse"}
+"""Metrics in the unit of the answer."""
 
 _TRIALS_SHOWN = 10
 
@@ -55,6 +58,11 @@ def number(value: float) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.4f}"  # noqa: PLR2004  # digits
 
 
+def named(metric: str, task: Task) -> str:
+    """A metric in words, one in the unit of the answer with the answer's name."""
+    return f"{NAMES[metric]}, {task.target}" if metric in IN_UNITS else NAMES[metric]
+
+
 def evaluation(found: Evaluation) -> RenderableType:
     """The metrics beside the baseline's; with several splits the mean, and the range over them."""
     recipe, scores = found.recipe, found.scores
@@ -68,7 +76,8 @@ def evaluation(found: Evaluation) -> RenderableType:
         each = [score.metrics[name] for score in scores]
         extremes = [number(min(each)), number(max(each))] if many else []
         other = "-" if name in OF_A_MODEL else number(simple[name])
-        table.add_row(NAMES[name], number(value), *extremes, other)
+        words = named(name, TASKS[recipe.task])
+        table.add_row(words, number(value), *extremes, other)
     return table
 
 
@@ -76,7 +85,7 @@ def remarks(found: Evaluation) -> list[str]:
     """The lines below the table: what its numbers mean, and what the intervals are worth."""
     return [
         f"on {DESCRIPTIONS[found.protocol]}",
-        f"baseline: {baselines.DESCRIPTIONS[found.recipe.task]}",
+        f"baseline: {baselines.description(TASKS[found.recipe.task])}",
         *_interval_lines(found),
         *_lecture_lines(found),
         *_reference_lines(found),
@@ -93,10 +102,11 @@ def _interval_lines(found: Evaluation) -> list[str]:
         for key in ("coverage", "width")
     )
     error = metrics.share_error(np.concatenate([one["per_day"] for one in intervals]))
-    said = f"{share:.3f} of the outcomes inside (standard error {error:.3f}, by day)"
+    by = "day" if TASKS[found.recipe.task].time_field else "row"
+    said = f"{share:.3f} of the outcomes inside (standard error {error:.3f}, by {by})"
     ranges = "; ".join(_group_range(intervals, kind) for kind in intervals[0]["groups"])
     return [
-        f"{intervals[0]['level']:.0%} intervals: {said}, mean width {width:.1f}",
+        f"{intervals[0]['level']:.0%} intervals: {said}, mean width {number(width)}",
         f"inside, lowest and highest group: {ranges}",
     ]
 
@@ -161,13 +171,12 @@ def recipes(known: Iterable[Recipe]) -> RenderableType:
 def trials(search: Search, found: Sequence[Trial]) -> RenderableType:
     """The best trials of a search."""
     keys = [setting.key for setting in search.settings]
-    metric = METRIC[search.recipe.task]
     table = _table(
         f"{search.recipe.name}: the best of {len(found)} trials, on the rows for choosing of "
         f"{search.protocol}",
         "trial",
         *keys,
-        NAMES[metric],
+        named(judged_by(search.dataset.task), search.dataset.task),
         "seconds",
         numeric=2,
     )
