@@ -7,6 +7,7 @@ import pytest
 
 from models import calendar
 from models.arrays import Columns
+from models.bikes import BIKES
 from training import catalogue
 from training.data import Dataset
 from training.distil import YEARS, Student, distil, made_up
@@ -134,3 +135,14 @@ def test_a_training_is_the_same_however_many_fits_run_at_once(
         made.append(trained.model.predict(bikes.take(np.arange(3000))))
     for name in ("value", "low", "high"):
         np.testing.assert_array_equal(getattr(made[0], name), getattr(made[1], name))
+
+
+def test_rows_with_two_times_are_made_up_around_the_first(bikes: Dataset) -> None:
+    """A second timestamp is a field like others: it comes from the data."""
+    second = replace(BIKES.field_of["timestamp"], name="second")
+    task = replace(BIKES, fields=(*BIKES.fields, second))
+    columns = {**bikes.columns, "second": bikes.hours}
+    two, rng = replace(bikes, task=task, columns=columns), np.random.default_rng(0)
+    made = made_up(two, np.arange(len(bikes)), 500, rng)
+    assert np.isin(made["second"], bikes.hours).all()
+    assert not np.isin(made["timestamp"], bikes.hours).all()

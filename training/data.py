@@ -88,7 +88,11 @@ def read(task_name: str, path: Path | None = None) -> Dataset:
     _refuse_twice(where.name, text, [column.name for column in schema.columns])
     table = _Table(where.name, _parse(where.name, text), schema.columns)
     columns, targets = schema.convert(table)
-    return Dataset(schema.task, columns, targets, digest, where.name)
+    task = schema.task
+    wanted = [*task.field_names, task.decision or task.target]
+    if lacking := [name for name in wanted if name not in columns and name not in targets]:
+        raise DataError(f"{where.name}: the schema of {task.name} makes no {', '.join(lacking)}")
+    return Dataset(task, columns, targets, digest, where.name)
 
 
 def _content(path: Path) -> bytes:

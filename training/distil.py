@@ -163,7 +163,7 @@ def made_up(
 ) -> dict[str, NDArray[Any]]:
     """`n_rows` rows, by column, that a request might contain, made from `rows` of a data set."""
     seen, task = dataset.take(rows), dataset.task
-    (when,) = (field for field in task.fields if field.kind == "timestamp")
+    when = task.field_of[task.time_field]
     days = _days(seen[when.name].astype("datetime64[D]"), when, n_rows, rng)
     source = _near(seen[when.name], days, rng)
     made = {name: values[source] for name, values in seen.items()}

@@ -7,11 +7,12 @@ et al. 2021). A small network learns how large the residuals are, by hour, seaso
 interval's factors are quantiles of residual / spread (Lei et al. 2018).
 
 Which rows are held out together depends on the recipe. One that fills gaps predicts hours between hours
-that it saw, so random rows are held out. A forecast predicts days of which it saw nothing, so whole weeks
-are. But these weeks still lie between weeks that were seen, while a forecast is about later days, with
-growth that nobody has seen. How much harder that is gets measured: three windows near the end of the rows
-are forecast by networks that learned from the days up to 60 before, and the intervals are widened by the
-ratio of these errors to the held-out errors of the same hours.
+that it saw, so random rows are held out, and so they are of a task without a timestamp. A forecast predicts
+days of which it saw nothing, so whole weeks are. But these weeks still lie between weeks that were seen,
+while a forecast is about later days, with growth that nobody has seen. How much harder that is gets
+measured: three windows near the end of the rows are forecast by networks that learned from the days up to
+60 before, and the intervals are widened by the ratio of these errors to the held-out errors of the same
+hours.
 
 If a student answers for an ensemble (`training.distil`), the residuals are still the ensembles'. The two
 differ by about 1 rental on such rows, whose mean absolute error is 23.
@@ -34,7 +35,7 @@ from training.data import Dataset
 from training.fit import FitSettings, Rows, fit
 from training.kriging import with_deviation
 from training.parameters import Architecture, initial
-from training.pipeline import answers, fit_rows
+from training.pipeline import answers, fit_rows, require_positive
 from training.progress import Watch
 from training.protocols import TEST_DAYS, VALIDATION_DAYS
 from training.recipes import Recipe
@@ -68,13 +69,18 @@ def of_quantity(
 ) -> tuple[Head, Interval]:
     """The spread head and the interval of networks that learn from `rows`, (n_rows,).
 
-    Raises TrainingError for too few rows.
+    Raises TrainingError for too few rows, or a scale on which the task's answers may have no place.
     """
-    days = _days(dataset, rows)
-    of_gaps, of_weeks = rng.permutation(len(rows)) % GAP_FOLDS, days // BLOCK_DAYS % FOLDS
-    fold = of_gaps if recipe.fills_gaps else of_weeks
-    require(len(np.unique(fold)) >= FOLDS, dataset, f"rows of at least {FOLDS} weeks")
-    windows = [] if recipe.fills_gaps else _later(recipe, dataset, rows, days, rng, crew)
+    require_positive("interval_link", recipe.interval_link, dataset.task.bounds[0])
+    fold = rng.permutation(len(rows)) % GAP_FOLDS
+    windows: list[tuple[IntArray, Job[FloatArray]]] = []
+    if recipe.fills_gaps or not dataset.task.time_field:
+        require(len(rows) >= FOLDS, dataset, f"at least {FOLDS} rows")
+    else:
+        days = dataset.hours[rows].astype("datetime64[D]").astype(np.int64)
+        fold = days // BLOCK_DAYS % FOLDS
+        require(len(np.unique(fold)) >= FOLDS, dataset, f"rows of at least {FOLDS} weeks")
+        windows = _later(recipe, dataset, rows, days, rng, crew)
     value = cross_fit(recipe, dataset, rows, fold, rng, crew)
     later = [(judged, forecast.result()) for judged, forecast in windows]
     truth, link = dataset.outcome[rows], recipe.interval_link
@@ -232,10 +238,6 @@ def fit_spread(
         fitted = fit(parameters, learned, None, settings, rng, on_check)
     shape = (1, 1, 1)
     return Head(fitted.network, ("exp",), np.full(shape, mean), np.full(shape, scale))
-
-
-def _days(dataset: Dataset, rows: IntArray) -> IntArray:
-    return dataset.columns["timestamp"][rows].astype("datetime64[D]").astype(np.int64)
 
 
 def _distance(link: str, truth: FloatArray, value: FloatArray) -> FloatArray:

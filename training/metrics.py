@@ -14,9 +14,13 @@ TWO_SIDED_95 = 1.96
 
 
 def regression(target: FloatArray, forecast: FloatArray) -> dict[str, float]:
-    """MAE, RMSE (rentals per hour), RMSLE (of log(1 + y)) and R2 of quantities."""
+    """MAE, RMSE (both in the unit of the target), RMSLE (of log(1 + y)) and R2 of quantities.
+
+    NaN is the RMSLE of a target that is somewhere below 0, and the R2 of one that is the same everywhere.
+    """
     error = forecast - target
-    log_error = np.log1p(np.maximum(forecast, 0.0)) - np.log1p(target)
+    positive = target if (target >= 0.0).all() else np.full_like(target, np.nan)
+    log_error = np.log1p(np.maximum(forecast, 0.0)) - np.log1p(positive)
     spread = float(np.square(target - target.mean()).sum())
     return {
         "mae": float(np.abs(error).mean()),

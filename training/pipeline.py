@@ -50,7 +50,7 @@ class Targets:
 def linked_targets(recipe: Recipe, dataset: Dataset, rows: IntArray) -> Targets:
     """The targets of every row, standardised by those of the training rows `rows`.
 
-    Raises TrainingError for a target that is the same in all of them.
+    Raises TrainingError for a target that is the same in all of them, or somewhere outside of a link.
     """
     raw = np.stack([dataset.targets[name] for name in recipe.targets], axis=-1)
     shape = (len(recipe.links), 1, len(recipe.targets))
@@ -62,10 +62,19 @@ def linked_targets(recipe: Recipe, dataset: Dataset, rows: IntArray) -> Targets:
     if constant.any():
         name = recipe.targets[int(np.argmax(constant))]
         raise TrainingError(f"{dataset.source}: {name} is the same in every row to learn from")
+    for link in recipe.links:
+        require_positive("links", link, float(raw.min()))
     values = np.stack([LINKS[link].to_link(raw) for link in recipe.links])
     mean = values[:, rows].mean(axis=1, keepdims=True)
     scale = values[:, rows].std(axis=1, keepdims=True)
     return Targets(((values - mean) / scale).astype(np.float32), mean, scale)
+
+
+def require_positive(setting: str, link: str, lowest: float) -> None:
+    """Raise TrainingError for a link, the value of `setting`, that does not reach down to `lowest`."""
+    if lowest < 0.0 and link in {"sqrt", "power", "log", "exp"}:
+        words = f"{link} takes no number below 0, and there may be some"
+        raise TrainingError(f"{setting}: {words}; identity takes every number")
 
 
 def fit_rows(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who watches

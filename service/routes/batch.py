@@ -174,7 +174,7 @@ def request_body(name: str, most: int) -> dict[str, Any]:
     """
     request = REQUESTS[name]
     fields = request.model_json_schema()
-    example = {field: schema["examples"][0] for field, schema in fields["properties"].items()}
+    example = {field.name: field.example for field in TASKS[name].fields}
     row = {"anyOf": [{"$ref": f"#/components/schemas/{request.__name__}"}, {}]}
     rows = {"type": "array", "items": row, "maxItems": most}
     columns = {
