@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from models.errors import DataError, TrainingError
+from models.features import Category, Number
 from models.store import Store
 from models.task import Field
 from service.app import create_app
@@ -265,6 +266,22 @@ def test_recipe_of_the_catalogue_is_checked_like_a_changed_one(
     status, _, err = train(*command, tmp_path)
     assert status == 2
     assert "its rows are made up around a timestamp" in err
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"columns": (Number("does"),)}, "no variable 'does'. Did you mean 'dose'?"),
+        ({"columns": (Category(("grid",), (3,)),)}, "no variable 'grid'. Did you mean 'grind'?"),
+        ({"targets": ("seconds",)}, "no target 'seconds'. Known: duration"),
+    ],
+    ids=["number", "category", "target"],
+)
+def test_name_that_the_task_does_not_have(folder: Path, change: dict[str, Any], said: str) -> None:
+    """A recipe that reads or learns what is not there is told which names there are."""
+    recipe = replace(RECIPES["espresso"], **change)
+    with pytest.raises(TrainingError, match=f"^recipe espresso: there is {re.escape(said)}"):
+        evaluate.evaluate(recipe, data.read("espresso"), "p2", 0, 1, Nobody())
 
 
 def test_too_few_rows(folder: Path) -> None:

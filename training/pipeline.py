@@ -10,10 +10,11 @@ import numpy as np
 
 from models.arrays import FloatArray, IntArray
 from models.errors import TrainingError
-from models.features import Encoder, Inputs, fit_encoder
+from models.features import Encoder, Inputs, Number, fit_encoder
 from models.links import LINKS
 from models.model import Head
 from models.network import forward
+from training.catalogue import unknown
 from training.data import Dataset
 from training.fit import Check, Fitted, Rows, fit
 from training.kriging import with_left_over
@@ -87,9 +88,11 @@ def fit_rows(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who 
 ) -> Regressor:
     """Fit the recipe's networks to the rows `train`, with early stopping by the rows `validation`.
 
-    Raises TrainingError for a constant target, DivergedError if the losses do not stay finite.
+    Raises TrainingError for a constant target or a name in the recipe that the task does not have,
+    DivergedError if the losses do not stay finite.
     """
     task = dataset.task
+    _check_names(recipe, dataset)
     variables = task.derive(dataset.columns)
     encoder = fit_encoder(task.variables, recipe.columns, variables[train])
     inputs = encoder.encode(variables)
@@ -108,6 +111,19 @@ def fit_rows(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who 
         )
     head = Head(network, recipe.links, targets.mean, targets.scale, recipe.crossover)
     return Regressor(whole, head, fitted)
+
+
+def _check_names(recipe: Recipe, dataset: Dataset) -> None:
+    read: list[str] = []
+    for column in recipe.columns:
+        read += [column.variable] if isinstance(column, Number) else column.variables
+    for kind, names, known in (
+        ("variable", read, dataset.task.variables),
+        ("target", recipe.targets, tuple(dataset.targets)),
+    ):
+        for name in names:
+            if name not in known:
+                raise TrainingError(f"recipe {recipe.name}: {unknown(kind, name, list(known))}")
 
 
 def bootstrap_weights(n_members: int, n_rows: int, rng: np.random.Generator) -> FloatArray:
