@@ -59,12 +59,18 @@ class Store:
 
         Raises StoreError if there is none, BundleError or SignatureError if it is refused.
         """
-        version = version or self.current(name)
+        version = self.current(name) if version is None else version
         if version is None:
             raise StoreError(f"{self._home(name)}: no version is active")
         loaded = bundle.load(self._path(name, version), key)
         _check_place(loaded, name, version)
         return loaded
+
+    def read(self, name: str, version: str, key: bytes | None = None) -> dict[str, bytes]:
+        """The bytes of a version, checked by loading them. Raises as `load` does."""
+        content = bundle.read(self._path(name, version))
+        _check_place(bundle.unpack(content, key), name, version)
+        return content
 
     def publish(self, model: Model, details: Mapping[str, Json], key: bytes | None = None) -> str:
         """Add a version, make it the active one and return it.
@@ -128,8 +134,7 @@ class Store:
 
     def copy(self, name: str, version: str, other: "Store", key: bytes | None = None) -> None:
         """Add a version to another store, byte by byte, and make it the active one there."""
-        content = bundle.read(self._path(name, version))
-        _check_place(bundle.unpack(content, key), name, version)
+        content = self.read(name, version, key)
         with other._writing(name):  # noqa: SLF001  # of the same class
             other._add(name, version, content)  # noqa: SLF001
 

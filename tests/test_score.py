@@ -359,6 +359,15 @@ def test_store_without_a_version_is_scored_with_the_carried_model(tmp_path: Path
     assert "10 rows of 1 file" in result.output
 
 
+@pytest.mark.parametrize("version", ["", "latest"])
+def test_version_that_is_none_is_refused(tmp_path: Path, store: Path, version: str) -> None:
+    """What is no name of a version does not mean the active one."""
+    file = _save(_table("bikes")[1], tmp_path / "rows.parquet")
+    said = _command("bikes", file, "--out", tmp_path / "o", "--store", store, "--version", version)
+    assert f"'{version}' is no name of a version" in str(said.exception)
+    assert not (tmp_path / "o").exists()
+
+
 def test_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without pyarrow the command says which package it needs and how to get it."""
     for module in [m for m in sys.modules if m.startswith("training.scoring")]:

@@ -79,6 +79,19 @@ def test_pruning_keeps_what_is_active_and_what_rollback_leads_to(tmp_path: Path)
         store.prune("admission", 1)
 
 
+@pytest.mark.parametrize("version", ["", "latest", ".."])
+def test_what_is_no_name_of_a_version_is_refused(tmp_path: Path, version: str) -> None:
+    """No other word means the active version, least of all an empty one; the pointer stays as it is."""
+    store = Store(tmp_path)
+    active = store.publish(tiny.model(NAME), {})
+    for use in (store.load, store.read, store.activate):
+        with pytest.raises(StoreError, match=f"'{version}' is no name of a version"):
+            use(NAME, version)
+    with pytest.raises(StoreError, match="is no name of a version"):
+        store.copy(NAME, version, store)
+    assert (tmp_path / NAME / "current").read_text() == f"{active}\n"
+
+
 def test_an_empty_store_has_nothing(tmp_path: Path) -> None:
     """A store that was never written to is empty, not an error; loading from it is."""
     store = Store(tmp_path / "nowhere")

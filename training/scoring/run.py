@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from models import bundle, files
-from models.errors import BundleError, DataError
+from models.errors import DataError
 from models.store import Store
 from models.tasks import TASKS
 from training import cluster
@@ -66,13 +66,12 @@ def run(request: Request) -> str:
 
 def _bundle(request: Request) -> tuple[str, dict[str, bytes]]:
     """The version and the bytes of the model: from the store, or the one that comes with the code."""
-    version = request.version or Store(request.store).current(request.model)
-    folder = bundle.ARTIFACTS if version is None else request.store
-    content = bundle.read(folder / request.model / (version or ""))
-    loaded = bundle.unpack(content, None if version is None else request.key)
-    if loaded.model.task.name != request.model:
-        raise BundleError(f"{folder / request.model}: holds a model of {loaded.model.task.name}")
-    return loaded.version, content
+    store, version = Store(request.store), request.version
+    version = store.current(request.model) if version is None else version
+    if version is not None:
+        return version, store.read(request.model, version, request.key)
+    content = bundle.read(bundle.ARTIFACTS / request.model)
+    return bundle.unpack(content).version, content
 
 
 def _record(request: Request, version: str, found: dict[str, Path]) -> dict[str, Any]:
