@@ -16,8 +16,13 @@ import pytest
 
 from models import __version__, files
 from models.store import Store
+from service.app import create_app
 from service.cli import main as serve
+from service.registry import Registry
+from service.served import Served
+from service.settings import Settings
 from tests import tiny
+from tests.serving import connect, example
 from training import cli, data
 from training.__main__ import main
 
@@ -92,6 +97,36 @@ def test_bikes_are_trained_from_a_part_of_the_file(train: Run, tmp_path: Path) -
     saved = sorted(path.name for path in pictures.iterdir())
     assert saved == ["bikes-forecast.png", "bikes-loss.png"]
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in pictures.iterdir())
+
+
+@pytest.mark.anyio
+async def test_a_blank_column_of_an_optional_field_is_trained_and_served(
+    train: Run, tmp_path: Path
+) -> None:
+    """A field of which no row has a value has no training range, and no answer warns of it."""
+    cells = [row.split(",") for row in (data.DATASETS / "hour.csv").read_text().splitlines()[:4000]]
+    at = cells[0].index("atemp")
+    for row in cells[1:]:
+        row[at] = ""
+    (tmp_path / "part.csv").write_text("\n".join(map(",".join, cells)))
+    some = ("--set", "links=sqrt", "--set", "student_rows=2000", "--set", "student_epochs=1")
+    call = ("bikes", "--data", tmp_path / "part.csv", "--store", tmp_path / "store")
+    status, _, err = train(*call, *some, *QUICK)
+    assert status == 0, err
+    assert "Warning" not in err
+    bundle = Store(tmp_path / "store").load("bikes")
+    registry = Registry({"bikes": Served.of("bikes", bundle.version, bundle)})
+    hot = example(bundle.model.task, temperature=49.0, feels_like=59.0)
+    async with connect(create_app(registry, Settings())) as client:
+        card = (await client.get("/models/bikes")).json()
+        one = (await client.post("/predict/bikes", json=hot)).json()
+        many = (await client.post("/predict/bikes/batch", json={"instances": [hot]})).json()
+    ranges = {field["name"]: field.get("training_range") for field in card["fields"]}
+    assert ranges["feels_like"] is None
+    assert ranges["temperature"] is not None
+    for answer in (one, many["predictions"][0]):
+        assert any(text.startswith("temperature is above") for text in answer["warnings"])
+        assert not any("feels_like" in text for text in answer["warnings"])
 
 
 def test_the_same_seed_gives_byte_equal_weights(train: Run, tmp_path: Path) -> None:

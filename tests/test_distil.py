@@ -49,6 +49,15 @@ def test_made_up_rows_are_rows_that_the_task_takes(bikes: Dataset, made: Columns
             assert field.low <= years.min() < years.max() <= field.high
 
 
+def test_a_field_that_no_row_gives_is_not_made_up(bikes: Dataset) -> None:
+    """Of an optional field without a single value nothing is known, so no made-up row has it."""
+    blank = {"feels_like": np.full(len(bikes), np.nan)}
+    without = replace(bikes, columns={**bikes.columns, **blank})
+    columns = made_up(without, np.arange(8000), N_ROWS, np.random.default_rng(0))
+    assert np.isnan(columns["feels_like"]).all()
+    assert not np.isnan(columns["temperature"]).any()
+
+
 def test_made_up_rows_go_everywhere(bikes: Dataset, made: Columns) -> None:
     """Days before and after, every hour and weather, holidays said and not said, values left out."""
     years = made["timestamp"].astype("datetime64[Y]").astype(int) + 1970

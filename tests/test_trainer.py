@@ -1,5 +1,7 @@
 """What a training leaves beside the networks."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from training import data
@@ -34,3 +36,14 @@ def test_range_leaves_out_what_was_not_measured() -> None:
     humidity = dataset.columns["humidity"]
     assert ranges(dataset, np.arange(len(dataset)))["humidity"] == (8.0, 100.0)
     assert ranges(dataset, np.flatnonzero(humidity == 0.0))["humidity"] == (0.0, 0.0)
+
+
+def test_field_without_a_value_has_no_range() -> None:
+    """Of an optional field that no row gives there is no lowest value; the others keep their ranges."""
+    dataset = data.read("bikes")
+    blank = {"feels_like": np.full(len(dataset), np.nan)}
+    without = replace(dataset, columns={**dataset.columns, **blank})
+    rows = np.arange(100)
+    expected = ranges(dataset, rows)
+    del expected["feels_like"]
+    assert ranges(without, rows) == expected

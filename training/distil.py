@@ -221,6 +221,8 @@ def _disturb(
     mixed = some(MIXED)
     values[mixed] = rng.choice(seen, len(mixed))
     odd = some(ODD)
+    if field.kind == "number" and np.isnan(seen).all():
+        return  # an optional field that no row gives: the student is not asked about it, either
     if field.kind == "number":
         values += rng.normal(0.0, MOVED * np.nanstd(seen), len(values))
         values[odd] = rng.uniform(np.nanmin(seen), np.nanmax(seen), len(odd))

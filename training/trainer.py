@@ -115,16 +115,19 @@ def fixed_epochs(recipe: Recipe, history: Sequence[Check]) -> Recipe:
 def ranges(dataset: Dataset, rows: IntArray) -> dict[str, tuple[float, float]]:
     """The lowest and the highest value in the rows, of each field that has a range; timestamps in hours.
 
-    Values that were not measured (`training.data.NOT_MEASURED`) do not count, unless all are such.
+    Values that were not measured (`training.data.NOT_MEASURED`) do not count, unless all are such. A field
+    without a single value, an optional one, has no range.
     """
     found = {}
     for field in dataset.task.fields:
         if field.low is not None:
             values = dataset.columns[field.name][rows]
             numbers = values.astype(np.int64 if field.kind == "timestamp" else np.float64)
+            numbers = numbers[~np.isnan(numbers)]
             measured = numbers[numbers != NOT_MEASURED.get(field.name, np.nan)]
             numbers = measured if len(measured) else numbers
-            found[field.name] = (float(np.nanmin(numbers)), float(np.nanmax(numbers)))
+            if len(numbers):
+                found[field.name] = (float(numbers.min()), float(numbers.max()))
     return found
 
 
