@@ -140,7 +140,7 @@ def read(folder: Path) -> dict[str, bytes]:
 
 
 def pack(model: Model, details: Mapping[str, Json], key: bytes | None = None) -> dict[str, bytes]:
-    """The bytes of a bundle's files, checked by loading them. Raises BundleError."""
+    """The bytes of a bundle's files, checked as reading and loading them would. Raises BundleError."""
     arrays: dict[str, Any] = {}
     described = tree.flatten(model, arrays)
     _check_finite(model.task, arrays)
@@ -161,6 +161,9 @@ def pack(model: Model, details: Mapping[str, Json], key: bytes | None = None) ->
         "model": described,
     }
     packed = {WEIGHTS: content, MANIFEST: _sealed(manifest, key)}
+    for name, limit in LARGEST.items():
+        if len(packed[name]) > limit:
+            raise BundleError(f"{name}: would be larger than {limit / 2**20:g} MiB")
     unpack(packed, key)
     return packed
 

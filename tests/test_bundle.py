@@ -225,6 +225,21 @@ def test_words_of_a_refusal_are_one_readable_line() -> None:
     assert len(line) < 320
 
 
+def test_bundle_that_is_too_large_to_be_read_is_not_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `read` would refuse for its size is refused when it is packed, and nothing is written."""
+    with pytest.raises(BundleError, match=re.escape("manifest.json: would be larger than 4 MiB")):
+        bundle.save(tiny.model("bikes"), {"history": " " * 2**22}, tmp_path / "it")
+    size = len(bundle.pack(tiny.model("bikes"), {})[WEIGHTS])
+    monkeypatch.setitem(bundle.LARGEST, WEIGHTS, size)
+    bundle.pack(tiny.model("bikes"), {})
+    monkeypatch.setitem(bundle.LARGEST, WEIGHTS, size - 1)
+    with pytest.raises(BundleError, match=re.escape("weights.joblib: would be larger than")):
+        bundle.save(tiny.model("bikes"), {}, tmp_path / "it")
+    assert not (tmp_path / "it").exists()
+
+
 def test_model_that_would_be_refused_is_not_saved(tmp_path: Path) -> None:
     """Saving checks what loading checks, and leaves nothing behind when it fails."""
     model = tiny.model("admission")

@@ -178,6 +178,15 @@ BAD_CALLS = {
     "no value": (["bikes", "--set", "epochs"], "write it as key=value"),
     "rate": (["bikes", "--set", "rate=-1"], "rate must be above 0"),
     "student": (["admission", "--set", "student=true"], "student must be false"),
+    "size": (
+        ["bikes", "--recipe", "lecture-bikes", "--set", "hidden=2048,2060"],
+        "lecture-bikes: its weights would take 16.5 MiB, and a bundle has room for 16",
+    ),
+    "size of hours": (
+        ["bikes", "--recipe", "bikes-days", "--set", "hidden=32"],
+        "a bundle has room",
+    ),
+    "size of a student": (["bikes", "--set", "student_hidden=9000,9000"], "a bundle has room"),
     "model": (["evaluate", "cars"], "there is no model 'cars'"),
     "protocol": (["evaluate", "bikes", "--protocol", "p9"], "choose one of p1"),
     "key": (["bikes", "--key", "nowhere.key"], "signing key: nowhere.key"),

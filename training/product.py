@@ -8,14 +8,16 @@ second.
 import dataclasses
 import shlex
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
 
-from models import drift
-from models.errors import StoreError, TrainingError
+from models import bundle, drift
+from models.errors import SettingsError, StoreError, TrainingError
+from models.features import Category
 from models.model import Model
 from models.store import Store
 from training import metrics, protocols
@@ -47,7 +49,11 @@ class Product:
 
 
 def make(recipe: Recipe, dataset: Dataset, seed: int, watch: Watch) -> Product:
-    """Evaluate a recipe, then train it on all rows. Raises TrainingError."""
+    """Evaluate a recipe, then train it on all rows.
+
+    Raises SettingsError for networks that are too large for a bundle, TrainingError as `train` does.
+    """
+    _require_size(recipe)
     protocol = protocols.main(dataset.task)
     remarks: list[str] = []
     evaluation = None
@@ -71,6 +77,22 @@ def make(recipe: Recipe, dataset: Dataset, seed: int, watch: Watch) -> Product:
         "reference": drift.reference(dataset.task, dataset.columns),
     }
     return Product(trained.model, details, evaluation, tuple(remarks))
+
+
+def _require_size(recipe: Recipe) -> None:
+    """Fail before a training rather than after it: a lower bound, without biases and skips."""
+    n_inputs = sum(column.size if isinstance(column, Category) else 1 for column in recipe.columns)
+    n_inputs += recipe.kriging.over.size if recipe.kriging else 0
+    hidden, outputs, members = recipe.hidden, len(recipe.targets), len(recipe.links)
+    if recipe.student is not None:  # it is what is published
+        hidden, outputs, members = recipe.student.hidden, 1, 1
+    n_weights = members * sum(a * b for a, b in pairwise((n_inputs, *hidden, outputs)))
+    size, limit = n_weights * np.dtype(np.float32).itemsize, bundle.LARGEST[bundle.WEIGHTS]
+    if size > limit:
+        raise SettingsError(
+            f"{recipe.name}: its weights would take {size / 2**20:.1f} MiB, and a bundle has room for "
+            f"{limit / 2**20:g}; choose fewer hidden units or networks"
+        )
 
 
 def publish(product: Product, store: Store, key: bytes | None) -> str:
