@@ -1,6 +1,7 @@
 """The command `train`: what it makes, what it prints, and that an error changes nothing."""
 
 import errno
+import io
 import json
 import os
 import re
@@ -13,8 +14,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from models import __version__, files
+from models.errors import StoreError
 from models.store import Store
 from service.app import create_app
 from service.cli import main as serve
@@ -428,16 +431,64 @@ def test_failed_publication_loses_no_training(
 def test_pictures_that_cannot_be_saved_lose_no_training(
     train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model is published before its pictures are drawn and its scores are printed."""
+    """A model is published, and its scores and version are printed, before its pictures are drawn."""
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("training.plots.save_evaluation", full)
     pictures = ("--plots", tmp_path / "pictures")
-    status, _, err = train("admission", "--store", tmp_path / "store", *pictures, *QUICK)
+    status, out, err = train("admission", "--store", tmp_path / "store", *pictures, *QUICK)
     assert (status, err.splitlines()[-1]) == (2, "train: No space left on device")
-    assert Store(tmp_path / "store").current("admission") is not None
+    version = Store(tmp_path / "store").current("admission")
+    assert version is not None
+    assert f"published {version}" in out
+    assert "log loss" in out
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_pictures_that_cannot_be_saved_lose_no_scores(
+    train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: list[str]
+) -> None:
+    """The scores of an evaluation are printed before its pictures are drawn."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("training.plots.save_evaluation", full)
+    call = ("evaluate", "admission", "--recipe", "lecture-gre", "--plots", tmp_path, *form)
+    status, out, err = train(*call, "--set", "epochs=2")
+    assert (status, err.splitlines()[-1]) == (2, "train: No space left on device")
+    assert "accuracy" in out
+
+
+def test_json_of_an_evaluation_is_all_that_is_printed(train: Run, tmp_path: Path) -> None:
+    """Where the pictures are is said on standard error, as a program reads standard output."""
+    call = ("evaluate", "admission", "--recipe", "lecture-gre", "--json", "--plots", tmp_path)
+    status, out, err = train(*call, "--set", "epochs=2")
+    assert status == 0
+    assert json.loads(out)["task"] == "admission"
+    assert "saved " in err
+
+
+@pytest.mark.parametrize("fault", [OSError(errno.ENOSPC, "No space left"), BrokenPipeError()])
+def test_failed_publication_is_told_where_the_scores_cannot_be(
+    train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: OSError
+) -> None:
+    """A full disk takes neither model nor scores; the error is then that of the store, with the remedy."""
+
+    class Full(io.StringIO):
+        def write(self, _: str) -> int:
+            raise fault
+
+    def full(*_: object) -> None:
+        raise StoreError("the store is full; publish it by: train store copy")
+
+    monkeypatch.setattr("training.product.publish", full)
+    monkeypatch.setattr(cli, "_out", Console(file=Full()))
+    status, _, err = train("admission", "--store", tmp_path / "store", *QUICK)
+    assert status == 2
+    assert err.splitlines()[-1] == "train: the store is full; publish it by: train store copy"
 
 
 def test_picture_of_an_unknown_kind_is_one_line(train: Run, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import json
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -168,12 +168,12 @@ def evaluate_(
     watch = Nobody() if as_json else watch_for(_progress)
     with cluster.backend(dask):
         found = evaluate.evaluate(chosen, dataset, protocol, seed, partitions, watch)
-    if plots is not None:
-        _save_pictures(found, dataset, plots)
     if as_json:
         print(json.dumps(found.as_json()))  # noqa: T201  # for a program to read
     else:
         _show(found)
+    if plots is not None:  # at the end: what fails here loses no scores
+        _save_pictures(found, dataset, plots, _progress if as_json else _out)
 
 
 @app.command("recipes")
@@ -302,11 +302,16 @@ def _train(  # what the three commands share
     try:
         with _uninterrupted() as interrupts:  # before anything else can fail
             version = product.publish(made, store, secret)
-    finally:  # the scores took a training, too, and are told even if the store fails
-        _tell(made)
-    if made.evaluation is not None and plots is not None:
-        _save_pictures(made.evaluation, dataset, plots)
+    except Exception:  # the scores took a training, too, and are told even if the store fails
+        with suppress(
+            OSError, SystemExit
+        ):  # of a full disk or a closed pipe: the store's fault matters more
+            _tell(made)
+        raise
+    _tell(made)
     _say(f"{recipe.task}: published {version} to {store.folder}")
+    if made.evaluation is not None and plots is not None:
+        _save_pictures(made.evaluation, dataset, plots, _out)
     if interrupts:
         raise typer.Exit(INTERRUPTED)
 
@@ -334,11 +339,13 @@ def _show(found: evaluate.Evaluation) -> None:
         _say(line)
 
 
-def _save_pictures(found: evaluate.Evaluation, dataset: Dataset, folder: Path) -> None:
+def _save_pictures(
+    found: evaluate.Evaluation, dataset: Dataset, folder: Path, told: Console
+) -> None:
     from training import plots  # noqa: PLC0415  # matplotlib is slow to import
 
     for path in plots.save_evaluation(found, dataset, folder):
-        _say(f"saved {path}")
+        told.print(f"saved {path}", soft_wrap=True)
 
 
 @contextmanager
