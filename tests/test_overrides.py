@@ -7,9 +7,10 @@ import pytest
 from models.errors import SettingsError
 from training.admission import ADMISSION
 from training.bikes import BIKES, BIKES_DAYS
+from training.catalogue import RECIPES
 from training.distil import Student
 from training.lecture import BIKES as LECTURE_BIKES
-from training.overrides import override
+from training.overrides import check, override
 from training.recipes import Recipe
 
 
@@ -73,6 +74,37 @@ def test_what_makes_no_sense_is_refused(change: str, words: str) -> None:
     with pytest.raises(SettingsError) as caught:
         override(BIKES, [change])
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            "links=sqrt,logit",
+            "links must be scales for values from 0 up: identity, sqrt, power, log",
+        ),
+        ("links=exp", "links must be scales for values from 0 up"),
+        ("interval_link=logit", "interval_link must be a scale for values from 0 up"),
+        ("interval_link=exp", "interval_link must be a scale for values from 0 up"),
+        ("student_link=logit", "student_link must be a scale for values from 0 up"),
+    ],
+)
+def test_a_scale_that_cannot_hold_a_count_is_refused(change: str, words: str) -> None:
+    """A count of 7 has no logit and one of 0 no logarithm: such a training would publish nonsense."""
+    with pytest.raises(SettingsError, match=f"bikes: {words}"):
+        override(BIKES, [change])
+
+
+def test_every_scale_that_holds_the_answers_is_taken() -> None:
+    """A probability has a logit, and a network may learn the logarithm of a rate (Poisson regression)."""
+    for link in ("identity", "sqrt", "power", "log"):
+        changes = [f"links={link}", f"interval_link={link}", f"student_link={link}"]
+        assert override(BIKES, changes).links == (link,)
+    poisson = ["links=exp", "loss=poisson", "standardise_target=false"]
+    assert override(BIKES, poisson).links == ("exp",)
+    assert override(ADMISSION, ["links=logit"]).links == ("logit",)
+    for recipe in RECIPES.values():
+        assert check(recipe) == recipe
 
 
 def test_a_student_needs_networks_that_it_can_stand_for() -> None:

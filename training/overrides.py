@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 from models.activations import ACTIVATIONS
 from models.errors import SettingsError
 from models.features import Category
-from models.links import LINKS
+from models.links import LINKS, Link
 from models.tasks import TASKS
 from training.catalogue import unknown
 from training.distil import Student
@@ -22,6 +24,8 @@ _FIXED = {"name", "task", "description", "columns", "targets", "prior", "kriging
 STUDENT = "student"
 """The key that says whether there is a student, and the prefix of the student's own keys."""
 
+_LARGE = 1e6
+"""Stands for values without an upper bound."""
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -113,6 +117,7 @@ def check(recipe: Recipe) -> Recipe:
         "input_gain must be above 0": 0.0 < recipe.input_gain < math.inf,
         **_demands_of_parts(recipe),
         **_demands_of_student(recipe),
+        **_demands_of_links(recipe),
     }
     for demand, holds in demands.items():
         if not holds:
@@ -152,3 +157,29 @@ def _demands_of_student(recipe: Recipe) -> dict[str, bool]:
         "student_batch_size must be 0 (all rows) or more": student.batch_size >= 0,
         "student_epochs must be at least 1": student.epochs >= 1,
     }
+
+
+def _demands_of_links(recipe: Recipe) -> dict[str, bool]:
+    """The demands on the scales of targets and intervals, in words, and whether each is met."""
+    task = TASKS[recipe.task]
+    low, high = task.bounds
+    able = [name for name, link in LINKS.items() if _holds(link, low, min(high, _LARGE))]
+    # without standardised targets a link is for outputs alone, and none needs to become 0
+    of_output = set() if recipe.standardise_target else {"exp"}
+    to = f"to {high:g}" if math.isfinite(high) else "up"
+    words = f"for values from {low:g} {to}: {', '.join(able)}"
+    return {
+        f"links must be scales {words}": set(recipe.links) <= {*able, *of_output},
+        f"interval_link must be a scale {words}": task.threshold is not None
+        or recipe.interval_link in able,
+        f"student_link must be a scale {words}": recipe.student is None
+        or recipe.student.link in able,
+    }
+
+
+def _holds(link: Link, low: float, high: float) -> bool:
+    """Whether both ends of a range are numbers on the scale of a link, and come back from there."""
+    ends = np.array([low, high])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = link.to_link(ends)
+    return bool(np.isfinite(scaled).all() and np.allclose(link.from_link(scaled), ends))
