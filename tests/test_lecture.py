@@ -66,6 +66,13 @@ def test_bikes_say_what_they_reach(bikes: Dataset) -> None:
     least = min(check.validation or math.inf for check in found.scores[0].history)
     said = f"least mean squared error of the validation rows, standardised: {2 * least:.4f}"
     assert said in tables.remarks(found)
+    for other in (
+        replace(recipe, fit=replace(recipe.fit, loss="poisson")),
+        replace(recipe, standardise_target=False),
+        replace(recipe, links=("sqrt",)),
+    ):  # whose losses are something else
+        words = "\n".join(tables.remarks(replace(found, recipe=other)))
+        assert "mean squared error" not in words
 
 
 @pytest.mark.parametrize("recipe", [lecture.GRE_SGD, lecture.GRE_MINIBATCH], ids=lambda r: r.name)

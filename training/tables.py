@@ -136,11 +136,16 @@ def _lecture_lines(found: Evaluation) -> list[str]:
         for check in score.history
         if check.validation is not None
     ]
-    one_target = found.recipe.links == ("identity",) and len(found.recipe.targets) == 1
-    if len(found.scores) > 1 or not validation or not one_target:
+    if len(found.scores) > 1 or not validation or not _has_standardised_error(found.recipe):
         return []
     least = 2.0 * min(validation)
     return [f"least mean squared error of the validation rows, standardised: {least:.4f}"]
+
+
+def _has_standardised_error(recipe: Recipe) -> bool:
+    """Whether the losses of a recipe are half the squared errors of one standardised target."""
+    one_target = recipe.links == ("identity",) and len(recipe.targets) == 1
+    return one_target and recipe.standardise_target and recipe.fit.loss == "half_mse"
 
 
 def _reference_lines(found: Evaluation) -> list[str]:
