@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -13,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from models.errors import DataError, SettingsError, TrainingError
 from tests.searches import quick_search
-from training import cli, cluster, protocols, search
+from training import cli, cluster, data, protocols, search
 from training.search import Search, parse
 
 COMMAND = ("search", "admission", "--recipe", "lecture-gre", "--protocol", "holdout")
@@ -254,7 +255,23 @@ def test_command_ends_with_the_command_that_judges_the_best(tmp_path: Path) -> N
         "--vary", "rate=0.1..1", "--vary", "epochs=3..6", "--trials", "3", "--out", out
     )
     assert result.exit_code == 0, result.output
-    assert "judge it: train evaluate admission --recipe lecture-gre --set rate=0." in result.output
+    words = (
+        "judge it: train evaluate admission --recipe lecture-gre --protocol holdout --set rate=0."
+    )
+    assert words in result.output
+
+
+def test_best_is_judged_on_the_data_that_were_searched(tmp_path: Path) -> None:
+    """Whichever file, protocol and seed were given are those of the command that judges, quoted."""
+    file = tmp_path / "some of it.csv"
+    file.write_bytes((data.DATASETS / "admissions.csv").read_bytes())
+    given = ("--data", str(file), "--protocol", "holdout", "--seed", "3")
+    fixed = ("--vary", "epochs=3..6", "--trials", "1", "--out", str(tmp_path / "out"))
+    result = _command(*fixed, *given)
+    assert result.exit_code == 0, result.output
+    told = shlex.split(result.output.split("judge it: train ")[1])
+    assert all(word in told for word in given)
+    assert CliRunner().invoke(cli.app, [*told, "--json"]).exit_code == 0
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

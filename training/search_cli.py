@@ -62,5 +62,9 @@ def search(  # noqa: PLR0913  # a command line
     best = found[0]
     if best.score is None:
         raise SettingsError("every trial diverged; vary smaller rates")
-    changes = " ".join(f"--set {shlex.quote(change)}" for change in best.changes)
-    _out.print(f"judge it: train evaluate {task} --recipe {chosen.name} {changes}", soft_wrap=True)
+    words = ["train", "evaluate", task, "--recipe", chosen.name]
+    words += ["--data", str(data_)] if data_ else []
+    words += ["--protocol", protocol] if protocol else []
+    words += ["--seed", str(seed)] if seed else []
+    words += [word for change in best.changes for word in ("--set", change)]
+    _out.print(f"judge it: {shlex.join(words)}", soft_wrap=True)
