@@ -124,6 +124,47 @@ def test_row_that_cannot_be_predicted_is_null_and_told_of(tmp_path: Path, store:
     assert json.loads(lines[0]["values"])["humidity"] == 101.0
 
 
+FAR = 10**12
+"""As seconds in the year 33658, as milliseconds in 2001."""
+NOT_OURS = {
+    "far": (
+        "timestamp",
+        pa.array([10**9, FAR, 10**9], pa.timestamp("s")),
+        "is <value out of range: 1000",
+    ),
+    "far with a zone": (
+        "timestamp",
+        pa.array([10**9, FAR, 10**9], pa.timestamp("s", "UTC")),
+        "years 1970 to",
+    ),
+    "unknown zone": (
+        "timestamp",
+        pa.array([FAR, -FAR, FAR], pa.timestamp("ms", "Mars/X")),
+        "years 1970 to",
+    ),
+    "integer": ("humidity", pa.array([50, 2**60 + 1, 50]), f"0 to 100 %, and is {2**60 + 1}"),
+    "unsigned": ("humidity", pa.array([50, 2**63 + 5, 50], pa.uint64()), f"and is {2**63 + 5}"),
+}
+
+
+@pytest.mark.parametrize("case", NOT_OURS)
+def test_value_beyond_what_python_or_a_float_holds_is_told_of(
+    tmp_path: Path, store: Path, case: str
+) -> None:
+    """A timestamp of a far year or of an unknown zone, or a huge number, rejects its own row alone."""
+    name, column, reason = NOT_OURS[case]
+    table = _table("bikes")[1].slice(0, 3)
+    table = table.set_column(table.schema.names.index(name), name, column)
+    said = run.run(_request(store, _save(table, tmp_path / "rows.parquet")))
+    assert "3 rows of 1 file" in said
+    assert "1 of them rejected" in said
+    with (tmp_path / "out" / "rejected.csv").open(encoding="utf-8") as rejected:
+        (line,) = csv.DictReader(rejected)
+    assert line["row"] == "2"
+    assert reason in line["reason"]
+    assert str(json.loads(line["values"])[name])[:20] in line["reason"]
+
+
 def test_folder_of_files_gives_a_folder_of_answers_each(tmp_path: Path, store: Path) -> None:
     """Files of both forms, in folders or named one by one, are each scored."""
     _, table = _table("admission")

@@ -196,7 +196,8 @@ def _floats(column: pa.Array) -> tuple[FloatArray, BoolArray]:
         readable = pc.match_substring_regex(column, _NUMBER).fill_null(True)  # noqa: FBT003
         right = readable.to_numpy(zero_copy_only=False)
         column = pc.if_else(readable, column, None)
-    return column.cast(pa.float64()).to_numpy(zero_copy_only=False), right
+    # whole numbers beyond 2^53 are rounded: they are out of every range, and told as they are
+    return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), right
 
 
 def _categories(field: Field, column: pa.Array) -> Found:
@@ -238,6 +239,14 @@ READERS: dict[str, Callable[[Field, pa.Array], Found]] = {
 }
 
 
+def python_value(scalar: pa.Scalar) -> Any:
+    """The value; as a text where Python has no such timestamp, for its year or its time zone."""
+    try:
+        return scalar.as_py()
+    except (KeyError, OverflowError, ValueError):
+        return scalar.cast(pa.timestamp(scalar.type.unit)).cast(pa.string()).as_py()
+
+
 def _reasons(task: Task, batch: pa.RecordBatch, row: int) -> str:
     """Everything that is wrong with a row, in words."""
     faults = []
@@ -245,14 +254,15 @@ def _reasons(task: Task, batch: pa.RecordBatch, row: int) -> str:
         if field.name in batch.schema.names:
             column = batch[field.name].slice(row, 1)
             if not _read(field, column)[1][0]:
-                faults.append(f"{field.name} {_reason(field, column[0].as_py())}")
+                faults.append(f"{field.name} {_reason(field, column[0])}")
     return "; ".join(faults)
 
 
-def _reason(field: Field, value: Any) -> str:
+def _reason(field: Field, scalar: pa.Scalar) -> str:
+    value = python_value(scalar)
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return "is missing"
-    if field.kind == "timestamp" and isinstance(value, str):
+    if field.kind == "timestamp" and holds_text(scalar.type):
         return timestamps.why_not(value)
     shown = f"{value:.6g}" if isinstance(value, float) else str(value)
     shown = shown if len(shown) <= _LONGEST_VALUE else shown[:_LONGEST_VALUE] + "..."

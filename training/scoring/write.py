@@ -91,8 +91,9 @@ def score(job: Job, part: Part) -> Done:
             checked = columns.check(model.task, batch, unreadable)
             first = part.first + count
             for i, reason in checked.reasons.items():
-                values = json.dumps(batch.slice(i, 1).to_pylist()[0], default=str)
-                faults.writerow((part.path, first + i, reason, values))
+                values = {n: columns.python_value(batch[n][i]) for n in batch.schema.names}
+                told = json.dumps(values, default=str)
+                faults.writerow((part.path, first + i, reason, told))
             writer.write_batch(_answers(model, job, checked, first))
             count, bad = count + batch.num_rows, bad + len(checked.reasons)
     if not bad:
