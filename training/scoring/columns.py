@@ -21,7 +21,9 @@ from models.errors import DataError
 from models.rows import DTYPES, NUMBER
 from models.task import Field, Task
 
-_NUMBER = f"^{NUMBER}$"
+_NAN = r"(?i:[+-]?nan(?:\(\w*\))?)"
+"""NaN in every form that Arrow reads as a number, so that texts are read as the numbers of a CSV are."""
+_NUMBER = f"^(?:{NUMBER}|{_NAN})$"
 _BOOLEANS = ("false", "true", "0", "1")
 _LONGEST_VALUE = 40
 
