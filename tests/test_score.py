@@ -177,6 +177,35 @@ def test_folder_of_files_gives_a_folder_of_answers_each(tmp_path: Path, store: P
         assert _read(tmp_path / "out" / name).num_rows == N_ROWS
 
 
+@pytest.mark.parametrize("named", [True, False], ids=["file", "folder"])
+def test_file_with_the_name_of_the_list_of_rejected_rows_is_refused(
+    tmp_path: Path, store: Path, *, named: bool
+) -> None:
+    """Its folder would stand where that list goes: it is told before anything is scored."""
+    file = _save(_table("admission")[1], tmp_path / "in" / "rejected.csv")
+    with pytest.raises(DataError, match=r"rejected\.csv: must have another name"):
+        run.run(_request(store, file if named else file.parent, model="admission"))
+    assert not (tmp_path / "out").exists()
+    deeper = _save(_table("admission")[1], tmp_path / "all" / "in" / "rejected.csv")
+    assert "1,000 rows" in run.run(_request(store, deeper.parents[1], model="admission"))
+
+
+def test_output_inside_the_folder_of_the_files_is_none_of_them(
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same command again finds the files of before, however the two folders are written."""
+    _save(_table("admission")[1], tmp_path / "in" / "a.csv")
+    monkeypatch.chdir(tmp_path)
+    said = []
+    for folder, out in (("in", "in/out"), ("./in", "in/../in/out"), (tmp_path / "in", "in/out")):
+        request = _request(store, Path(folder), model="admission", suffix=".csv", out=Path(out))
+        said.append(run.run(request))
+    assert all("1,000 rows of 1 file" in text for text in said)
+    _save(_table("admission")[1], tmp_path / "other" / "a.csv")
+    with pytest.raises(DataError, match="other: is not empty"):
+        run.run(_request(store, Path("other"), model="admission", out=Path("other")))
+
+
 @pytest.mark.parametrize("others", [0, 1], ids=["alone", "first"])
 def test_file_without_rows_has_no_answers_and_stops_nothing(
     tmp_path: Path, store: Path, others: int

@@ -23,6 +23,8 @@ PART_ROWS = 1_000_000
 PART_BYTES = 64 * 2**20
 BATCH_ROWS = 65_536
 BLOCK_BYTES = 4 * 2**20
+REJECTED = "rejected.csv"
+"""The file of all rejected rows, in the folder of the output."""
 _LONGEST_HEADER = 2**20
 _SUFFIXES = (".csv", ".parquet")
 
@@ -48,12 +50,16 @@ class Part:
     end: int
 
 
-def find(paths: Iterable[Path]) -> dict[str, Path]:
-    """The files: those named, and those in the folders named. Name in the output -> path."""
+def find(paths: Iterable[Path], out: Path) -> dict[str, Path]:
+    """The files: those named, and those in the folders named. Name in the output -> path.
+
+    out : the folder of the output. If it lies in one of the folders, what is in it does not count.
+    Raises DataError for what is no file to score, and for names that the output cannot have.
+    """
     found: dict[str, Path] = {}
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix in _SUFFIXES and p.is_file())
+            inside = _files_in(path, out)
             if not inside:
                 raise DataError(f"{path}: holds no file that ends in .csv or .parquet")
             named = {"__".join(p.relative_to(path).parts): p for p in inside}
@@ -64,10 +70,23 @@ def find(paths: Iterable[Path]) -> dict[str, Path]:
         for name, file in named.items():
             if file.suffix not in _SUFFIXES:
                 raise DataError(f"{file}: must end in .csv or .parquet")
+            if name == REJECTED:
+                raise DataError(
+                    f"{file}: must have another name, which the list of rejected rows has"
+                )
             if name in found:
                 raise DataError(f"{file} and {found[name]} would both be written to {name}")
             found[name] = file
     return found
+
+
+def _files_in(folder: Path, out: Path) -> list[Path]:
+    """The files in a folder that can be scored, but for those in `out`."""
+    ours, theirs = folder.resolve(), out.resolve()
+    inside = theirs != ours and theirs.is_relative_to(ours)
+    skipped = folder / theirs.relative_to(ours) if inside else None
+    paths = (path for path in folder.rglob("*") if skipped not in path.parents)
+    return sorted(path for path in paths if path.suffix in _SUFFIXES and path.is_file())
 
 
 def plan(task: Task, name: str, path: Path) -> list[Part]:

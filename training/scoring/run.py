@@ -14,10 +14,10 @@ from models.tasks import TASKS
 from training import cluster
 from training.counter import counting
 from training.scoring import parts, write
-from training.scoring.parts import Part
+from training.scoring.parts import REJECTED, Part
 from training.scoring.write import Done, Job
 
-RECORD, REJECTED = "scoring.json", "rejected.csv"
+RECORD = "scoring.json"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def run(request: Request) -> str:
     Raises DataError for files that cannot be scored, and for a folder that is another scoring's.
     """
     version, content = _bundle(request)
-    found = parts.find(request.inputs)
+    found = parts.find(request.inputs, request.out)
     job = Job(content, request.level, request.suffix, request.out.absolute())
     record = _record(request, version, found)
     task = TASKS[request.model]
