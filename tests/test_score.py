@@ -421,12 +421,21 @@ def test_two_processes_write_the_bytes_of_one(
 
 
 def test_store_without_a_version_is_scored_with_the_carried_model(tmp_path: Path) -> None:
-    """As the service does: what fills an empty store answers."""
+    """As the service does; and it is said, since the name of the store may have been mistyped."""
     _, table = _table("admission")
     file = _save(table.slice(0, 10), tmp_path / "rows.csv")
-    result = _command("admission", file, "--out", tmp_path / "out", "--store", tmp_path / "none")
+    none = tmp_path / "none"
+    result = _command("admission", file, "--out", tmp_path / "out", "--store", none)
     assert result.exit_code == 0, result.output
-    assert "10 rows of 1 file" in result.output
+    assert f"that comes with the code, as {none} has none: 10 rows of 1 file" in result.output
+
+
+def test_version_and_store_of_the_answers_are_told(tmp_path: Path, store: Path) -> None:
+    """Whoever reads the summary knows which model answered."""
+    file = _save(_table("admission")[1], tmp_path / "rows.csv")
+    version = Store(store).current("admission")
+    said = run.run(_request(store, file, model="admission"))
+    assert said.startswith(f"admission {version} of {store}: 1,000 rows of 1 file")
 
 
 @pytest.mark.parametrize("version", ["", "latest"])

@@ -45,7 +45,7 @@ def run(request: Request) -> str:
 
     Raises DataError for files that cannot be scored, and for a folder that is another scoring's.
     """
-    version, content = _bundle(request)
+    version, content, source = _bundle(request)
     found = parts.find(request.inputs, request.out)
     job = Job(content, request.level, request.suffix, request.out.absolute())
     record = _record(request, version, found)
@@ -59,19 +59,21 @@ def run(request: Request) -> str:
     of_files = "1 file" if len(found) == 1 else f"{len(found)} files"
     where = f", see {request.out / REJECTED}" if counted.rejected else ""
     return (
-        f"{request.model} {version}: {counted.rows:,} rows of {of_files} in {request.out}, "
+        f"{request.model} {version} {source}: {counted.rows:,} rows of {of_files} in {request.out}, "
         f"{counted.rejected:,} of them rejected{where}"
     )
 
 
-def _bundle(request: Request) -> tuple[str, dict[str, bytes]]:
-    """The version and the bytes of the model: from the store, or the one that comes with the code."""
+def _bundle(request: Request) -> tuple[str, dict[str, bytes], str]:
+    """The version and the bytes of the model, and in words where it is from: the store or the code."""
     store, version = Store(request.store), request.version
     version = store.current(request.model) if version is None else version
     if version is not None:
-        return version, store.read(request.model, version, request.key)
+        content = store.read(request.model, version, request.key)
+        return version, content, f"of {request.store}"
     content = bundle.read(bundle.ARTIFACTS / request.model)
-    return bundle.unpack(content).version, content
+    words = f"that comes with the code, as {request.store} has none"
+    return bundle.unpack(content).version, content, words
 
 
 def _record(request: Request, version: str, found: dict[str, Path]) -> dict[str, Any]:
