@@ -288,6 +288,29 @@ def test_interrupted_scoring_goes_on_where_it_was(
         assert path.read_bytes() == (tmp_path / "whole" / "rows.csv" / name).read_bytes()
 
 
+def test_what_a_killed_scoring_has_left_is_removed(
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half-written files go once everything is scored, but for those that another scoring writes now."""
+    file = _save(_table("admission")[1], tmp_path / "rows.csv")
+    request, out = _request(store, file, model="admission"), tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(cluster, "map_unordered", _stopped_after(1))
+        with pytest.raises(KeyboardInterrupt):
+            run.run(request)
+    names = (".new-rejected.csv-0a", "rows.csv/.new-part-00001.parquet-0a")
+    old, fresh = ([out / f"{name}{mark}" for name in names] for mark in (1, 2))
+    for path in (*old, *fresh):
+        path.touch()
+    for path in old:
+        os.utime(path, (0.0, 0.0))
+    for path in fresh:
+        os.utime(path, (2.0**32, 2.0**32))
+    run.run(request)
+    assert sorted(out.rglob(".new-*")) == sorted(fresh)
+    assert _read(out / "rows.csv").num_rows == N_ROWS
+
+
 @pytest.mark.parametrize("content", ["", "nonsense", "5", "[1]", "{}"])
 def test_damaged_record_is_told_and_a_damaged_part_is_scored_again(
     tmp_path: Path, store: Path, content: str

@@ -2,7 +2,9 @@
 
 import csv
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,7 @@ def run(request: Request) -> str:
 
     Raises DataError for files that cannot be scored, and for a folder that is another scoring's.
     """
+    began = time.time()
     version, content, source = _bundle(request)
     found = parts.find(request.inputs, request.out)
     job = Job(content, request.level, request.suffix, request.out.absolute())
@@ -56,6 +59,7 @@ def run(request: Request) -> str:
     _gather_rejected(job, planned)
     total = {"rows": counted.rows, "rejected": counted.rejected}
     files.replace_file(request.out / RECORD, _json(record | {"done": total}))
+    _remove_leftovers(request.out, found, began)
     of_files = "1 file" if len(found) == 1 else f"{len(found)} files"
     where = f", see {request.out / REJECTED}" if counted.rejected else ""
     return (
@@ -140,3 +144,15 @@ def _gather_rejected(job: Job, planned: Sequence[Part]) -> None:
             if side.exists():
                 with side.open(newline="", encoding="utf-8") as rows:
                     gathered.writelines(rows)
+
+
+def _remove_leftovers(out: Path, names: Iterable[str], before: float) -> None:
+    """Remove what killed scorings have left, at the end: no part needs it any more.
+
+    What has been written to since the time `before` may be another scoring's, which is at work.
+    """
+    for folder in (out, *(out / name for name in names)):
+        for leftover in folder.glob(f"{files.TEMPORARY}*"):
+            with suppress(FileNotFoundError):  # it has got its name
+                if leftover.stat().st_mtime < before:
+                    leftover.unlink()
