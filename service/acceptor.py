@@ -13,6 +13,10 @@ import asyncio
 import fcntl
 import logging
 import mmap
+import struct
+import sys
+from contextlib import suppress
+from socket import SOL_SOCKET
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,6 +26,10 @@ if TYPE_CHECKING:
 
 _BACKLOG = 2048
 """How many connections may wait to be accepted."""
+_SO_ATTACH_FILTER = 26
+"""Of Linux; the module `socket` has no name for it."""
+_TAKE_NO_PACKET = struct.pack("HBBI", 0x06, 0, 0, 0)
+"""A program for the kernel's packet filter: return 0, the number of bytes to take."""
 
 MOST_WORKERS = 1024
 _WIDTH = 8
@@ -72,8 +80,9 @@ class ConnectionCounts:
 def take_waiting(listener: socket) -> Iterator[socket]:
     """Accept the connections that the system has accepted, before their listener is closed.
 
-    At most as many as can wait, so that those who connect all the time keep no server from leaving.
+    Who wants to connect meanwhile gets no answer; he asks again after a second, and is refused.
     """
+    _hold_off(listener)
     for _ in range(_BACKLOG):
         try:
             yield listener.accept()[0]
@@ -81,6 +90,21 @@ def take_waiting(listener: socket) -> Iterator[socket]:
             continue
         except OSError:  # BlockingIOError: none is left; or no file descriptors are
             return
+
+
+def _hold_off(listener: socket) -> None:
+    """Let no connection come to a listener any more, neither now nor between the last accept and the close.
+
+    A filter of the kernel drops every packet to it. Those to connections that came before pass.
+    """
+    if sys.platform != "linux":
+        return
+    import ctypes  # noqa: PLC0415  # seldom needed
+
+    program = ctypes.create_string_buffer(_TAKE_NO_PACKET)
+    instructions = struct.pack("HP", 1, ctypes.addressof(program))
+    with suppress(OSError):  # a system without it loses what comes in these microseconds
+        listener.setsockopt(SOL_SOCKET, _SO_ATTACH_FILTER, instructions)
 
 
 class Acceptor:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.acceptor import Acceptor, ConnectionCounts
+from service.acceptor import Acceptor, ConnectionCounts, take_waiting
 from service.workers import open_port
 
 if TYPE_CHECKING:
@@ -179,3 +179,22 @@ def test_slot_of_a_process_that_is_gone_is_taken_again(tmp_path: Path) -> None:
     assert again._slot == 0
     assert not again.others_have_fewer()
     again._file.close()
+
+
+def test_who_comes_after_those_that_wait_were_taken_is_refused_and_not_reset(
+    listener: socket.socket,
+) -> None:
+    """Between the last accept and the close nobody gets a connection, which the close would reset."""
+    listener.setblocking(False)  # noqa: FBT003
+    early = clients(listener, 3)
+    taken = list(take_waiting(listener))
+    assert [one.getpeername() for one in taken] == [one.getsockname() for one in early]
+    with socket.socket() as late:
+        late.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            late.connect(listener.getsockname())
+    for theirs, ours in zip(early, taken, strict=True):
+        theirs.sendall(b"asked")
+        assert ours.recv(5, socket.MSG_WAITALL) == b"asked"
+        theirs.close()
+        ours.close()
