@@ -15,6 +15,8 @@ from models.arrays import FloatArray
 
 _ALMOST = 1e-9
 """Probabilities are kept this far from 0 and 1, where the logit is infinite."""
+_LARGE = 1e6
+"""Stands for infinity, which is on no scale."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,13 @@ class Link:
     from_link: Callable[[FloatArray], FloatArray]
     number_to_link: Callable[[float], float]
     number_from_link: Callable[[float], float]
+
+    def holds(self, low: float, high: float) -> bool:
+        """Whether both ends of a range, which may be infinite, have a place on the scale and come back."""
+        ends = np.clip([low, high], -_LARGE, _LARGE)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scaled = self.to_link(ends)
+        return bool(np.isfinite(scaled).all() and np.allclose(self.from_link(scaled), ends))
 
 
 def _same(x: FloatArray) -> FloatArray:

@@ -1,12 +1,18 @@
 """Fixtures for every test."""
 
+import sys
+from collections.abc import Callable
+
 import pytest
 from hypothesis import settings
 
 from models.model import Model
 from models.tasks import TASKS
 from tests import tiny
+from training import cli
 from training.data import Dataset, read
+
+Run = Callable[..., tuple[int, str, str]]
 
 # No deadline: a busy machine is no fault. `make test ARGS="--hypothesis-profile thorough"` looks longer.
 settings.register_profile("default", max_examples=30, deadline=None)
@@ -29,3 +35,20 @@ def admission() -> Dataset:
 def model(request: pytest.FixtureRequest) -> Model:
     """A small random model of each task in turn."""
     return tiny.model(request.param)
+
+
+@pytest.fixture
+def train(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command `train` in this process: (exit status, standard output, standard error)."""
+    monkeypatch.delenv("SERVICE_STORE", raising=False)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["train", *map(str, arguments)])
+        try:
+            status = cli.run()
+        except SystemExit as leave:
+            status = int(leave.code or 0)
+        return status, *capsys.readouterr()
+
+    return run

@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -25,30 +25,13 @@ from service.registry import Registry
 from service.served import Served
 from service.settings import Settings
 from tests import tiny
+from tests.conftest import Run
 from tests.serving import connect, example
 from training import cli, data
 from training.__main__ import main
 
-Run = Callable[..., tuple[int, str, str]]
 QUICK = ("--set", "epochs=2", "--set", "average_epochs=0", "--set", "hidden=6")
 """A training of a moment: what is made is a model, if no good one."""
-
-
-@pytest.fixture
-def train(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command in this process: (exit status, standard output, standard error)."""
-    monkeypatch.delenv("SERVICE_STORE", raising=False)
-    monkeypatch.setenv("COLUMNS", "120")
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["train", *map(str, arguments)])
-        try:
-            status = cli.run()
-        except SystemExit as leave:
-            status = int(leave.code or 0)
-        return status, *capsys.readouterr()
-
-    return run
 
 
 def test_training_publishes_a_version(train: Run, tmp_path: Path) -> None:

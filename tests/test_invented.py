@@ -4,8 +4,7 @@ import asyncio
 import csv
 import json
 import re
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,22 +12,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.errors import DataError, TrainingError
+from models.errors import DataError, SettingsError, TrainingError
 from models.features import Category, Number
 from models.store import Store
 from models.task import Field
+from models.tasks import TASKS
 from service.app import create_app
 from service.registry import Registry
 from service.served import Served
 from service.settings import Settings
+from tests.conftest import Run
 from tests.invented import INVENTED, RECIPES, installed
 from tests.serving import connect, example
-from training import catalogue, cli, data, evaluate, protocols
+from training import catalogue, cli, data, evaluate, overrides, protocols
 from training.data import Dataset
 from training.distil import Student
 from training.progress import Nobody
 
-Run = Callable[..., tuple[int, str, str]]
 OF_KIND = [(name, protocol) for name, t in INVENTED.items() for protocol in protocols.of_task(t)]
 
 
@@ -41,19 +41,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def train(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command in this process: (exit status, standard output, standard error)."""
-    monkeypatch.setenv("COLUMNS", "120")
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["train", *map(str, arguments)])
-        try:
-            status = cli.run()
-        except SystemExit as leave:
-            status = int(leave.code or 0)
-        return status, *capsys.readouterr()
-
-    return run
+def train(folder: Path, train: Run) -> Run:
+    """The command, which knows both tasks."""
+    del folder
+    return train
 
 
 @pytest.fixture
@@ -224,6 +215,18 @@ def test_quantity_that_may_be_below_zero(folder: Path) -> None:
     assert made.as_json()["metrics"]["rmsle"] is None
     (found,) = {score.interval["rows"] for score in made.scores if score.interval}
     assert found == 12
+
+
+def test_command_takes_a_quantity_that_may_be_below_zero(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bounds may be infinite: `identity` has a place for all between them, the other scales have not."""
+    recipe = replace(RECIPES["espresso"], links=("identity",), interval_link="identity")
+    monkeypatch.setitem(TASKS, "espresso", _below_zero().task)
+    assert overrides.check(recipe) is recipe
+    for changed in (replace(recipe, links=("log",)), replace(recipe, interval_link="sqrt")):
+        with pytest.raises(SettingsError, match=r"for values of either sign: identity$"):
+            overrides.check(changed)
 
 
 @pytest.mark.parametrize("setting", ["links", "interval_link"])

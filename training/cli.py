@@ -303,9 +303,8 @@ def _train(  # what the three commands share
         with _uninterrupted() as interrupts:  # before anything else can fail
             version = product.publish(made, store, secret)
     except Exception:  # the scores took a training, too, and are told even if the store fails
-        with suppress(
-            OSError, SystemExit
-        ):  # of a full disk or a closed pipe: the store's fault matters more
+        # and if they cannot be, for a full disk or a closed pipe, the store's fault matters more
+        with suppress(OSError, SystemExit):
             _tell(made)
         raise
     _tell(made)

@@ -16,6 +16,8 @@ from training.evaluate import coverage_by_level
 from training.plots import BLUE, GREY, ORANGE, bare, blank
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+GROUPS = {"hour": "hour of the day", "season": "season", "size": "size of the forecast"}
+"""What the groups of the coverage are by, as the axes of a plot say it."""
 _Z90 = NormalDist().inv_cdf(0.95)
 
 
@@ -133,10 +135,7 @@ def coverage_by_group(groups: Mapping[str, Mapping[str, tuple[int, int]]], level
         axes.axhline(level, color=GREY, linestyle="--", linewidth=1)
         names = [name.removeprefix("from ") for name in counted]
         axes.set_xticks(at, names, fontsize=8)
-        axes.set(xlabel=_GROUPS[kind], xlim=(-0.7, len(share) - 0.3))
+        axes.set(xlabel=GROUPS[kind], xlim=(-0.7, len(share) - 0.3))
         bare(axes)
     places[0].set(ylabel="share of outcomes inside")
     return figure
-
-
-_GROUPS = {"hour": "hour of the day", "season": "season", "size": "size of the forecast"}

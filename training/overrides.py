@@ -6,12 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, get_args, get_origin, get_type_hints
 
-import numpy as np
-
 from models.activations import ACTIVATIONS
 from models.errors import SettingsError
-from models.features import Category
-from models.links import LINKS, Link
+from models.links import LINKS
 from models.tasks import TASKS
 from training.catalogue import unknown
 from training.distil import Student
@@ -24,8 +21,6 @@ _FIXED = {"name", "task", "description", "columns", "targets", "prior", "kriging
 STUDENT = "student"
 """The key that says whether there is a student, and the prefix of the student's own keys."""
 
-_LARGE = 1e6
-"""Stands for values without an upper bound."""
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -128,13 +123,12 @@ def check(recipe: Recipe) -> Recipe:
 def _demands_of_parts(recipe: Recipe) -> dict[str, bool]:
     """What a prior, kriging and signs demand of the networks, in words, and whether it is met."""
     signs = recipe.fit.signs
-    n_inputs = sum(c.size if isinstance(c, Category) else 1 for c in recipe.columns)
     return {
         "hidden must have one layer, which the prior is for": recipe.prior is None
         or len(recipe.hidden) == 1,
         "skip must be true: what fills gaps is a part of it": recipe.kriging is None or recipe.skip,
-        f"signs must be empty or have {n_inputs} entries, one an input": len(signs)
-        in {0, n_inputs},
+        f"signs must be empty or have {recipe.n_inputs} entries, one an input": len(signs)
+        in {0, recipe.n_inputs},
         "signs must be 1, -1 or 0": set(signs) <= {1, -1, 0},
     }
 
@@ -145,11 +139,10 @@ def _demands_of_student(recipe: Recipe) -> dict[str, bool]:
     if student is None:
         return {}
     task = TASKS[recipe.task]
-    dated = any(field.kind == "timestamp" for field in task.fields)
     return {
         "student must be false: the interval of a probability needs every network": task.threshold
         is None,
-        "student must be false: its rows are made up around a timestamp": dated,
+        "student must be false: its rows are made up around a timestamp": bool(task.time_field),
         "student must be false: what fills gaps knows every hour": recipe.kriging is None,
         "student_hidden must have widths of at least 1": all(n >= 1 for n in student.hidden),
         "student_rows must be at least 1": student.rows >= 1,
@@ -163,11 +156,12 @@ def _demands_of_links(recipe: Recipe) -> dict[str, bool]:
     """The demands on the scales of targets and intervals, in words, and whether each is met."""
     task = TASKS[recipe.task]
     low, high = task.bounds
-    able = [name for name, link in LINKS.items() if _holds(link, low, min(high, _LARGE))]
+    able = [name for name, link in LINKS.items() if link.holds(low, high)]
     # without standardised targets a link is for outputs alone, and none needs to become 0
     of_output = set() if recipe.standardise_target else {"exp"}
     to = f"to {high:g}" if math.isfinite(high) else "up"
-    words = f"for values from {low:g} {to}: {', '.join(able)}"
+    values = f"values from {low:g} {to}" if math.isfinite(low) else "values of either sign"
+    words = f"for {values}: {', '.join(able)}"
     return {
         f"links must be scales {words}": set(recipe.links) <= {*able, *of_output},
         f"interval_link must be a scale {words}": task.threshold is not None
@@ -175,11 +169,3 @@ def _demands_of_links(recipe: Recipe) -> dict[str, bool]:
         f"student_link must be a scale {words}": recipe.student is None
         or recipe.student.link in able,
     }
-
-
-def _holds(link: Link, low: float, high: float) -> bool:
-    """Whether both ends of a range are numbers on the scale of a link, and come back from there."""
-    ends = np.array([low, high])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scaled = link.to_link(ends)
-    return bool(np.isfinite(scaled).all() and np.allclose(link.from_link(scaled), ends))

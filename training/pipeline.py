@@ -73,7 +73,7 @@ def linked_targets(recipe: Recipe, dataset: Dataset, rows: IntArray) -> Targets:
 
 def require_positive(setting: str, link: str, lowest: float) -> None:
     """Raise TrainingError for a link, the value of `setting`, that does not reach down to `lowest`."""
-    if lowest < 0.0 and link in {"sqrt", "power", "log", "exp"}:
+    if lowest < 0.0 and not LINKS[link].holds(lowest, lowest):
         words = f"{link} takes no number below 0, and there may be some"
         raise TrainingError(f"{setting}: {words}; identity takes every number")
 

@@ -17,7 +17,6 @@ import numpy as np
 
 from models import bundle, drift
 from models.errors import SettingsError, StoreError, TrainingError
-from models.features import Category
 from models.model import Model
 from models.store import Store
 from training import metrics, protocols
@@ -81,8 +80,7 @@ def make(recipe: Recipe, dataset: Dataset, seed: int, watch: Watch) -> Product:
 
 def _require_size(recipe: Recipe) -> None:
     """Fail before a training rather than after it: a lower bound, without biases and skips."""
-    n_inputs = sum(column.size if isinstance(column, Category) else 1 for column in recipe.columns)
-    n_inputs += recipe.kriging.over.size if recipe.kriging else 0
+    n_inputs = recipe.n_inputs + (recipe.kriging.over.size if recipe.kriging else 0)
     hidden, outputs, members = recipe.hidden, len(recipe.targets), len(recipe.links)
     if recipe.student is not None:  # it is what is published
         hidden, outputs, members = recipe.student.hidden, 1, 1

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from models.features import Column
+from models.features import Category, Column
 from training.distil import Student
 from training.fit import FitSettings
 from training.kriging import Kriging
@@ -55,3 +55,8 @@ class Recipe:
     bootstrap: bool = False
     student: Student | None = None
     fit: FitSettings = field(default_factory=FitSettings)
+
+    @property
+    def n_inputs(self) -> int:
+        """How many inputs of the networks `columns` make."""
+        return sum(column.size if isinstance(column, Category) else 1 for column in self.columns)

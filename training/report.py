@@ -167,7 +167,7 @@ def _pictures(dataset: Dataset, ours: Evaluation) -> Sequence[Picture]:
         Picture(
             figures.coverage_by_group(score.interval["groups"], score.interval["level"]),
             "How many outcomes lie inside the 90 % interval, by "
-            f"{' and '.join(score.interval['groups'])} of the forecast.",
+            f"{', '.join(figures.GROUPS[kind] for kind in score.interval['groups'])}.",
         ),
     ]
 
