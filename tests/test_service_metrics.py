@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import ASGIApp
 
@@ -330,6 +331,17 @@ async def _busy() -> bytes:
     for path, body in (("admission", ROW), ("bikes", example(TASKS["bikes"]))):
         await worker.post(f"/predict/{path}", body)
     return worker.metrics.render()
+
+
+def test_prometheus_asks_each_replica() -> None:
+    """A target of its own for every container: of several behind one name, one would count for all."""
+    asked = yaml.safe_load((OBSERVABILITY / "prometheus.yml").read_text(encoding="utf-8"))
+    compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    (job,) = asked["scrape_configs"]
+    (found,) = job["dns_sd_configs"]
+    assert "static_configs" not in job
+    assert (found["type"], found["port"]) == ("A", 8000)
+    assert all(f"\n  {name}:\n" in compose for name in found["names"])
 
 
 @pytest.mark.promtool
