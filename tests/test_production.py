@@ -34,14 +34,14 @@ def status(port: int, key: str = "") -> int:
 
 
 def test_production_asks_for_keys_and_takes_them_back(tmp_path: Path) -> None:
-    """Without the file nothing is brought up; with it a key is asked for, and a removed line revokes it."""
+    """Without keys nothing is brought up; with them one is asked for, and a removed line revokes it."""
     name = f"backprop-production-{os.getpid()}"
-    with pytest.raises(AssertionError, match="names the file with the digests of the API keys"):
+    with pytest.raises(AssertionError, match="names the folder with"):
         Stack(name, free_port(), FILES).compose("config")
-    keys = tmp_path / "keys"
+    keys = tmp_path / "keys.txt"
     tmp_path.chmod(0o755)
     keys.write_text(f"tests sha256:{digest_of(KEY.encode()).decode()}\n")
-    stack = Stack(name, free_port(), FILES, {"API_KEYS_FILE": str(keys)})
+    stack = Stack(name, free_port(), FILES, {"API_KEYS_FOLDER": str(tmp_path)})
     try:
         stack.compose("up", "--build", "--detach", "--wait", "--wait-timeout", "120")
         assert [status(stack.port), status(stack.port, "another"), status(stack.port, KEY)] == [
@@ -49,7 +49,9 @@ def test_production_asks_for_keys_and_takes_them_back(tmp_path: Path) -> None:
             401,
             200,
         ]
-        keys.write_text("# nobody\n")
+        edited = tmp_path / "keys.txt.new"  # as editors and `sed -i` do
+        edited.write_text("# nobody\n")
+        edited.replace(keys)
         ends = time.monotonic() + 30
         while status(stack.port, KEY) != 401:
             assert time.monotonic() < ends
