@@ -252,7 +252,12 @@ class Metrics:
         )
         for refusal in registry.refusals:
             refused.add(1.0, model=refusal.model, version=refusal.version, reason=refusal.reason)
-        yield from (info, psi, rows, refused)
+        unreadable = Family(
+            "model_store_unreadable", "gauge", "Models whose store cannot be read now, why."
+        )
+        for name, reason in registry.troubles.items():
+            unreadable.add(1.0, model=name, reason=reason)
+        yield from (info, psi, rows, refused, unreadable)
 
 
 def route_of(exchange: Exchange, scope: Scope) -> str:

@@ -129,8 +129,13 @@ class Registry:
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:
-        """The versions that were refused since the start and not taken since, the latest last."""
+        """The versions that were refused, the latest last, until a pointer names one that is not."""
         return tuple(self._refusals.values())
+
+    @property
+    def troubles(self) -> dict[str, str]:
+        """Why the store cannot be read now, by model."""
+        return dict(self._troubles)
 
     def versions(self, name: str) -> list[str]:
         """The versions of a model in the store, the oldest first, and among them the one that answers.
@@ -225,11 +230,12 @@ class Registry:
             return
         assert self._store is not None, "only a registry with a store follows one"  # noqa: S101
         if stamp is None:
-            del self._stamps[name]  # told once, and a pointer that comes back is followed
             raise StoreError(f"{self._store.folder / name / 'current'}: was there, and is missing")
         version = self._store.current(name)
-        if version is not None and version != self._served[name].version:
-            self._try(self._store, name, version)
+        if version is not None and (
+            version == self._served[name].version or self._try(self._store, name, version)
+        ):
+            self._refusals = {of: r for of, r in self._refusals.items() if r.model != name}
         self._stamps[name] = stamp  # after a StoreError it is not noted: the next look tries again
         self._troubles.pop(name, None)
 
@@ -244,8 +250,6 @@ class Registry:
         except Exception as error:  # noqa: BLE001 - whatever a bad version does, the old one answers on
             self._refuse(name, version, error)
             return False
-        if store is self._store:
-            self._refusals.pop((name, version), None)  # it was mended, or signed
         previous = self.swap(served)
         seconds = time.perf_counter() - started
         self._tell(Event("swapped", name, version, previous=previous, seconds=seconds))

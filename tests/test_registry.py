@@ -185,6 +185,18 @@ def test_rewritten_pointer_tries_a_refused_version_again(store: FakeStore) -> No
     assert registry.refusals == ()
 
 
+def test_rollback_from_a_refused_version_settles_it(store: FakeStore) -> None:
+    """Refusals last until the pointer names a version that answers, also the one that does already."""
+    store.add("bikes", "v2", "torn")
+    registry, _ = filled(store)
+    registry.poll()
+    assert [r.version for r in registry.refusals] == ["v2"]
+    store.activate("bikes", "v1")
+    registry.poll()
+    assert registry["bikes"].version == "v1"
+    assert registry.refusals == ()
+
+
 def test_unreadable_store_is_told_once_and_tried_again(store: FakeStore) -> None:
     """A store that cannot be read for a while makes one log line, and no version is forgotten."""
     registry, events = filled(store)
@@ -224,8 +236,10 @@ def test_vanished_pointer_is_told_once_in_each_outage(store: FakeStore, what: st
             registry.poll()
         assert [event.kind for event in events] == ["unreadable"] * outage
         assert events[-1].reason == f"{store.folder}/bikes/current: was there, and is missing"
+        assert registry.troubles == {"bikes": events[-1].reason}
         away.rename(gone)
         registry.poll()
+        assert registry.troubles == {}
     store.add("bikes", "v2")
     registry.poll()
     assert registry["bikes"].version == "v2"

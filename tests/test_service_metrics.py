@@ -15,6 +15,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import ASGIApp
 
+from models.errors import BundleError, StoreError
 from models.tasks import TASKS
 from service.app import create_app
 from service.keys import Keyring, KeysLayer
@@ -302,6 +303,8 @@ async def test_dashboard_and_rules_ask_for_what_is_there() -> None:
     worker = Worker()
     for path, body in (("admission", ROW), ("bikes", example(TASKS["bikes"]))):
         await worker.post(f"/predict/{path}", body)
+    worker.registry._refuse("bikes", VERSION, BundleError("digest differs"))
+    worker.registry._trouble("bikes", StoreError("was there, and is missing"))
     samples = await worker.scrape()
     names = {name for name, _ in samples}
     labels = {key for _, pairs in samples for key, _ in pairs} | {"job", "instance"}
