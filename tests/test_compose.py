@@ -75,6 +75,12 @@ def test_serving_image_is_small(stack: Stack) -> None:
     assert (image["Size"] - base["Size"]) / MIB <= OWN_LAYERS_MIB
 
 
+def test_log_cannot_fill_the_disk(stack: Stack) -> None:
+    """A line a request adds up: the engine keeps the latest gigabyte and drops what is older."""
+    log = stack.container()["HostConfig"]["LogConfig"]
+    assert log == {"Type": "json-file", "Config": {"max-size": "100m", "max-file": "10"}}
+
+
 def test_running_service_takes_what_a_container_trains(stack: Stack) -> None:
     """`docker compose run --rm train` gives new answers without a new container."""
     before, old = stack.container(), stack.versions()

@@ -76,6 +76,13 @@ def test_killed_replica_loses_no_request(replicas: Stack) -> None:
     assert load.failures == []
 
 
+def test_logs_of_all_containers_are_rotated(replicas: Stack) -> None:
+    """Neither the replicas nor the proxy can fill the disk with their logs."""
+    for name in ("proxy-1", *(f"serve-{i}" for i in range(1, REPLICAS + 1))):
+        (found,) = docker_json("inspect", f"{replicas.name}-{name}")
+        assert "max-size" in found["HostConfig"]["LogConfig"]["Config"], name
+
+
 def test_all_replicas_take_what_a_container_trains(replicas: Stack) -> None:
     """One `train` is enough for every replica: they follow the pointers of one store."""
     old = predict(replicas.port, "admission")[1]["model"]["version"]
@@ -153,6 +160,16 @@ def _is_whole(stack: Swarm) -> bool:
         return len(_answering(stack.port)) == REPLICAS
     except OSError:
         return False
+
+
+def test_logs_of_a_swarm_cannot_fill_the_disks(swarm: Swarm) -> None:
+    """The engine of each node keeps the latest gigabyte of a container's log."""
+    for service in ("serve", "proxy", "train"):
+        (found,) = docker_json("service", "inspect", f"{swarm.name}_{service}")
+        assert found["Spec"]["TaskTemplate"]["LogDriver"]["Options"] == {
+            "max-size": "100m",
+            "max-file": "10",
+        }
 
 
 def test_rolling_update_and_rollback_lose_no_request(swarm: Swarm) -> None:
