@@ -4,9 +4,11 @@ Graceful shutdown. On SIGTERM the worker *drains*: for `drain_seconds` readiness
 proxy looks elsewhere, and every answer asks its connection to close, while requests are still accepted.
 Then the connections that wait are taken, since closing the port would reset them, and it is closed.
 Connections that are open by then have a moment to send a request, requests in flight finish (within
-`shutdown_seconds`), and the exit status is 0. SIGUSR1, which the supervisor sends to a worker that has been
-replaced, closes the port without draining, since its siblings share it.
-SIGINT (Ctrl-C), or a second signal, skips the draining.
+`shutdown_seconds`), and the exit status is 0. SIGINT (Ctrl-C), or a second SIGTERM, skips the draining.
+
+A worker of a group shares its port with siblings, so it only stops accepting, and they take the connections
+that wait. The supervisor sends it SIGUSR1, to leave without draining when it has been replaced, or SIGUSR2
+when the whole group ends: then nobody may be left to take them, and it closes the port as above.
 
 A signal handler can run between any two steps of the program, even while a connection is being accepted,
 and closing the port there would lose that connection. So handlers only record what is to be done, and the
@@ -144,7 +146,8 @@ class Server(uvicorn.Server):
         self._on_beat = on_beat
         self._close_at: float | None = None
         self._leave_at: float | None = None
-        self._is_last = True  # whether nobody may be left who takes the connections that wait
+        self._is_told = False  # by SIGTERM; the supervisor's signal is not the first of two
+        self._group_ends = False
         self._taken: list[asyncio.Task[Any]] = []  # the event loop keeps no tasks in memory
 
     @override
@@ -169,14 +172,19 @@ class Server(uvicorn.Server):
     @override
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to leave; on Ctrl-C, or on a second signal, without draining."""
-        if self._close_at is not None or sig == signal.SIGINT:
+        if self._is_told or sig == signal.SIGINT:
             super().handle_exit(sig, frame)
+        self._is_told = True
         self._begin_to_leave(self._drain_seconds)
 
     def retire(self, *_: object) -> None:
         """Stop accepting without draining; siblings take the connections from now on."""
-        self._is_last = self.counts is None
         self._begin_to_leave(0.0)
+
+    def end_with_group(self, *_: object) -> None:
+        """Begin to leave, as all siblings do."""
+        self._group_ends = True
+        self._begin_to_leave(self._drain_seconds)
 
     def _begin_to_leave(self, drain_seconds: float) -> None:
         if self._close_at is None:
@@ -193,7 +201,7 @@ class Server(uvicorn.Server):
         if counter % _TICKS_A_SECOND == 0:
             self.watch.look(self.server_state.connections, now)
             if not self._on_beat():
-                self._begin_to_leave(self._drain_seconds)
+                self.end_with_group()
         if self._close_at is None:
             return ends
         close = (b"connection", b"close")
@@ -205,7 +213,9 @@ class Server(uvicorn.Server):
         return ends or (self._leave_at is not None and now >= self._leave_at)
 
     def _close_port(self) -> None:
-        for listener in self._listeners if self._is_last else ():
+        # While siblings accept from the same socket, what comes to it must not be held off.
+        is_last = self.counts is None or self._group_ends
+        for listener in self._listeners if is_last else ():
             for accepted in take_waiting(listener):
                 loop = asyncio.get_running_loop()
                 self._taken.append(
@@ -256,6 +266,7 @@ def serve(server: Server, sockets: list[socket] | None = None) -> int:
     signal.signal(signal.SIGTERM, server.handle_exit)
     signal.signal(signal.SIGINT, server.handle_exit)
     signal.signal(signal.SIGUSR1, server.retire)
+    signal.signal(signal.SIGUSR2, server.end_with_group)
     sys.setswitchinterval(_SWITCH_SECONDS)
     # All objects of the start-up stay for good. Without this the collector would traverse them, for tens
     # of milliseconds, in the middle of large batches.

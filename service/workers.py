@@ -230,10 +230,13 @@ class Group:
         worker.process.send_signal(sig)
 
     def _end(self) -> None:
+        # Not SIGTERM: whoever ends all processes of a service sends it to the workers, too, and a second
+        # one skips the draining, as SIGINT does.
+        sig = signal.SIGINT if self.ending else signal.SIGUSR2
         self.ending = True
         self.listener.close()  # the workers close theirs when they have drained, and so the port
         for worker in self.workers:
-            self._ask_to_leave(worker, signal.SIGTERM)
+            self._ask_to_leave(worker, sig)
 
     def _obey(self, sig: int) -> None:
         if sig == signal.SIGHUP:

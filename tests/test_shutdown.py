@@ -135,6 +135,21 @@ async def _come_again(process: subprocess.Popen[bytes], url: str) -> None:
     assert load.refused
 
 
+def test_group_drains_whose_processes_are_all_told_at_once(tmp_path: Path) -> None:
+    """As systemd does: what the supervisor then tells its workers is no second signal, which skips it."""
+    settings: dict[str, Any] = {"workers": WORKERS, "drain_seconds": 600}
+    with launched(tmp_path / "log", store=fill(tmp_path / "store"), **settings) as (process, url):
+        asyncio.run(_all_up(process, url, WORKERS))
+        workers = workers_of(process.pid)
+        for told in [*workers, process.pid]:
+            os.kill(told, signal.SIGTERM)
+        time.sleep(1)  # some ticks of each worker
+        asyncio.run(wait_for(partial(_ready, url, 503)))
+        assert workers_of(process.pid) == workers
+        process.terminate()  # the second one
+        assert process.wait(timeout=60) == 0
+
+
 async def _done(answers: list[Answer], number: int) -> bool:
     return len(answers) >= number
 
@@ -254,6 +269,23 @@ async def _kill(supervisor: int, url: str) -> None:
     counted = await metric(url, "http_requests_total", route="/predict/admission") - counted
     assert len(answers) - len(lost) <= counted <= len(answers)  # what it counted outlives it
     measured(f"SIGKILL of one of {WORKERS} workers: {len(lost)} of {len(answers)} requests lost")
+
+
+def test_terminated_worker_leaves_the_port_to_its_siblings(tmp_path: Path) -> None:
+    """SIGTERM to one worker, from a person or a watcher of the memory, costs no request, then or later."""
+    log = tmp_path / "log"
+    with launched(log, store=fill(tmp_path / "store"), workers=WORKERS) as (process, url):
+        asyncio.run(_terminate_one(process.pid, url))
+
+
+async def _terminate_one(supervisor: int, url: str) -> None:
+    await wait_for(partial(_whole, url, supervisor, set[int]()))
+    victim, _ = workers_of(supervisor)
+    load = Load(url, row).start(4, 100, keep=False)
+    os.kill(victim, signal.SIGTERM)
+    await wait_for(partial(_whole, url, supervisor, {victim}))
+    assert not faults(await load.stop(), 200)
+    assert load.refused == 0
 
 
 def client_ports(worker: int) -> set[int]:
