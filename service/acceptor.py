@@ -13,6 +13,7 @@ import asyncio
 import fcntl
 import logging
 import mmap
+import os
 import struct
 import sys
 from contextlib import suppress
@@ -51,6 +52,7 @@ class ConnectionCounts:
     def __init__(self, folder: Path) -> None:
         self._file = (folder / "connections").open("a+b")  # the lock lasts as long as it is open
         self._file.truncate(MOST_WORKERS * _WIDTH)
+        os.posix_fallocate(self._file.fileno(), 0, MOST_WORKERS * _WIDTH)  # see `service.cells`
         self._all = memoryview(mmap.mmap(self._file.fileno(), MOST_WORKERS * _WIDTH)).cast("q")
         self._slot = next(slot for slot in range(MOST_WORKERS) if self._is_mine(slot))
         self.close()

@@ -4,22 +4,27 @@ Each worker counts in cells (float64) of its own file, which is mapped into its 
 which cells mean what. Counting is a write to memory: nothing is sent, no lock is taken, and the counts
 survive a kill. The worker that is asked for the metrics reads the files of all workers. A new worker takes
 over the files of one that is gone (their lock is free then), so that counters continue and files do not
-pile up.
+pile up. The files are sparse, and writing to mapped memory for which the disk has no room kills a process
+(SIGBUS). So every block is given its room before it is used.
 
 Without a folder the cells are private memory of this process.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import itertools
 import json
+import logging
 import mmap
+import os
 import threading
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import FileIO
     from pathlib import Path
 
 Key = tuple[str, ...]
@@ -32,6 +37,8 @@ CAPACITY = 1 << 18
 _WIDTH = 8
 _SPARE = CAPACITY - 256
 
+_log = logging.getLogger("service")
+
 
 class Cells:
     """The cells of this process. Count with `cells.values[i] += 1`."""
@@ -40,14 +47,14 @@ class Cells:
         self._blocks: dict[Key, tuple[int, int]] = {}
         self._used = 0
         self._lock = threading.Lock()
-        self._keys: BinaryIO | None = None
+        self._keys: FileIO | None = None
+        self._told = False
+        self._data = -1
         self._folder = folder
-        if folder is None:
-            memory = mmap.mmap(-1, CAPACITY * _WIDTH)
-        else:
-            path = self._claim(folder)
-            with path.open("r+b") as file:
-                memory = mmap.mmap(file.fileno(), CAPACITY * _WIDTH)
+        if folder is not None:
+            self._data = os.open(self._claim(folder), os.O_RDWR | os.O_CLOEXEC)
+            self._reserve(_SPARE, CAPACITY - _SPARE)
+        memory = mmap.mmap(self._data, CAPACITY * _WIDTH)
         self.values = memoryview(memory).cast("d")
         for key, (start, width) in self._blocks.items():
             if key[0] == GAUGE:
@@ -56,8 +63,8 @@ class Cells:
     def block(self, key: Key, width: int = 1) -> int:
         """The index of the first of the `width` cells of `key`, which begin at 0. Thread-safe.
 
-        When no cells are left (thousands of versions later), all further keys share cells that are never
-        shown.
+        When no cells are left (thousands of versions later), or the disk is full, further keys share cells
+        that are never shown.
         """
         known = self._blocks.get(key)
         if known is not None and known[1] == width:  # another width: from another release
@@ -72,12 +79,30 @@ class Cells:
         if self._used + width > _SPARE:
             return _SPARE
         start = self._used
+        try:
+            self._record(key, start, width)
+        except OSError as error:
+            if not self._told:
+                self._told = True
+                _log.error("some metrics are not counted until a restart: %s", error)
+            return _SPARE
         self._used += width
         self._blocks[key] = (start, width)
-        if self._keys is not None:
-            self._keys.write(json.dumps([*key, start, width]).encode() + b"\n")
-            self._keys.flush()
         return start
+
+    def _record(self, key: Key, start: int, width: int) -> None:
+        """Give a block its room on the disk, and note it in the file of keys. Raises OSError."""
+        if self._keys is None:
+            return
+        self._reserve(start, width)
+        line = json.dumps([*key, start, width]).encode() + b"\n"
+        end = os.fstat(self._keys.fileno()).st_size
+        if self._keys.write(line) != len(line):  # the rest had no room
+            self._keys.truncate(end)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _reserve(self, start: int, width: int) -> None:
+        os.posix_fallocate(self._data, start * _WIDTH, width * _WIDTH)
 
     def read(self) -> Iterator[tuple[Key, list[float]]]:
         """(key, values) of every block of every process; of a process that is gone, without its gauges."""
@@ -100,8 +125,8 @@ class Cells:
                 ".cells"
             )  # created before the keys: who finds those expects these
             with cells.open("ab") as data:
-                data.truncate(CAPACITY * _WIDTH)  # sparse: unused cells take no disk space
-            file = path.open("a+b")
+                data.truncate(CAPACITY * _WIDTH)
+            file = path.open("a+b", buffering=0)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -45,7 +45,8 @@ def build(settings: Settings) -> Service:
     try:
         metrics = Metrics(registry, (limits.rows, limits.batches), settings.metrics_folder)
     except OSError as error:
-        words = f"SERVICE_METRICS_FOLDER: {error.filename}: {error.strerror}"
+        where = error.filename or settings.metrics_folder
+        words = f"SERVICE_METRICS_FOLDER: {where}: {error.strerror}"
         raise SettingsError(words) from None
     for gate in (limits.rows, limits.batches):
         gate.on_shed = metrics.on_shed

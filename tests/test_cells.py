@@ -1,5 +1,8 @@
 """The memory of the metrics: what workers count is there for all, and outlives them."""
 
+import errno
+import os
+import resource
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -117,3 +120,44 @@ def test_when_no_cell_is_left_counting_goes_on_unseen() -> None:
     assert late > first + CAPACITY - 300
     cells.values[late + 99] += 1.0
     assert set(read(cells)) == {("first",)}
+
+
+def test_block_has_its_room_on_the_disk(worker: Callable[[], Cells], tmp_path: Path) -> None:
+    """Writing to mapped memory that the disk then has no room for would kill the worker (SIGBUS)."""
+    cells = worker()
+    before = (tmp_path / "0.cells").stat().st_blocks
+    cells.block(("wide",), 100_000)
+    assert 512 * ((tmp_path / "0.cells").stat().st_blocks - before) >= 790_000
+
+
+def no_room(*_: object) -> None:
+    """Stands for `os.posix_fallocate` on a disk that is full."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("full_of", ["cells", "keys"])
+def test_full_disk_costs_a_metric_and_not_the_request(
+    worker: Callable[[], Cells],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    full_of: str,
+) -> None:
+    """What has no room is counted unseen and told once; what was there before or comes later is right."""
+    cells, keys = worker(), tmp_path / "0.keys"
+    cells.values[cells.block(("first",))] += 1.0
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if full_of == "cells":
+        monkeypatch.setattr(os, "posix_fallocate", no_room)
+    else:  # half of the key has room
+        resource.setrlimit(resource.RLIMIT_FSIZE, (keys.stat().st_size + 10, before[1]))
+    try:
+        for unseen in ("second", "third"):
+            cells.values[cells.block((unseen,))] += 1.0
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        monkeypatch.undo()
+    cells.values[cells.block(("fourth",))] += 1.0
+    assert read(cells) == {("first",): [1.0], ("fourth",): [1.0]}
+    (said,) = caplog.messages
+    assert said.endswith("until a restart: [Errno 28] No space left on device")
