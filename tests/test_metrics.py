@@ -88,6 +88,14 @@ def test_calibration_error_by_hand() -> None:
     assert metrics.calibration_error(target, probability) == pytest.approx(expected)
 
 
+def test_calibration_error_of_equal_forecasts_is_their_distance_from_the_share() -> None:
+    """Whatever the order of the rows: which of them share a bin says nothing where they are all alike."""
+    target = np.repeat([0.0, 1.0], [7, 3])
+    for order in (np.arange(10), np.random.default_rng(0).permutation(10)):
+        found = metrics.calibration_error(target[order], np.full(10, 0.25))
+        assert found == pytest.approx(0.05)
+
+
 def test_clustered_error() -> None:
     """Rows of their own give the usual standard error; a row counted twice changes nothing."""
     values = np.random.default_rng(0).normal(size=50)

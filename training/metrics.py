@@ -86,11 +86,14 @@ def auc(target: FloatArray, score: FloatArray) -> float:
 def reliability(target: FloatArray, probability: FloatArray) -> FloatArray:
     """The bins of a reliability diagram, (n_bins, 3): mean probability, share of ones, number of rows.
 
-    Ten bins of equally many rows, in the order of the probability; fewer if there are fewer rows.
+    Ten bins of equally many rows, in the order of the probability; fewer if there are fewer rows. Rows of
+    one probability each count with the share of ones among them, so that it does not matter in which bin
+    they come to lie, or in which order they are given.
     """
-    order = np.argsort(probability, kind="stable")
-    bins = np.array_split(order, min(CALIBRATION_BINS, len(order)))
-    return np.array([(probability[b].mean(), target[b].mean(), len(b)) for b in bins])
+    _, of, counts = np.unique(probability, return_inverse=True, return_counts=True)
+    share = (np.bincount(of, target) / counts)[of]
+    bins = np.array_split(np.argsort(probability), min(CALIBRATION_BINS, len(of)))
+    return np.array([(probability[b].mean(), share[b].mean(), len(b)) for b in bins])
 
 
 def calibration_error(target: FloatArray, probability: FloatArray) -> float:
