@@ -35,7 +35,8 @@ def test_negative_forecasts_count_as_zero_in_rmsle() -> None:
 
 def test_constant_target_has_no_r2() -> None:
     """R2 of outcomes that do not vary is not a number, and no warning is raised."""
-    assert math.isnan(metrics.regression(np.ones(3), np.zeros(3))["r2"])
+    for constant in (1.0, 0.1):  # the mean of three times 0.1 is a little more than 0.1
+        assert math.isnan(metrics.regression(np.full(3, constant), np.zeros(3))["r2"])
 
 
 def test_classification_agrees_with_scikit_learn(

@@ -21,7 +21,8 @@ def regression(target: FloatArray, forecast: FloatArray) -> dict[str, float]:
     error = forecast - target
     positive = target if (target >= 0.0).all() else np.full_like(target, np.nan)
     log_error = np.log1p(np.maximum(forecast, 0.0)) - np.log1p(positive)
-    spread = float(np.square(target - target.mean()).sum())
+    # the mean of equal numbers may differ from them by rounding
+    spread = float(np.square(target - target.mean()).sum()) if np.ptp(target) else 0.0
     return {
         "mae": float(np.abs(error).mean()),
         "rmse": float(np.sqrt(np.square(error).mean())),
