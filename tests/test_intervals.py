@@ -109,6 +109,16 @@ def test_widening_is_the_ratio_of_the_errors() -> None:
     assert widening("sqrt", scores, [], truth, spread) == 1.0
 
 
+@pytest.mark.parametrize("n_rows", [24, 99, 100, 399])
+def test_factors_are_the_scores_of_exactly_the_rank_that_the_level_asks_for(n_rows: int) -> None:
+    """At 55 % of 99 rows the 55th smallest score, although 100 times 0.55 is a little more than 55."""
+    scores = np.arange(1.0, n_rows + 1.0)
+    found = calibrate.conformal("identity", np.zeros(n_rows), scores, np.ones(n_rows))
+    per_cent = np.arange(50, 100)
+    ranks = -(-(n_rows + 1) * per_cent // 100)
+    assert found.above.tolist() == np.minimum(ranks, n_rows).tolist()
+
+
 def test_widened_factors() -> None:
     """A widening multiplies the factors of every level."""
     rng = np.random.default_rng(0)

@@ -22,12 +22,14 @@ def conformal(
     """The interval whose factors are quantiles of |target - value| / spread on the link's scale.
 
     value, target, spread : (n_rows,), of rows that the networks did not learn from. The quantile is
-    the ceil((n + 1) level)-th smallest score (split conformal prediction, Lei et al. 2018).
+    the ceil((n + 1) level)-th smallest score (split conformal prediction, Lei et al. 2018), or the
+    largest where n is too small for the level.
     widening : multiplies the factors, for answers that will be worse than these.
     """
     to_link = LINKS[link].to_link
     scores = np.sort(np.abs(to_link(target) - to_link(value)) / spread)
-    ranks = np.ceil((len(scores) + 1) * LEVELS).astype(int) - 1
+    # rounded, because 100 times 0.55 is a little more than 55
+    ranks = np.ceil(np.round((len(scores) + 1) * LEVELS, 6)).astype(int) - 1
     factors = widening * scores[np.minimum(ranks, len(scores) - 1)]
     return Interval(link, LEVELS, factors, factors)
 
