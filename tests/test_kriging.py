@@ -1,11 +1,17 @@
 """What the networks leave over is carried to the hours around."""
 
-import numpy as np
+from dataclasses import replace
 
+import numpy as np
+import pytest
+
+from models.errors import TrainingError
 from models.features import Category, Number, fit_encoder
 from models.network import forward
+from training import catalogue, data
 from training.kriging import NEAR, Kriging, widened, with_deviation, with_left_over
 from training.parameters import Architecture, initial
+from training.pipeline import fit_rows
 
 KRIGING = Kriging(Category(("day", "hour"), (10, 24)), shared=0.7, fades=2.5)
 VARIABLES = ("temperature", "day", "hour")
@@ -106,3 +112,16 @@ def test_network_with_deviation_multiplies_the_spread() -> None:
     after = forward(with_deviation(KRIGING, whole, network, known), whole.encode(variables))
     expected = np.exp(before) * KRIGING.deviation(known)[:50]
     np.testing.assert_allclose(np.exp(after[0, :, 0]), expected, rtol=1e-4)
+
+
+def test_rows_of_days_that_the_recipe_does_not_know_are_refused() -> None:
+    """They would all count as the hours of the last day, and only the last row of each would be kept."""
+    whole = data.read("bikes")
+    rows = np.arange(48)
+    columns = whole.take(rows)
+    columns["timestamp"] = columns["timestamp"] + np.timedelta64(8 * 365, "D")
+    targets = {name: values[rows] for name, values in whole.targets.items()}
+    later = replace(whole, columns=columns, targets=targets, source="later.csv")
+    recipe = catalogue.RECIPES["bikes-days"]
+    with pytest.raises(TrainingError, match=r"bikes-days: .* later\.csv has rows of other days; "):
+        fit_rows(recipe, later, rows, None, np.random.default_rng(0))

@@ -88,13 +88,14 @@ def fit_rows(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who 
 ) -> Regressor:
     """Fit the recipe's networks to the rows `train`, with early stopping by the rows `validation`.
 
-    Raises TrainingError for a constant target or a name in the recipe that the task does not have,
-    DivergedError if the losses do not stay finite.
+    Raises TrainingError for a constant target, a name in the recipe that the task does not have, or hours
+    that the recipe's kriging cannot tell apart, DivergedError if the losses do not stay finite.
     """
     task = dataset.task
     _check_names(recipe, dataset)
     variables = task.derive(dataset.columns)
     encoder = fit_encoder(task.variables, recipe.columns, variables[train])
+    _check_hours(recipe, encoder, dataset, variables)
     inputs = encoder.encode(variables)
     targets = linked_targets(recipe, dataset, train)
     learned = _rows(inputs.with_dense(encoder.n_inputs), targets, train)
@@ -124,6 +125,19 @@ def _check_names(recipe: Recipe, dataset: Dataset) -> None:
         for name in names:
             if name not in known:
                 raise TrainingError(f"recipe {recipe.name}: {unknown(kind, name, list(known))}")
+
+
+def _check_hours(recipe: Recipe, encoder: Encoder, dataset: Dataset, variables: FloatArray) -> None:
+    """Days that the recipe does not know count as the nearest: their hours would overwrite each other."""
+    if recipe.kriging is None:
+        return
+    codes = recipe.kriging.codes(recipe.kriging.extended(encoder), variables)
+    if len(np.unique(codes)) < len(codes):
+        days = recipe.kriging.over.sizes[0]
+        raise TrainingError(
+            f"recipe {recipe.name}: it has a level for each hour of {days} days, and {dataset.source} has "
+            "rows of other days; choose another recipe"
+        )
 
 
 def bootstrap_weights(n_members: int, n_rows: int, rng: np.random.Generator) -> FloatArray:
