@@ -25,7 +25,7 @@ import numpy as np
 from models.activations import ACTIVATIONS
 from models.arrays import FloatArray, IntArray
 from models.features import Category, Encoder
-from models.network import Layer, Network, side_by_side
+from models.network import Layer, Network, side_by_side, spans
 
 BLOCK_BYTES = 512 * 1024
 """The size of a block's array of units: about half of the level-2 cache of a current processor."""
@@ -198,11 +198,10 @@ def _side_by_side(networks: Sequence[Network]) -> tuple[FloatArray, FloatArray, 
     firsts = [n.layers[0] for n in networks if len(n.layers) > 1]
     blocks = [(side_by_side(layer.weights), layer.biases.ravel()) for layer in firsts]
     blocks += [(side_by_side(n.direct), n.layers[-1].biases.ravel()) for n in networks]
-    ends = np.cumsum([0, *(biases.size for _, biases in blocks)]).tolist()
     return (
         np.concatenate([weights for weights, _ in blocks], axis=1),
         np.concatenate([biases for _, biases in blocks]),
-        [slice(*pair) for pair in pairwise(ends)],
+        spans(biases.size for _, biases in blocks),
     )
 
 

@@ -23,7 +23,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby, pairwise
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ from models import rows
 from models.activations import ACTIVATIONS
 from models.arrays import FloatArray, Row
 from models.features import Encoder, Inputs
-from models.network import Layer, Network, affine_inputs, side_by_side
+from models.network import Layer, Network, affine_inputs, side_by_side, spans
 from models.task import Task
 
 MOST_REMEMBERED = 1024
@@ -81,9 +81,8 @@ class Few:
         ]
         z = times(np.array(numbers, self._product.dtype), self._product)
         recurring = [self._remembered(key) for key, _ in split]
-        z += (
-            recurring if len(recurring) > 1 else recurring[0]
-        )  # adding a list would copy it into an array first
+        # adding a list would copy it into an array first
+        z += recurring if len(recurring) > 1 else recurring[0]
         for columns, function in self._steps:
             function(z[:, columns])
         found = [outputs for way in self._ways for outputs in way(z)]
@@ -140,11 +139,10 @@ class _Joined:
         self._columns = columns
         depth = max(len(network.layers) for network in networks)
         self._layers = [_joint(networks, k) for k in range(1, depth)]
-        sizes = [network.n_outputs for network in networks]
-        ends = np.cumsum([0, *sizes]).tolist()
+        places = spans(network.n_outputs for network in networks)
         self._outputs = [
-            (slice(*pair), _of_number(network.layers[-1].activation))
-            for pair, network in zip(pairwise(ends), networks, strict=True)
+            (place, _of_number(network.layers[-1].activation))
+            for place, network in zip(places, networks, strict=True)
         ]
 
     def __call__(self, z: FloatArray) -> list[Outputs]:
@@ -165,32 +163,27 @@ class _Joined:
 
 
 def _joint(networks: Sequence[Network], k: int) -> tuple[FloatArray, Steps]:
-    """Layer `k` of all networks as one matrix, and the activations of its result."""
-    n_outputs = sum(network.n_outputs for network in networks)
+    """Layer `k` of all networks as one matrix, and the activations of its result.
+
+    A network without such a layer reads no activations, and for one whose last it is there are no units.
+    """
+    inputs = spans(n.layers[k].weights.shape[1] if len(n.layers) > k else 0 for n in networks)
+    units = spans(n.layers[k].biases.size if len(n.layers) > k + 1 else 0 for n in networks)
+    outputs = spans(network.n_outputs for network in networks)
+    n_inputs, n_units, n_kept = inputs[-1].stop, units[-1].stop, outputs[-1].stop + 1
+    joint = np.zeros((n_inputs + n_kept, n_units + n_kept), np.float32)
+    kept = joint[:, n_units:]
+    kept[n_inputs:] = np.eye(n_kept)
+    for network, read, made, out in zip(networks, inputs, units, outputs, strict=True):
+        if len(network.layers) > k + 1:
+            weights, biases = _hidden(network.layers[k])
+            joint[read, made] = weights[0]
+            joint[-1, made] = biases[0, 0]
+        elif len(network.layers) > k:  # the entrance has put its biases into the output's column
+            kept[read, out] = network.layers[k].weights[0]
     going_on = [network for network in networks if len(network.layers) > k + 1]
-    n_units = sum(network.layers[k].biases.size for network in going_on)
-    n_before = sum(n.layers[k].weights.shape[1] for n in networks if len(n.layers) > k)
-    joint = np.zeros((n_before + n_outputs + 1, n_units + n_outputs + 1), np.float32)
-    handed_on = np.arange(n_outputs + 1)
-    joint[n_before + handed_on, n_units + handed_on] = 1.0
-    top, left, out = 0, 0, n_units
-    for network in networks:
-        if len(network.layers) > k:
-            n_in = network.layers[k].weights.shape[1]
-            if len(network.layers) > k + 1:
-                weights, biases = _hidden(network.layers[k])
-                right = left + weights.shape[2]
-                joint[top : top + n_in, left:right] = weights[0]
-                joint[-1, left:right] = biases[0, 0]
-                left = right
-            else:  # the entrance has put its last biases into the output's column already
-                joint[top : top + n_in, out : out + network.n_outputs] = network.layers[k].weights[
-                    0
-                ]
-            top += n_in
-        out += network.n_outputs
     if not going_on:
-        joint = joint[:, :n_outputs]  # after the last layer nothing needs the 1
+        joint = joint[:, :-1]  # after the last layer nothing needs the 1
     return np.ascontiguousarray(joint), _steps(going_on, k)
 
 
@@ -279,27 +272,29 @@ def _entrance(
     ways on, and for each network the position of its outputs among the results of all ways.
     """
     order = sorted(range(len(networks)), key=lambda i: networks[i].n_members == 1)
-    ensembles = [networks[i] for i in order if networks[i].n_members > 1]
-    alone = [networks[i] for i in order if networks[i].n_members == 1]
-    deep = [n for n in (*ensembles, *alone) if len(n.layers) > 1]
+    in_order = [networks[i] for i in order]
+    n = sum(network.n_members > 1 for network in networks)
+    ensembles, alone = in_order[:n], in_order[n:]
     one = (np.zeros((1, networks[0].n_inputs, 1), np.float32), np.ones(1, np.float32))
-    blocks = [
-        *(_hidden(network.layers[0]) for network in deep),
-        *((network.direct, network.layers[-1].biases) for network in alone),
-        one,
-        *((network.direct, network.layers[-1].biases) for network in ensembles),
-    ]
-    widths = [biases.size for _, biases in blocks]
-    ends = np.cumsum([0, *widths]).tolist()
-    slices = [slice(*pair) for pair in pairwise(ends)]
-    n_deep = sum(len(network.layers) > 1 for network in ensembles)
-    firsts = iter(slices[:n_deep])
-    ways: list[_Ensemble | _Joined] = [
-        _Ensemble(network, next(firsts) if len(network.layers) > 1 else slice(0), last)
-        for network, last in zip(ensembles, slices[len(deep) + len(alone) + 1 :], strict=True)
-    ]
+    blocks = [*map(_first, in_order), *map(_direct, alone), one, *map(_direct, ensembles)]
+    places = spans(biases.size for _, biases in blocks)
+    directs = len(blocks) - n
+    ways: list[_Ensemble | _Joined]
+    ways = [*map(_Ensemble, ensembles, places[:n], places[directs:])]
     if alone:
-        ways.append(_Joined(alone, slice(ends[n_deep], ends[len(deep) + len(alone) + 1])))
+        ways.append(_Joined(alone, slice(places[n].start, places[directs - 1].stop)))
     weights = np.concatenate([side_by_side(weights) for weights, _ in blocks], axis=1)
     biases = np.concatenate([biases.ravel() for _, biases in blocks])
+    deep = [network for network in in_order if len(network.layers) > 1]
     return weights, biases, _steps(deep, 0), ways, [order.index(i) for i in range(len(networks))]
+
+
+def _first(network: Network) -> tuple[FloatArray, FloatArray]:
+    """Weights and biases of the first hidden layer; without a column where there is none."""
+    weights, biases = _hidden(network.layers[0])
+    return (weights, biases) if len(network.layers) > 1 else (weights[..., :0], biases[..., :0])
+
+
+def _direct(network: Network) -> tuple[FloatArray, FloatArray]:
+    """Weights of the direct connection, and the biases of the output."""
+    return network.direct, network.layers[-1].biases

@@ -9,8 +9,9 @@ product, and a single network is an ensemble of one. The passes only use the las
 training can drop the members' axis of a single network (`training.parameters.plain`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -78,6 +79,11 @@ class Network:
 def side_by_side(weights: FloatArray) -> FloatArray:
     """Members' weights as one matrix: (n_members, n_in, n_out) -> (n_in, n_members * n_out)."""
     return weights.transpose(1, 0, 2).reshape(weights.shape[1], -1)
+
+
+def spans(sizes: Iterable[int]) -> list[slice]:
+    """Where blocks of these sizes lie that stand side by side."""
+    return [slice(*ends) for ends in pairwise(accumulate(sizes, initial=0))]
 
 
 def product(weights: FloatArray) -> Callable[..., FloatArray]:
