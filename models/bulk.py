@@ -114,9 +114,8 @@ class Bulk:
             z += table.take(codes[:, i], axis=0)
         z += np.matmul(numbers.T, self._numbers)
         last = z[:, self._n_first :].T.copy()
-        if (
-            len(self._activations) == 1
-        ):  # on the whole array: on a part of each row it takes 3 times as long
+        if len(self._activations) == 1:
+            # on the whole array: on a part of each row it takes 3 times as long
             ((_, function),) = self._activations
             function(z, z)
         else:

@@ -170,11 +170,8 @@ class Acceptor:
     def _accept(self) -> None:
         try:
             accepted, _ = self._listener.accept()
-        except (
-            BlockingIOError,
-            ConnectionAbortedError,
-        ):  # a sibling was quicker, or the client left
-            return
+        except (BlockingIOError, ConnectionAbortedError):
+            return  # a sibling was quicker, or the client left
         except OSError as error:  # mostly: no file descriptors are left
             _log.error("no connection can be taken: %s", error)
             self._look_away(_NO_ROOM)

@@ -210,9 +210,8 @@ async def answer(
         failed = {}
         for i, found in rows.faults.items():
             placed = [Fault(f.detail, batch.pointer(start + i, f)) for f in found]
-            failed[i] = error_text(
-                placed
-            )  # written at once: the faults of a whole batch take much memory
+            # written at once: the faults of a whole batch take much memory
+            failed[i] = error_text(placed)
             refused.add(placed)
             await turns.pause()
         await turns.pause()

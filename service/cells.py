@@ -121,9 +121,8 @@ class Cells:
         """Lock the first files that no living process holds, or new ones; returns the file of cells."""
         for number in itertools.count():
             path = folder / f"{number}.keys"
-            cells = path.with_suffix(
-                ".cells"
-            )  # created before the keys: who finds those expects these
+            # created before the keys: who finds those expects these
+            cells = path.with_suffix(".cells")
             with cells.open("ab") as data:
                 data.truncate(CAPACITY * _WIDTH)
             file = path.open("a+b", buffering=0)

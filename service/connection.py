@@ -92,9 +92,8 @@ class Connection(HttpToolsProtocol):
 
         The request is parsed again without its Upgrade header, with the data that followed the headers.
         """
-        stopped: Any = (
-            sys.exception()
-        )  # HttpParserUpgrade, which uvicorn handles; its argument: where
+        # HttpParserUpgrade, which uvicorn handles; its argument says where the headers end
+        stopped: Any = sys.exception()
         version = self.parser.get_http_version().encode()
         self._without_upgrade = [
             b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version),

@@ -111,10 +111,8 @@ class Keyring:
             self._looked = now
             self._look_again(self._file)
         digest, found = digest_of(key), None
-        for (
-            known,
-            name,
-        ) in self._known.items():  # always all of them, so that the time tells nothing
+        # always all of them, so that the time tells nothing
+        for known, name in self._known.items():
             if hmac.compare_digest(known, digest):
                 found = name
         return found

@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from service.registry import Event
     from service.settings import Settings
 
-_MOST_WAITING = (
-    200  # chunks of lines: at ten a second, twenty seconds of a reader that stands still
-)
+_MOST_WAITING = 200
+"""Chunks of lines: at ten a second, twenty seconds of a reader that stands still."""
 
 
 class LineWriter:

@@ -107,7 +107,8 @@ class Watch:
             connection.transport.abort()
         elif connection.scope is None or (
             connection.cycle is not None and connection.cycle.response_complete
-        ):  # opened in advance or kept alive: nobody waits for an answer
+        ):
+            # opened in advance or kept alive: nobody waits for an answer
             connection.transport.close()
         else:
             seconds = self._limits[what]

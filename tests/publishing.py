@@ -110,9 +110,8 @@ def _child(folder: Path, order: dict[str, Any], pipe: int) -> None:
         if "step" in order:
             _die_at(order["step"], folder)
         if "torn" in order:
-            signal.signal(
-                signal.SIGXFSZ, signal.SIG_DFL
-            )  # Python ignores it: an error would be raised
+            # Python ignores it: an error would be raised
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
             resource.setrlimit(resource.RLIMIT_FSIZE, (order["torn"],) * 2)
         version = _carry_out(Store(folder), order)
         os.write(pipe, version.encode())

@@ -83,9 +83,8 @@ def test_standard_error_of_the_coverage_is_that_of_days() -> None:
     """Of whole days inside or outside it is the usual one of as many outcomes; of one day there is none."""
     bikes = data.read("bikes")
     days = bikes.columns["timestamp"].astype("datetime64[D]")
-    rows = np.flatnonzero(
-        days < days[0] + np.timedelta64(3, "D")
-    )  # their numbers of hours differ a little
+    # three days, whose numbers of hours differ a little
+    rows = np.flatnonzero(days < days[0] + np.timedelta64(3, "D"))
     days = days[rows]
     target = np.zeros(len(rows))
     said = Prediction(target, np.where(days == days[0], 1.0, -1.0), np.full(len(rows), 2.0))

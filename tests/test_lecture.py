@@ -70,7 +70,8 @@ def test_bikes_say_what_they_reach(bikes: Dataset) -> None:
         replace(recipe, fit=replace(recipe.fit, loss="poisson")),
         replace(recipe, standardise_target=False),
         replace(recipe, links=("sqrt",)),
-    ):  # whose losses are something else
+    ):
+        # whose losses are something else
         words = "\n".join(tables.remarks(replace(found, recipe=other)))
         assert "mean squared error" not in words
 

@@ -196,6 +196,5 @@ def test_update_to_a_broken_image_takes_itself_back(swarm: Swarm) -> None:
         run("docker", "service", "update", "--detach", "--quiet", *update, swarm.serve)
         wait_until(lambda: swarm.update_state() == "rollback_completed", 120, "it is taken back")
     assert load.failures == []
-    assert (
-        len(load.answers.keys() & before) >= REPLICAS - 1
-    )  # one has been replaced, and that again
+    # one has been replaced, and that again
+    assert len(load.answers.keys() & before) >= REPLICAS - 1

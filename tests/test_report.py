@@ -59,9 +59,8 @@ def test_page_of_admission() -> None:
     for name in ("ours (admission", "the lecture&#x27;s (lecture-gre"):
         assert f"{name}, 1 partition)" in text, "as the peers' names have it"
     (simple,) = re.findall(r"simple baseline</th>(.*?)</tr>", text)
-    assert (
-        simple.count("<td>-</td>") == 3
-    )  # of one answer for all: AUC, calibration slope and intercept
+    # of one answer for all: AUC, calibration slope and intercept
+    assert simple.count("<td>-</td>") == 3
 
 
 @pytest.mark.browser

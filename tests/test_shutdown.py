@@ -199,9 +199,8 @@ def nginx(folder: Path, url: str) -> Iterator[str]:
     proxy = subprocess.Popen(["nginx", "-e", log, "-c", folder / "nginx.conf"])
     try:
         while not log.exists() or not asyncio.run(_ready(f"http://127.0.0.1:{port}", 200)):
-            assert proxy.poll() is None, log.read_text(
-                encoding="utf-8"
-            )  # such as a port just taken
+            # it ends for such a reason as a port just taken
+            assert proxy.poll() is None, log.read_text(encoding="utf-8")
             time.sleep(0.05)
         yield f"http://127.0.0.1:{port}"
     finally:

@@ -43,9 +43,8 @@ class Lines:
     """A line at the end of every fit, for a log."""
 
     def __init__(self, say: Callable[[str], object] | None = None) -> None:
-        self.say = say or (
-            lambda text: sys.stderr.write(f"{text}\n")
-        )  # one write, so that threads do not mix lines
+        # one write, so that threads do not mix lines
+        self.say = say or (lambda text: sys.stderr.write(f"{text}\n"))
 
     @contextmanager
     def stage(self, title: str, epochs: int) -> Iterator[OnCheck]:

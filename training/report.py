@@ -68,9 +68,8 @@ def page(dataset: Dataset, ours: Evaluation, lecture: Evaluation | None = None) 
     """The HTML of a report; without the lecture's evaluation for a task that it does not have."""
     task = dataset.task
     limits = "".join(f"<li>{escape(limit)}</li>" for limit in task.limits_of_use)
-    said = "".join(
-        f"<li>{escape(line)}</li>" for line in remarks(ours)[1:]
-    )  # the caption says the first
+    told = remarks(ours)[1:]  # the caption of the table says the first
+    said = "".join(f"<li>{escape(line)}</li>" for line in told)
     drawn = "".join(_picture(picture) for picture in _pictures(dataset, ours))
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
