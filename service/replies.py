@@ -154,17 +154,18 @@ def _of_few_kinds(templates: Sequence[bytes], which: IntArray, numbers: FloatArr
 
     All numbers, (n_rows, 3), are written as one JSON list, without making an object of any. Then every
     comma is overwritten with a mark for the text that belongs between its two numbers, and each mark is
-    replaced by its text. The brackets of the list count as commas; what they add at both ends is cut
-    off.
+    replaced by its text. Between two rows that is the end of one and the begin of the next, as if the rows
+    stood in a ring: the brackets of the list count as commas, and what is too much at both ends is cut off.
 
+    templates : all with the same begin, before their first number.
     which : (n_rows,), the index of each row's template.
     """
     marks: dict[bytes, int] = {}
-    table = []
+    table, ends = [], []
     for template in templates:
-        first, second, third, last = (template % (b"\0", b"\0", b"\0")).split(b"\0")
-        places = [marks.setdefault(text, len(marks)) for text in (second, third, last + first)]
-        table.append(places)
+        begin, second, third, end = (template % (b"\0", b"\0", b"\0")).split(b"\0")
+        table.append([marks.setdefault(text, len(marks)) for text in (second, third, end + begin)])
+        ends.append(len(end))
     if len(marks) > len(_MARKS):
         return None
     rows = bytearray(orjson.dumps(numbers.ravel(), option=orjson.OPT_SERIALIZE_NUMPY))
@@ -178,10 +179,7 @@ def _of_few_kinds(templates: Sequence[bytes], which: IntArray, numbers: FloatArr
     letters[0] = letters[-1]
     for text, mark in marks.items():
         rows = rows.replace(_MARKS[mark : mark + 1], text)
-    ahead = len([*marks][table[which[-1]][-1]]) - len(
-        first
-    )  # the last row's own end, less the begin of a row
-    return memoryview(rows)[ahead : len(rows) - len(first)]
+    return memoryview(rows)[ends[which[-1]] : len(rows) - len(begin)]
 
 
 def _escaped(text: bytes) -> bytes:
