@@ -24,7 +24,7 @@ from service.cells import GAUGE, Cells
 from service.monitor import Monitor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from starlette.types import Scope
@@ -105,6 +105,7 @@ class Metrics:
         self._requests: dict[tuple[str, int, str, str, str], int] = {}
         self._of_rows: dict[tuple[str, str], tuple[int, int, int]] = {}
         self._kinds = [gate.kind for gate in gates]
+        self._buckets = {n: monitor.answer_buckets(registry[n]) for n in registry.names()}
         for gate in gates:
             cell = self._cells.block((GAUGE, "places", gate.kind))
             gate.gauge = self._values[cell : cell + 1]
@@ -199,18 +200,18 @@ class Metrics:
         self.monitor.fold()
         read = list(self._cells.read())
         cells = self._merged(read)
-        families = [*_http(cells), *_places(cells), *_models(cells), *_registry(cells)]
-        families += self._now(read)
+        families = [*_http(cells), *_places(cells), *_models(cells, self._buckets)]
+        families += [*_registry(cells), *self._now(read)]
         return "".join(
             line + "\n" for family in families if family.samples for line in family.lines()
         ).encode()
 
     def _merged(self, read: list[tuple[Key, list[float]]]) -> dict[Key, list[float]]:
-        """The sums over the processes, without old versions."""
+        """The sums over the processes, without old versions, and without another release's histograms."""
         merged: dict[Key, list[float]] = {}
         shown = self._shown_versions(read)
         for key, values in read:
-            if not shown.issuperset(_version_of(key)):
+            if not shown.issuperset(_version_of(key)) or not self._is_ours(key, len(values)):
                 continue
             known = merged.get(key)
             if known is None:
@@ -218,6 +219,12 @@ class Metrics:
             elif len(known) == len(values):  # else it is of another release: its last moments
                 merged[key] = [a + b for a, b in zip(known, values, strict=True)]
         return merged
+
+    def _is_ours(self, key: Key, n_cells: int) -> bool:
+        """Whether a block can be of this release: a histogram must have as many cells as ours."""
+        if key[0] == monitor.ANSWERS:
+            return key[1] in self._buckets and n_cells == len(self._buckets[key[1]]) + 2
+        return key[0] != _REQUEST or n_cells == len(SECONDS) + 2
 
     def _shown_versions(self, read: list[tuple[Key, list[float]]]) -> set[tuple[str, str]]:
         """(model, version) of what answers now, and of the latest MOST_VERSIONS of each model.
@@ -325,7 +332,10 @@ _COUNTS = {
 }
 
 
-def _models(cells: dict[Key, list[float]]) -> Iterator[Family]:
+def _models(
+    cells: dict[Key, list[float]], buckets: Mapping[str, Sequence[float]]
+) -> Iterator[Family]:
+    """What models answered; buckets : of each model the upper bounds of its answers' histogram."""
     for family, (name, help_) in _COUNTS.items():
         counter = Family(name, "counter", help_)
         for (model, version, *fields), values in _of(cells, family):
@@ -334,9 +344,7 @@ def _models(cells: dict[Key, list[float]]) -> Iterator[Family]:
         yield counter
     answers = Family("model_prediction_value", "histogram", "What was predicted, in its unit.")
     for (model, version), values in _of(cells, monitor.ANSWERS):
-        few = len(values) == len(monitor.PROBABILITY_BUCKETS) + 2
-        bounds = monitor.PROBABILITY_BUCKETS if few else monitor.QUANTITY_BUCKETS
-        answers.add_histogram(bounds, values, {"model": model, "version": version})
+        answers.add_histogram(buckets[model], values, {"model": model, "version": version})
     yield answers
 
 

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from models.errors import BundleError, StoreError
 from models.tasks import TASKS
 from service.app import create_app
+from service.cells import Cells
 from service.keys import Keyring, KeysLayer
 from service.limits import LimitsLayer, limits_of
 from service.metrics import MOST_VERSIONS, Metrics
@@ -249,6 +250,27 @@ async def test_pages_and_their_parts_are_counted_by_their_templates() -> None:
     routes = {dict(labels)["route"] for name, labels in shown if name == "http_requests_total"}
     parts = {"/static/{name}", "/pages/assets/{digest}/{name:path}"}
     assert routes == {*asked[:4], *parts}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("n_cells", [3, 11, 14, 30])
+async def test_histograms_of_another_release_are_left_out(tmp_path: Path, n_cells: int) -> None:
+    """SIGHUP may start new code beside old workers, whose histograms may have other buckets."""
+    old = Cells(tmp_path)
+    labels = ("admission", VERSION)
+    old.block(("request", "/predict/admission", "POST", "200", *labels), n_cells)
+    old.block(("answers", "bikes", VERSION), n_cells)
+    old.block(("answers", "a_model_of_before", VERSION), n_cells)
+    worker = Worker(tmp_path)
+    assert await worker.post("/predict/admission", ROW) == 200
+    assert await worker.post("/predict/bikes", example(TASKS["bikes"])) == 200
+    found = await worker.scrape()
+    assert total(found, "http_request_duration_seconds_count", model="admission") == 1
+    assert total(found, "model_prediction_value_count") == 2
+    bounds = {dict(has)["le"] for name, has in found if name == "model_prediction_value_bucket"}
+    assert {"0.5", "500"} < bounds
+    for cells in (old, worker.metrics._cells):
+        leave(cells)
 
 
 @pytest.mark.anyio
