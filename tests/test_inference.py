@@ -261,7 +261,7 @@ async def test_null_is_a_missing_value_in_a_tensor_of_integers() -> None:
     ("method", "path", "status", "words"),
     [
         ("GET", "/v2/nothing", 404, "There is no route /v2/nothing"),
-        ("GET", "/v2/models/bike", 404, "there is no model bike; did you mean bikes?"),
+        ("GET", "/v2/models/bike", 404, "There is no model bike; did you mean bikes?"),
         ("GET", "/v2/models/bike/ready", 404, "did you mean bikes?"),
         ("GET", "/v2/models/bikes/versions/1", 404, f"1 of bikes is not loaded; {VERSION} is"),
         ("GET", "/v2/models/bikes/versions/1/ready", 404, "is not loaded"),

@@ -18,7 +18,6 @@ from models.tasks import TASKS
 from service import batches, tensors
 from service.errors import NOT_FOUND, UNAVAILABLE, Fault, Problem, invalid
 from service.exchange import Exchange
-from service.fault_messages import instead_of
 from service.inference_schema import (
     InferenceRequest,
     InferenceResponse,
@@ -32,7 +31,8 @@ from service.inference_schema import (
 from service.limits import RETRY_AFTER, Turns
 from service.raw_routes import JSON, RawRoute, header, media_type, read_body, refuse_media
 from service.registry import Registry
-from service.routes import documented
+from service.routes import documented, models
+from service.routes.models import Name
 from service.served import Served
 from service.settings import Settings
 
@@ -40,7 +40,6 @@ EXTENSIONS = ["binary_tensor_data"]
 OCTETS = b"application/octet-stream"
 JSON_LENGTH = b"inference-header-content-length"
 
-Name = Annotated[str, Path(description="The model's name", examples=["bikes"])]
 Version = Annotated[
     str, Path(description="The version that answers", examples=["20261124T013000Z-1a2b3c4d"])
 ]
@@ -112,13 +111,8 @@ def _described(columns: list[tuple[str, str]]) -> list[TensorMetadata]:
 
 
 def find(registry: Registry, scope: Scope, name: str, version: str | None = None) -> Served:
-    """The served model of a name, and of a version if one is given. Raises Problem."""
-    if name not in registry:
-        words = f"there is no model {name[:50]}; {instead_of(name, registry.names())}"
-        raise Problem(NOT_FOUND, words)
-    served = registry[name]
-    exchange: Exchange = scope["exchange"]
-    exchange.served = served
+    """As `models.find`, and of a version if one is given. Raises Problem."""
+    served = models.find(registry, scope, name)
     if version is not None and version != served.version:
         words = f"version {version[:50]} of {name} is not loaded; {served.version} is"
         raise Problem(NOT_FOUND, words)

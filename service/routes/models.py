@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Header, Path, Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from service import headers
 from service.card import card
@@ -40,13 +41,13 @@ def router(registry: Registry) -> APIRouter:
 
     @routes.get("/{name}", summary="A model's card", response_model=Card, responses=one)
     async def model_card(name: Name, request: Request, _: Known = None) -> Response:
-        return _cached(request, card(_find(registry, name, request)))
+        return _cached(request, card(find(registry, request.scope, name)))
 
     @routes.get(
         "/{name}/versions", summary="A model's versions", response_model=Versions, responses=one
     )
     async def model_versions(name: Name, request: Request, _: Known = None) -> Response:
-        served = _find(registry, name, request)
+        served = find(registry, request.scope, name)
         newest_first = registry.versions(name)[::-1]
         content = {"name": name, "current": served.version, "versions": newest_first}
         return _cached(request, content)
@@ -54,14 +55,13 @@ def router(registry: Registry) -> APIRouter:
     return routes
 
 
-def _find(registry: Registry, name: str, request: Request) -> Served:
-    try:
-        served = registry[name]
-    except KeyError:
+def find(registry: Registry, scope: Scope, name: str) -> Served:
+    """The version of the model `name` that answers, which the observers are told of. Raises Problem."""
+    if name not in registry:
         words = f"There is no model {name[:50]}; {instead_of(name, registry.names())}"
-        raise Problem(NOT_FOUND, words) from None
-    exchange: Exchange = request.scope["exchange"]
-    exchange.served = served
+        raise Problem(NOT_FOUND, words)
+    exchange: Exchange = scope["exchange"]
+    served = exchange.served = registry[name]
     return served
 
 
