@@ -173,12 +173,11 @@ async def _values(
     tensors: Iterable[RequestTensor], binary: memoryview, task: Task, most: int, turns: Turns
 ) -> Values:
     """The elements of each input, of one length."""
-    fields = {field.name: field for field in task.fields}
     values: Values = {}
     for tensor in tensors:
-        field = fields.get(tensor.name)
+        field = task.field_of.get(tensor.name)
         if field is None:
-            near = instead_of(tensor.name, fields)
+            near = instead_of(tensor.name, task.field_names)
             raise _fault(f"there is no input {tensor.name[:50]}; {near}")
         if field.name in values:
             raise _fault(f"input {field.name} is there twice")

@@ -3,6 +3,7 @@
 import difflib
 
 from models.errors import SettingsError
+from models.tasks import TASKS
 from training import lecture
 from training.admission import ADMISSION
 from training.bikes import BIKES, BIKES_DAYS
@@ -11,6 +12,13 @@ from training.recipes import Recipe
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe for recipe in (BIKES, BIKES_DAYS, ADMISSION, *lecture.RECIPES)
 }
+
+
+def task(name: str) -> str:
+    """The name of a task. Raises SettingsError for any other name."""
+    if name in TASKS:
+        return name
+    raise SettingsError(unknown("model", name, list(TASKS)))
 
 
 def recipe(name: str, task: str) -> Recipe:

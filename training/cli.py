@@ -160,7 +160,7 @@ def evaluate_(
     dask: Dask = None,
 ) -> None:
     """Evaluate a recipe on rows that it did not see, beside a simple baseline."""
-    chosen = _chosen(_task(task), recipe, set_)
+    chosen = _chosen(catalogue.task(task), recipe, set_)
     dataset = data.read(task, data_)
     protocol = protocol or protocols.main(dataset.task)
     protocols.splits(dataset, protocol, seed, partitions)
@@ -195,7 +195,7 @@ def report_(
     if data_ is not None and task is None:
         raise SettingsError("--data is the file of one model: train report bikes --data FILE")
     _check_writable(to)
-    for name in TASKS if task is None else [_task(task)]:
+    for name in TASKS if task is None else [catalogue.task(task)]:
         dataset = data.read(name, data_)
         _say(f"wrote {report.write(name, dataset, to, seed, watch_for(_progress))}")
 
@@ -229,14 +229,14 @@ def activate(
     model: str, version: str, store: StoreFolder = DEFAULT_STORE, key: KeyFile = None
 ) -> None:
     """Make a version the active one."""
-    Store(store).activate(_task(model), version, bundle.read_key(key))
+    Store(store).activate(catalogue.task(model), version, bundle.read_key(key))
     _say(f"{model}: {version} is active")
 
 
 @store_app.command()
 def rollback(model: str, store: StoreFolder = DEFAULT_STORE, key: KeyFile = None) -> None:
     """Go back to the version that was active before."""
-    version = Store(store).rollback(_task(model), bundle.read_key(key))
+    version = Store(store).rollback(catalogue.task(model), bundle.read_key(key))
     _say(f"{model}: {version} is active again")
 
 
@@ -252,7 +252,7 @@ def prune(
     store: StoreFolder = DEFAULT_STORE,
 ) -> None:
     """Remove old versions; the active one always stays."""
-    removed = Store(store).prune(_task(model), keep)
+    removed = Store(store).prune(catalogue.task(model), keep)
     for version in removed:
         _say(f"{model}: {version} is removed")
     if not removed:
@@ -268,14 +268,8 @@ def copy(
     key: KeyFile = None,
 ) -> None:
     """Copy a version to another store and make it the active one there."""
-    Store(store).copy(_task(model), version, Store(to), bundle.read_key(key))
+    Store(store).copy(catalogue.task(model), version, Store(to), bundle.read_key(key))
     _say(f"{model}: {version} is active in {to}")
-
-
-def _task(name: str) -> str:
-    if name not in TASKS:
-        raise SettingsError(catalogue.unknown("model", name, list(TASKS)))
-    return name
 
 
 def _chosen(task: str, name: str | None, changes: list[str] | None) -> Recipe:

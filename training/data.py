@@ -303,8 +303,7 @@ def _scaled(
     column: str, field: str, scale: float, offset: float, *, blank: bool = False
 ) -> _Column:
     """A column that holds a field as (value - offset) / scale, with the field's range."""
-    of = next(f for f in BIKES.fields if f.name == field)
-    low, high = float(of.low or 0.0), float(of.high or 0.0)
+    low, high = BIKES.field_of[field].ends
     return _Column(column, (low - offset) / scale, (high - offset) / scale, may_be_blank=blank)
 
 

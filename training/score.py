@@ -9,7 +9,6 @@ from rich.console import Console
 from models import bundle
 from models.errors import SettingsError
 from models.interval import DEFAULT_LEVEL, HIGHEST_LEVEL, LOWEST_LEVEL
-from models.tasks import TASKS
 from training import catalogue
 from training.options import DEFAULT_STORE, INTERRUPTED, TASK_NAMES, Dask, Jobs, StoreFolder
 
@@ -49,8 +48,7 @@ def score(  # noqa: PLR0913  # a command line
     A row that cannot be predicted is null there, and listed with the reason in rejected.csv. Repeat the
     command to go on after an interruption.
     """
-    if model not in TASKS:
-        raise SettingsError(catalogue.unknown("model", model, list(TASKS)))
+    catalogue.task(model)
     if form not in FORMATS:
         raise SettingsError(f"--format must be {' or '.join(FORMATS)}, and is {form}")
     try:

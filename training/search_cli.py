@@ -8,7 +8,6 @@ import typer
 from rich.console import Console
 
 from models.errors import SettingsError
-from models.tasks import TASKS
 from training import catalogue, data, protocols, tables
 from training.options import INTERRUPTED, Dask, Data, Jobs, Seed, Task
 from training.search import Search, parse, run
@@ -46,9 +45,7 @@ def search(  # noqa: PLR0913  # a command line
 
     Repeat the command to go on after an interruption, or with more --trials to add some.
     """
-    if task not in TASKS:
-        raise SettingsError(catalogue.unknown("model", task, list(TASKS)))
-    chosen = catalogue.recipe(recipe or task, task)
+    chosen = catalogue.recipe(recipe or task, catalogue.task(task))
     settings = tuple(parse(text) for text in vary)
     dataset = data.read(task, data_)
     protocol = protocol or protocols.choosing(dataset.task)
