@@ -175,13 +175,11 @@ def _letters(column: pa.Array) -> NDArray[np.uint8] | None:
 
 def _numbers(field: Field, column: pa.Array) -> Found:
     values, right = _floats(column)
-    absent = _missing(column)
-    if not field.required:
-        absent |= np.isnan(values) & right
-        values = np.where(absent, np.nan, values)
     low, high = field.ends
-    inside = (values >= low) & (values <= high) & right & ~_missing(column)
-    return values, inside | (absent if not field.required else False)
+    inside = (values >= low) & (values <= high)
+    if not field.required:
+        inside |= np.isnan(values)  # what is missing, too
+    return values, inside & right
 
 
 def _integers(field: Field, column: pa.Array) -> Found:
