@@ -3,7 +3,7 @@
 Every metric comes with that of the simple baseline (`training.baselines`) on the same rows.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from models.arrays import BoolArray, Columns, FloatArray, IntArray
-from models.bikes import BIKES
 from models.calendar import SEASONS
 from models.interval import DEFAULT_LEVEL, HIGHEST_LEVEL, LOWEST_LEVEL
 from models.model import Model, Prediction
@@ -36,8 +35,8 @@ DESCRIPTIONS = {
     "holdout": "a random tenth of the rows, by a model that learned from the others; ten times",
 }
 
-SIZES = (0, 10, 50, 150, 300, 500)
-"""The forecasts of rentals per hour at which the groups of the coverage by size begin."""
+SIZES = {"bikes": (0.0, 10.0, 50.0, 150.0, 300.0, 500.0)}
+"""Task -> the forecasts at which the groups of the coverage by size begin; other tasks: see `_sizes`."""
 LEVELS = 25
 """At how many levels the coverage is measured."""
 
@@ -48,10 +47,10 @@ class Scores:
 
     rows : (n_rows,), the numbers of the test rows.
     target, forecast : (n_rows,), what happened and what was forecast.
-    prediction, model : the forecasts with their intervals, and the model; None for a probability.
     metrics, baseline : of the recipe and of the simple baseline on the same rows.
-    interval : see `interval_scores`; None for a probability.
     history : the losses of the (last) fit.
+    prediction, model : the forecasts with their intervals, and the model; None for a probability.
+    interval : see `interval_scores`; None for a probability.
     reference : (n_rows,), the forecasts of logistic regression; None for a quantity.
     """
 
@@ -59,12 +58,12 @@ class Scores:
     rows: IntArray
     target: FloatArray
     forecast: FloatArray
-    prediction: Prediction | None
-    model: Model | None
     metrics: dict[str, float]
     baseline: dict[str, float]
-    interval: dict[str, Any] | None
     history: tuple[Check, ...]
+    prediction: Prediction | None = None
+    model: Model | None = None
+    interval: dict[str, Any] | None = None
     reference: FloatArray | None = None
 
 
@@ -79,8 +78,7 @@ class Evaluation:
 
     def mean(self, of: Callable[[Scores], dict[str, float]]) -> dict[str, float]:
         """The mean of each metric over the splits."""
-        found = [of(score) for score in self.scores]
-        return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+        return _mean([of(score) for score in self.scores])
 
     @property
     def always_no(self) -> float | None:
@@ -108,12 +106,7 @@ class Evaluation:
         mean = metrics.mean_by(np.concatenate(rows), np.concatenate(differences))
         return {
             "description": baselines.reference(TASKS[self.recipe.task]),
-            "metrics": _plain(
-                {
-                    name: float(np.mean([of[name] for of in of_reference]))
-                    for name in of_reference[0]
-                }
-            ),
+            "metrics": _plain(_mean(of_reference)),
             "log_loss_difference": metrics.mean_and_interval(mean),
         }
 
@@ -144,6 +137,11 @@ class Evaluation:
                 for score in self.scores
             ],
         }
+
+
+def _mean(found: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The mean of each metric."""
+    return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
 
 
 def _plain(found: dict[str, float]) -> dict[str, float | None]:
@@ -177,16 +175,16 @@ def _judge_quantity(
         truth = target[split.test]
         simple = baselines.baseline(dataset, split.train, split.test)
         yield Scores(
-            split.name,
-            split.test,
-            truth,
-            said.value,
-            said,
-            trained.model,
-            metrics.regression(truth, said.value),
-            metrics.regression(truth, simple),
-            interval_scores(dataset, split.test, truth, said),
-            trained.fitted.history,
+            name=split.name,
+            rows=split.test,
+            target=truth,
+            forecast=said.value,
+            metrics=metrics.regression(truth, said.value),
+            baseline=metrics.regression(truth, simple),
+            history=trained.fitted.history,
+            prediction=said,
+            model=trained.model,
+            interval=interval_scores(dataset, split.test, truth, said),
         )
 
 
@@ -210,17 +208,14 @@ def _judge_probability(
         judged, forecast = np.concatenate(rows), np.concatenate(said)
         truth = target[judged]
         yield Scores(
-            name,
-            judged,
-            truth,
-            forecast,
-            None,
-            None,
-            metrics.classification(truth, forecast),
-            metrics.classification(truth, np.concatenate(simple)),
-            None,
-            history,
-            np.concatenate(reference),
+            name=name,
+            rows=judged,
+            target=truth,
+            forecast=forecast,
+            metrics=metrics.classification(truth, forecast),
+            baseline=metrics.classification(truth, np.concatenate(simple)),
+            history=history,
+            reference=np.concatenate(reference),
         )
 
 
@@ -278,10 +273,10 @@ def _groups(
     return found
 
 
-def _sizes(dataset: Dataset) -> list[float]:
-    """Where the groups of the coverage by size begin: SIZES of rentals, else quartiles of the outcomes."""
-    if dataset.task.unit == BIKES.unit:
-        return list(SIZES)
+def _sizes(dataset: Dataset) -> Sequence[float]:
+    """Where the groups of the coverage by size begin: at SIZES, or at quartiles of the outcomes."""
+    if dataset.task.name in SIZES:
+        return SIZES[dataset.task.name]
     quartiles = np.quantile(dataset.outcome, [0.0, 0.25, 0.5, 0.75])
     return sorted({float(f"{edge:.3g}") for edge in quartiles})
 

@@ -76,7 +76,7 @@ def score(job: Job, part: Part) -> Done:
 
     Raises DataError when it cannot be read, and OSError when its output cannot be written.
     """
-    model = _model(job.content["manifest.json"], job.content["weights.joblib"])
+    model = _model(job.content[bundle.MANIFEST], job.content[bundle.WEIGHTS])
     count, bad = 0, 0
     target = _path(job, part, "part", job.suffix)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ def score(job: Job, part: Part) -> Done:
 
 @lru_cache(maxsize=2)
 def _model(manifest: bytes, weights: bytes) -> Model:
-    return bundle.unpack({"manifest.json": manifest, "weights.joblib": weights}).model
+    return bundle.unpack({bundle.MANIFEST: manifest, bundle.WEIGHTS: weights}).model
 
 
 def _path(job: Job, part: Part, kind: str, suffix: str) -> Path:
