@@ -18,6 +18,7 @@ import pytest
 from models.admission import ADMISSION
 from models.bikes import BIKES
 from models.errors import InputError, SettingsError
+from models.tasks import TASKS
 from service.client import Client, RefusedError
 from service.schemas import AdmissionRow, BikesRow, FailedRow
 from tests import tiny
@@ -191,6 +192,15 @@ def test_frame_of_bad_rows_has_columns_of_numbers(client: Client) -> None:
     """If no row is answered, the columns still hold (missing) numbers, to compute with."""
     found = client.predict_frame("admission", pd.DataFrame([example(ADMISSION, gpa=5)]))
     assert [found[name].dtype.kind for name in ("probability", "low", "high")] == ["f"] * 3
+
+
+def test_type_checkers_take_a_name_that_is_not_written_out(client: Client) -> None:
+    """A name from a loop or a setting is a text; what every answer has, they know then, too."""
+    for name, task in TASKS.items():
+        answer = client.predict(name, example(task))
+        (row,) = client.predict_many(name, [example(task)])
+        assert not isinstance(row, FailedRow)
+        assert answer.interval.low == pytest.approx(row.interval.low, rel=1e-5)
 
 
 def test_type_checkers_read_the_package() -> None:
