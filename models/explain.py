@@ -134,7 +134,7 @@ class _Game:
         return len(self._at)
 
     def hybrids(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
-        """Some of the hybrids by column."""
+        """The hybrids from number `start` to `stop`, by column."""
         of = self._of[start:stop]
         has = self._has[self._at[start:stop]]
         hybrids = {name: column[of] for name, column in self._others.items()}

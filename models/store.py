@@ -38,7 +38,11 @@ _PATIENCE = 30.0
 
 
 class Store:
-    """The store in `folder`, which need not exist yet. It keeps no state; processes may share it."""
+    """The store in `folder`, which need not exist yet. It keeps no state; processes may share it.
+
+    Every method raises StoreError where the folder cannot be read or written, and for a name or a version
+    that is none.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -89,14 +93,17 @@ class Store:
         return version
 
     def activate(self, name: str, version: str, key: bytes | None = None) -> None:
-        """Make `version` the active one, once it has been loaded and checked."""
+        """Make `version` the active one, once it has been loaded and checked. Raises as `load` does."""
         self.load(name, version, key)
         with self._writing(name):
             self.load(name, version, key)  # again: it may have been pruned meanwhile
             self._point(name, version)
 
     def rollback(self, name: str, key: bytes | None = None) -> str:
-        """Go back to the version that was active before, and return it."""
+        """Go back to the version that was active before, and return it.
+
+        Raises StoreError if there is none, BundleError or SignatureError if it is refused.
+        """
         with self._writing(name):
             remembered = self._active(name)[1:]
             kept = [v for v in remembered if self._path(name, v).is_dir()]
@@ -133,7 +140,10 @@ class Store:
         return removed
 
     def copy(self, name: str, version: str, other: "Store", key: bytes | None = None) -> None:
-        """Add a version to another store, byte by byte, and make it the active one there."""
+        """Add a version to another store, byte by byte, and make it the active one there.
+
+        Raises as `load` does.
+        """
         content = self.read(name, version, key)
         with other._writing(name):  # noqa: SLF001  # of the same class
             other._add(name, version, content)  # noqa: SLF001

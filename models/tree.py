@@ -36,7 +36,7 @@ _HOURS = "datetime64[h]"
 def flatten(  # noqa: PLR0911  # one return for each kind of value
     value: object, arrays: dict[str, NDArray[Any]], path: str = ""
 ) -> Json:
-    """`value` as JSON; its arrays are added to `arrays`."""
+    """`value` as JSON; its arrays are added to `arrays`. Raises BundleError for what has no such form."""
     match value:
         case Task():
             return value.name

@@ -37,7 +37,10 @@ def map_unordered(
 
 @contextmanager
 def backend(dask: str | None) -> Iterator[None]:
-    """A context in which joblib uses the workers of the cluster `dask`, unless it is None."""
+    """A context in which joblib uses the workers of the cluster `dask`, unless it is None.
+
+    Raises SettingsError when there is no such cluster.
+    """
     if dask is None:
         yield
         return

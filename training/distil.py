@@ -161,7 +161,7 @@ def _answers(head: Head, inputs: Inputs) -> FloatArray:
 def made_up(
     dataset: Dataset, rows: IntArray, n_rows: int, rng: np.random.Generator
 ) -> dict[str, NDArray[Any]]:
-    """`n_rows` rows, by column, that a request might contain, made from `rows` of a data set."""
+    """`n_rows` rows, by column, that a request might contain, made from those numbered `rows`."""
     seen, task = dataset.take(rows), dataset.task
     when = task.field_of[task.time_field]
     days = _days(seen[when.name].astype("datetime64[D]"), when, n_rows, rng)

@@ -284,7 +284,10 @@ def _sizes(dataset: Dataset) -> Sequence[float]:
 def coverage_by_level(
     model: Model, columns: Columns, target: FloatArray
 ) -> list[tuple[float, float]]:
-    """(level, share of outcomes inside) at LEVELS levels from the lowest to the highest."""
+    """(level, share of outcomes inside) at LEVELS levels from the lowest to the highest.
+
+    columns, target : the rows that are forecast, and what happened, (n_rows,).
+    """
     found = []
     for level in np.linspace(LOWEST_LEVEL, HIGHEST_LEVEL, LEVELS).tolist():
         said = model.predict(columns, level)

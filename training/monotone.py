@@ -26,5 +26,8 @@ def signs_of(architecture: Architecture, signs: tuple[int, ...]) -> FloatArray:
 
 
 def project(flat: FloatArray, signs: FloatArray) -> None:
-    """Set every weight of the wrong sign to 0, in place: projected gradient descent."""
+    """Set every weight of the wrong sign to 0, in place: projected gradient descent.
+
+    flat, signs : (n_parameters,), see `signs_of`.
+    """
     flat[flat * signs < 0.0] = 0.0

@@ -55,6 +55,7 @@ def simulations(  # noqa: PLR0913  # recipe, data, which rows, randomness, how o
 ) -> Iterator[Simulation]:
     """Fit a bootstrapped recipe to `count` simulated data sets of as many applications as `rows`.
 
+    rows : (n_rows,), the numbers of those that are drawn from.
     on_check : is called after every fit, with its number as the epoch.
     """
     truth = logistic_probability(dataset, rows, rows)
