@@ -32,7 +32,8 @@ BLOCK_BYTES = 512 * 1024
 MOST_CODES = 2048
 """The most codes of a cross of categories; its table has a row of units for each."""
 
-Activation = Callable[[FloatArray, FloatArray | None], FloatArray]
+Function = Callable[[FloatArray, FloatArray | None], FloatArray]
+"""An activation, as `models.activations.Activation.function`."""
 
 _ONE = np.array(1.0, np.float32)
 
@@ -172,7 +173,7 @@ def _of_raw_numbers(
     return raw, (biases - encoder.mean @ scaled).astype(weights.dtype)
 
 
-def _function(layer: Layer) -> Activation:
+def _function(layer: Layer) -> Function:
     return _silu if layer.activation == "silu" else ACTIVATIONS[layer.activation].function
 
 
@@ -204,7 +205,7 @@ def _side_by_side(networks: Sequence[Network]) -> tuple[FloatArray, FloatArray, 
     )
 
 
-def _runs(networks: Sequence[Network], units: Sequence[slice]) -> list[tuple[slice, Activation]]:
+def _runs(networks: Sequence[Network], units: Sequence[slice]) -> list[tuple[slice, Function]]:
     """The first layers' units with their activations; neighbours with the same one are joined."""
     kinds = zip(networks, units, strict=False)
     runs = []
