@@ -26,6 +26,13 @@ def test_psi_is_the_formula() -> None:
     assert bins.psi(np.array([8e6, 2e6])) == pytest.approx(by_hand, rel=1e-6)
 
 
+def test_bin_that_a_few_rows_miss_counts_half_a_row() -> None:
+    """Of three rows in one of two bins the shares are 3.5 / 4 and 0.5 / 4, so the index is finite."""
+    bins = drift.Bins(TASKS["admission"].fields[1], np.array([3.0]), np.array([0.5, 0.5]))
+    by_hand = (3.5 / 4 - 0.5) * np.log(3.5 / 4 / 0.5) + (0.5 / 4 - 0.5) * np.log(0.5 / 4 / 0.5)
+    assert bins.psi(np.array([3.0, 0.0])) == pytest.approx(by_hand)
+
+
 def test_rows_like_the_training_rows_show_no_drift(task: Task) -> None:
     """Another draw of the same distribution stays far below the customary 0.1, in every field."""
     rng = np.random.default_rng(1)
