@@ -605,6 +605,25 @@ def test_lines_may_end_as_in_any_csv(batch: Visit, end: str) -> None:
     expect(page.locator("#summary")).to_have_text("2 rows: 2 answered, none wrong.")
 
 
+def test_rows_of_a_text_are_those_that_the_service_reads(batch: Visit) -> None:
+    """A quote inside a cell, or an empty cell alone in its line, does not move the rows below it."""
+    texts = [
+        'gre,gpa,rank\n6"60,3.6,1\n500,3.1,2\n',
+        'gre\n""\n\n"a ""b"""\r\n"x,\r\ny"\r5"',
+        'a,b\n,\n"",""\n"",b"c"',
+    ]
+    found = batch.page.evaluate(
+        """async (texts) => {
+            const { parse, write } = await import("/pages/assets/any/lib/csv.js");
+            return texts.map((text) => [parse(text), parse(write(parse(text)))]);
+        }""",
+        texts,
+    )
+    for text, (rows, again) in zip(texts, found, strict=True):
+        assert rows == [row for row in csv.reader(io.StringIO(text, newline="")) if row]
+        assert again == rows
+
+
 # ---- failures -----------------------------------------------------------------------------------
 
 

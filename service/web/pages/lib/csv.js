@@ -1,16 +1,25 @@
 // CSV (RFC 4180): a text as rows of cells, and back.
 
-/** The rows of a text, each a list of cells; empty lines are left out, as the service does. */
+/**
+ * The rows of a text, each a list of cells, as the service reads them: empty lines are left out, and a quote
+ * within a cell that does not begin with one is a letter like any other.
+ */
 export function parse(text) {
   const rows = [];
   let row = [];
   let cell = "";
   let quoted = false;
-  const endRow = () => {
+  let fresh = true; // whether nothing of the cell was read yet
+  const endCell = () => {
     row.push(cell);
-    if (row.length > 1 || cell !== "") rows.push(row);
-    row = [];
     cell = "";
+    fresh = true;
+  };
+  const endRow = () => {
+    if (fresh && !row.length) return;
+    endCell();
+    rows.push(row);
+    row = [];
   };
   for (let i = text.charCodeAt(0) === 0xfeff ? 1 : 0; i < text.length; i++) {
     const c = text[i];
@@ -18,17 +27,20 @@ export function parse(text) {
       if (c !== '"') cell += c;
       else if (text[i + 1] === '"') cell += text[++i];
       else quoted = false;
-    } else if (c === '"') quoted = true;
-    else if (c === ",") {
-      row.push(cell);
-      cell = "";
-    } else if (c === "\n" || c === "\r") endRow();
-    else cell += c;
+    } else if (c === ",") endCell();
+    else if (c === "\n" || c === "\r") endRow();
+    else {
+      if (c === '"' && fresh) quoted = true;
+      else cell += c;
+      fresh = false;
+    }
   }
-  if (cell !== "" || row.length) endRow();
+  endRow();
   return rows;
 }
 
 const quote = (cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
 
-export const write = (rows) => rows.map((row) => row.map((cell) => quote(String(cell))).join(",")).join("\r\n") + "\r\n";
+const line = (row) => row.map((cell) => quote(String(cell))).join(",") || '""'; // nothing at all is no row
+
+export const write = (rows) => rows.map(line).join("\r\n") + "\r\n";
