@@ -624,6 +624,19 @@ def test_rows_of_a_text_are_those_that_the_service_reads(batch: Visit) -> None:
         assert again == rows
 
 
+def test_reason_stands_in_its_column_whatever_the_width_of_the_row(batch: Visit) -> None:
+    """A row with too few or too many cells is in the download with its reason under `error`."""
+    page = batch.page
+    page.get_by_label("Admission").check(force=True)
+    rows = _csv([("gre", "gpa", "rank"), (660, 3.6), (500, 3.1, 2, 9), (660, 3.6, 1)])
+    page.locator("#file").set_input_files(rows)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    found = list(csv.DictReader(io.StringIO(download.value.path().read_text())))
+    assert [row["error"][:15] for row in found] == ["the row has 2 c", "the row has 4 c", ""]
+    assert None not in found[1]
+
+
 # ---- failures -----------------------------------------------------------------------------------
 
 

@@ -216,7 +216,8 @@ function result() {
     const { interval, warnings } = prediction;
     return [valueOf(prediction), ...decision.map((name) => prediction[name]), interval.low, interval.high, warnings.join("; "), ""];
   });
-  return write([[...header, ...names], ...rows.map((row, i) => [...row, ...answers[i]])]);
+  const cells = (row) => header.map((_, i) => row[i] ?? ""); // of a row that has too few or too many, too
+  return write([[...header, ...names], ...rows.map((row, i) => [...cells(row), ...answers[i]])]);
 }
 
 function download() {
