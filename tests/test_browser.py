@@ -593,6 +593,36 @@ def test_file_that_is_no_text_is_told_what_to_do(batch: Visit) -> None:
     )
 
 
+def test_same_file_is_taken_again_after_it_was_mended(batch: Visit, tmp_path: Path) -> None:
+    """Who mends the faulty rows and chooses the file of the same name again sees what became of them."""
+    page, path = batch.page, tmp_path / "mine.csv"
+    page.get_by_label("Admission").check(force=True)
+    devtools = batch.context.new_cdp_session(page)  # chooses as a person does: no change, no event
+    root = devtools.send("DOM.getDocument")["root"]["nodeId"]
+    field = devtools.send("DOM.querySelector", {"nodeId": root, "selector": "#file"})["nodeId"]
+    for gre, words in ((9000, "0 answered, 1 wrong"), (660, "1 answered, none wrong")):
+        path.write_text(f"gre,gpa,rank\n{gre},3.6,1\n")
+        with page.expect_file_chooser():
+            page.locator("#drop").click()
+        devtools.send("DOM.setFileInputFiles", {"files": [str(path)], "nodeId": field})
+        expect(page.locator("#summary")).to_contain_text(words)
+
+
+def test_what_cannot_be_read_is_said(batch: Visit) -> None:
+    """A folder that is dropped has no text: the page says so, and does not stay silent."""
+    batch.page.evaluate(
+        """() => {
+            const folder = new File([], "folder");
+            folder.text = () => Promise.reject(new DOMException("", "NotReadableError"));
+            const drop = new Event("drop", { bubbles: true, cancelable: true });
+            drop.dataTransfer = { files: [folder] };
+            document.querySelector("#drop").dispatchEvent(drop);
+        }"""
+    )
+    expect(batch.page.locator("#file-fault")).to_contain_text("folder: This cannot be read")
+    assert batch.complaints == []
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_lines_may_end_as_in_any_csv(batch: Visit, end: str) -> None:
     """The page finds the rows that the service finds, whoever wrote the file."""

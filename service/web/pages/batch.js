@@ -52,7 +52,13 @@ function take(name, read) {
   send();
 }
 
-const takeFile = (file) => file && take(file.name, () => file.text());
+function takeFile(file) {
+  if (!file) return;
+  const failed = () => {
+    throw new Failure("This cannot be read; a folder is no CSV, and a file that was moved or changed must be chosen again.");
+  };
+  take(file.name, () => file.text().catch(failed));
+}
 
 async function update(signal) {
   if (!given) return;
@@ -256,6 +262,7 @@ byId("example").addEventListener("click", () => {
   take(`${model}-example.csv`, (signal) => exampleOf(model, signal));
 });
 byId("download").addEventListener("click", download);
+byId("file").addEventListener("click", () => (byId("file").value = "")); // else the same file, mended, is no change
 byId("file").addEventListener("change", () => takeFile(byId("file").files[0]));
 for (const radio of document.querySelectorAll("input[name=model]")) {
   radio.addEventListener("change", () => {
