@@ -558,6 +558,18 @@ def test_dates_of_the_axis_stand_at_midnight(batch: Visit) -> None:
             assert at == pytest.approx(52 + width * row / (hours - 1))
 
 
+@pytest.mark.parametrize(("hours", "lines"), [("2", 0), ("01x2x34", 2)])
+def test_hour_without_a_neighbour_is_drawn_as_a_point(batch: Visit, hours: str, lines: int) -> None:
+    """An hour alone in its file, or between two faulty ones, makes no line: it is a point."""
+    header = ("timestamp", "temperature", "humidity", "wind_speed", "weather")
+    rows = [(f"2012-06-01T0{hour}:00", 20, 50, 10, "clear") for hour in hours]
+    batch.page.locator("#file").set_input_files(_csv([header, *rows]))
+    expect(batch.page.locator("#summary")).to_contain_text(f"{hours.count('x') or 'none'} wrong")
+    expect(batch.page.locator("#chart .line")).to_have_count(lines)
+    points = batch.page.locator("#chart .points").get_attribute("d") or ""
+    assert points.count("M") == 1
+
+
 def test_file_of_ones_own_is_answered_in_pieces(batch: Visit) -> None:
     """More rows than one request takes are sent in several, and none is lost."""
     page = batch.page
@@ -566,6 +578,7 @@ def test_file_of_ones_own_is_answered_in_pieces(batch: Visit) -> None:
     page.locator("#file").set_input_files(_csv([("gre", "gpa", "rank"), *rows]))
     expect(page.locator("#summary")).to_have_text("5,500 rows: 5,500 answered, none wrong.")
     assert sum("/predict/admission/batch" in asked for asked in batch.asked) == 2
+    assert page.locator("#chart .marks *").count() == 2, "thousands would take seconds to draw"
     page.locator("#numbers summary").click()
     expect(page.locator("#numbers tbody tr")).to_have_count(200)
 

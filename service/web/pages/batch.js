@@ -120,6 +120,8 @@ function wrongRows(wrong) {
 }
 
 const valueOf = (prediction) => prediction[MODELS[shown.model].target];
+const lowOf = ({ interval }) => interval.low;
+const highOf = ({ interval }) => interval.high;
 
 function inWords() {
   const { text, unit } = MODELS[shown.model];
@@ -170,24 +172,21 @@ function draw(width, height) {
     y: { range: [0, scale.at(-1)], ticks: scale, text, zero: 0 },
   });
   const at = (pick) => ({ row, ...rest }) => [f.x(row), f.y(pick(rest))];
-  if (timed) {
-    for (const run of runs(answered)) {
-      const [low, high, middle] = [(r) => r.interval.low, (r) => r.interval.high, valueOf].map((pick) => run.map(at(pick)));
-      f.marks.append(svg("path", { d: band(low, high, straight), class: "band" }), svg("path", { d: straight(middle), class: "line thin" }));
-    }
-  } else {
-    for (const prediction of answered) {
-      const [x, y] = at(valueOf)(prediction);
-      const { low, high } = prediction.interval;
-      f.marks.append(
-        svg("line", { x1: x, x2: x, y1: f.y(low), y2: f.y(high), class: "whisker" }),
-        svg("circle", { cx: x, cy: y, r: answered.length > 150 ? 2 : 3.5, class: "dot bare" }),
-      );
-    }
+  const lines = timed ? runs(answered) : answered.map((row) => [row]);
+  for (const run of lines.filter(({ length }) => length > 1)) {
+    const [low, high, middle] = [lowOf, highOf, valueOf].map((pick) => run.map(at(pick)));
+    f.marks.append(svg("path", { d: band(low, high, straight), class: "band" }), svg("path", { d: straight(middle), class: "line thin" }));
   }
+  const alone = lines.filter(({ length }) => length === 1).flat();
+  const [lows, highs, middles] = [lowOf, highOf, valueOf].map((pick) => alone.map(at(pick)));
+  // one path for all of them: a browser takes seconds to place thousands of elements
+  f.marks.append(
+    svg("path", { d: lows.map((low, i) => straight([low, highs[i]])).join(""), class: "whisker" }),
+    svg("path", { d: middles.map((point) => straight([point, point])).join(""), class: "points", "stroke-width": alone.length > 150 ? 4 : 7 }),
+  );
   byId("chart").replaceChildren(f.root);
   byId("legend").replaceChildren(
-    html("li", {}, swatch(timed ? "line a" : "dot"), `Answer, ${unit}`),
+    html("li", {}, swatch(alone.length < answered.length ? "line a" : "dot"), `Answer, ${unit}`),
     html("li", {}, swatch("band a"), "90% interval"),
   );
 }
