@@ -321,6 +321,17 @@ def test_picture_of_an_input_chooses_its_value(admission: Visit) -> None:
     expect(page.locator("#gpa-fault")).to_contain_text("between 0 and 4")
 
 
+def test_level_of_the_interval_is_kept_in_the_address(admission: Visit) -> None:
+    """An address that is shared, or a reload, shows the very interval, and that it is not the usual one."""
+    page = admission.page
+    page.locator("#more summary").click()
+    page.locator("#level").select_option("0.5")
+    expect(page).to_have_url(re.compile("level=0.5"))
+    page.reload()
+    expect(page.locator("#value-interval")).to_contain_text("50% confidence")
+    expect(page.locator("#level")).to_be_visible()
+
+
 # ---- how it learned -----------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ const PATH = "/predict/admission";
 const NAMES = { gre: "GRE score", gpa: "Grade point average", rank: "Rank of the school" };
 const steps = (low, high, n) => Array.from({ length: n + 1 }, (_, i) => Number((low + ((high - low) * i) / n).toFixed(2)));
 const RANKS = [1, 2, 3, 4];
+const USUAL_LEVEL = byId("level").value;
 
 const application = fieldsOf(byId("application"), () => changed());
 const more = fieldsOf(byId("more"), () => changed());
@@ -54,7 +55,7 @@ async function update(signal) {
   shown = { row, answer, along: along(values, batch.predictions) };
   showCode([one, many]);
   show();
-  remember(row);
+  remember(row, more.values());
 }
 
 /** The answers to the alternatives, by the input that they differ in. */
@@ -134,12 +135,16 @@ function choose(name, value) {
 }
 
 /** Keep what is chosen in the address, so that it can be shared and survives a reload. */
-function remember(row) {
-  history.replaceState(null, "", `?${new URLSearchParams(row)}`);
+function remember(row, { level }) {
+  history.replaceState(null, "", `?${new URLSearchParams({ ...row, ...(level === USUAL_LEVEL ? {} : { level }) })}`);
 }
 
 for (const [name, value] of new URLSearchParams(location.search)) {
   if (name === "rank" && RANKS.includes(Number(value))) choose(name, value);
   else if (name === "gre" || name === "gpa") choose(name, value);
+  else if (name === "level") {
+    byId("level").value = value;
+    byId("more").open = true;
+  }
 }
 changed();

@@ -314,7 +314,10 @@ function recall() {
   if (query.has("hour")) hour.value = query.get("hour");
   scenario(byId("scenario-a"), "");
   scenario(byId("scenario-b"), "b.");
-  for (const id of MORE) if (query.has(id)) byId(id).value = query.get(id);
+  for (const id of MORE.filter((name) => query.has(name))) {
+    byId(id).value = query.get(id);
+    byId("more").open = true;
+  }
   byId("compare").checked = query.has("b.weather");
   for (const id of ["real", "measured"]) byId(id).checked = query.has(id);
 }
