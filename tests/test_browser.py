@@ -231,6 +231,26 @@ def test_what_really_happened_is_drawn_with_its_caveat(bikes: Visit) -> None:
     expect(page.locator("#warnings")).to_contain_text("later than what the model was trained on")
 
 
+def test_holiday_is_of_the_day_and_felt_temperature_of_one_weather(
+    browser: Browser, url: str
+) -> None:
+    """Holiday by choice holds with the measured weather, too; the other weather is not felt as the first."""
+    chosen = (
+        "/?date=2012-06-01&holiday=true&feels_like=8&compare=1&b.weather=clear&b.temperature=35"
+    )
+    with visiting(browser, f"{url}{chosen}&real=1") as visit:
+        page = visit.page
+        expect(page.locator("#chart .line")).to_have_count(2)
+        page.locator("#code summary").click()
+        code = page.locator("#code code").last
+        expect(code).to_contain_text('"temperature": [35] * 24')
+        assert code.inner_text().count('"holiday": [True] * 24') == 2
+        assert code.inner_text().count('"feels_like": [8] * 24') == 1
+        page.get_by_label("Forecast with the weather measured that day").check()
+        expect(code).not_to_contain_text('"feels_like": [8] * 24')
+        assert code.inner_text().count('"holiday": [True] * 24') == 2
+
+
 def test_counts_are_not_drawn_beside_a_model_of_other_data(
     browser: Browser, url_elsewhere: str
 ) -> None:
@@ -707,6 +727,30 @@ def test_invalid_field_is_said_in_its_place(bikes: Visit) -> None:
     temperature.fill("20")
     expect(page.locator("#temperature-fault")).to_have_text("")
     expect(temperature).not_to_have_attribute("aria-invalid", "true")
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [("/?feels_like=99", "Feels like must be between"), ("/admission?level=2", "Level must be")],
+    ids=["bikes", "admission"],
+)
+def test_fault_in_a_folded_part_unfolds_it(
+    browser: Browser, url: str, address: str, words: str
+) -> None:
+    """A page that cannot answer says why where it is seen, and to a screen reader."""
+    with visiting(browser, url + address) as visit:
+        fault = visit.page.get_by_role("alert").filter(has_text=words)
+        expect(fault).to_be_visible()
+        visit.page.locator("#more summary").click()
+        expect(fault).to_be_hidden()
+
+
+def test_empty_number_is_missing(bikes: Visit, admission: Visit) -> None:
+    """Who empties a field is not told of null."""
+    bikes.page.locator("#temperature").fill("")
+    expect(bikes.page.locator("#temperature-fault")).to_have_text("Temperature is missing.")
+    admission.page.locator("#gre").fill("")
+    expect(admission.page.locator("#gre-fault")).to_contain_text("Gre is missing")
 
 
 @pytest.mark.parametrize("status", [0, 503], ids=["away", "busy"])

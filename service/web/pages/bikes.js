@@ -35,17 +35,13 @@ const explain = live(updateExplanation);
 
 // ---- the requests ---------------------------------------------------------------------------
 
-/** The rows of the day: with the weather of the form, or with the weather that was measured. */
-function dayOf(values, real) {
-  const { holiday, feels_like: felt } = more.values();
-  const optional = {
-    ...(felt === null ? {} : { feels_like: felt }),
-    ...(holiday === "" ? {} : { holiday: holiday === "true" }),
-  };
-  const weather = ({ temperature, humidity, wind_speed }) => ({ temperature, humidity, wind_speed });
+/** The rows of the day, with a weather that stays or with the weather that was measured. */
+function dayOf(weather, real) {
+  const { holiday } = more.values();
   return HOURS.map((at) => ({
     timestamp: `${date.value}T${hourName(at)}:00`,
-    ...(real ? measuredAt(real, at) : { ...weather(values), weather: values.weather, ...optional }),
+    ...(real ? measuredAt(real, at) : weather),
+    ...(holiday === "" ? {} : { holiday: holiday === "true" }),
   }));
 }
 
@@ -57,8 +53,13 @@ function measuredAt(real, at) {
   return { ...numbers, weather: real.weathers[real.weather[i]] };
 }
 
-const columns = (rows) =>
-  Object.fromEntries(Object.keys(rows[0]).map((name) => [name, rows.map((row) => row[name])]));
+/** The rows by column; what is undefined is left out, as JSON leaves it out of a row. */
+const columns = ([first, ...rest]) =>
+  Object.fromEntries(
+    Object.entries(first)
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => [name, [value, ...rest.map((row) => row[name])]]),
+  );
 
 const level = () => Number(byId("level").value);
 
@@ -121,8 +122,10 @@ async function update(signal) {
 async function scenarios(day, signal) {
   const real = byId("real").checked && counted && inData(day) ? await realOf(day, signal) : null;
   const measured = byId("measured").checked && real;
+  const { feels_like } = more.values();
+  const felt = feels_like === undefined ? {} : { feels_like };
   const [a, b] = await Promise.all([
-    forecast(first, dayOf(first.values(), measured), signal),
+    forecast(first, dayOf({ ...first.values(), ...felt }, measured), signal),
     byId("compare").checked ? forecast(second, dayOf(second.values()), signal) : null,
   ]);
   return { real, a, b };

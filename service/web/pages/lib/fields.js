@@ -1,11 +1,11 @@
 // The fields of a form: an exact number beside its slider, choices, and the words of a fault in place.
 
-import { sentence } from "./words.js";
+import { plain, sentence } from "./words.js";
 
 /**
  * Wire every `.field` in `root`; `changed` is called after each change by a person.
- * Returns {values, fault}: `values()` is field -> value; `fault({field: words})` shows what is wrong,
- * clears the rest, and returns how many it could show.
+ * Returns {values, fault}: `values()` is field -> value, undefined for an empty number, which a request leaves
+ * out; `fault({field: words})` shows what is wrong, clears the rest, and returns how many it could show.
  */
 export function fieldsOf(root, changed) {
   const readers = {};
@@ -16,12 +16,13 @@ export function fieldsOf(root, changed) {
     const other = field.querySelector("select, input[type=date]");
     if (number) {
       pair(number, slider);
-      readers[field.dataset.field] = () => (number.value === "" ? null : number.valueAsNumber);
+      readers[field.dataset.field] = () => (number.value === "" ? undefined : number.valueAsNumber);
     } else if (choices.length) {
       readers[field.dataset.field] = () => choices.find((choice) => choice.checked)?.value;
     } else if (other) {
       readers[field.dataset.field] = () => other.value;
     }
+    field.querySelector(".fault")?.setAttribute("role", "alert"); // said while the focus is elsewhere
   }
   root.addEventListener("input", changed);
   return {
@@ -45,7 +46,9 @@ function pair(number, slider) {
 function mark(field, words) {
   const place = field.querySelector(".fault");
   if (!place) return;
-  const text = words ? sentence(words) : "";
+  const text = words ? sentence(plain(words)) : "";
+  const folded = field.closest("details");
+  if (words && folded) folded.open = true;
   if (place.textContent !== text) place.textContent = text;
   for (const input of field.querySelectorAll("input, select")) {
     if (words) {
