@@ -21,7 +21,7 @@ export class Failure extends Error {
 /** The JSON answer of a call. `body` is sent as JSON unless it is a string. Throws Failure. */
 export async function ask(path, { body, signal, type = "application/json" } = {}) {
   const headers = {};
-  if (hasKey()) headers["X-API-Key"] = sessionStorage.getItem(KEY);
+  if (hasKey()) headers["X-API-Key"] = encodable(sessionStorage.getItem(KEY));
   const options = { headers, signal };
   if (body !== undefined) {
     headers["Content-Type"] = type;
@@ -37,6 +37,12 @@ export async function ask(path, { body, signal, type = "application/json" } = {}
     throw new Failure("The service does not answer.", { retry: 2 });
   }
   throw await failureOf(response);
+}
+
+/** The key; Failure if `fetch` would refuse it, as with a typographic quote that was copied too. */
+function encodable(key) {
+  if (/^[\x20-\x7e\xa0-\xff]*$/.test(key)) return key;
+  throw new Failure("The API key has a letter that no header can carry; copy it again.", { needsKey: true });
 }
 
 async function failureOf(response) {
