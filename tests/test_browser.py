@@ -667,6 +667,32 @@ def test_what_cannot_be_read_is_said(batch: Visit) -> None:
     assert batch.complaints == []
 
 
+def test_request_behind_a_batch_runs_whatever_the_name_of_the_file(
+    batch: Visit, tmp_path: Path
+) -> None:
+    """An apostrophe in the name of a file does not break the command that sends it."""
+    page, path = batch.page, tmp_path / "Ann's rows.csv"
+    page.get_by_label("Admission").check(force=True)
+    path.write_text("gre,gpa,rank\n660,3.6,1\n")
+    page.locator("#file").set_input_files(path)
+    page.locator("#code summary").click()
+    command = page.locator("#code code").first.inner_text()
+    said = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert len(json.loads(said.stdout)["predictions"]) == 1
+
+
+def test_model_of_a_batch_is_the_same_after_going_back(batch: Visit, url: str) -> None:
+    """A browser that goes back restores which model was chosen; the words about columns follow."""
+    page = batch.page
+    page.get_by_label("Admission").check(force=True)
+    page.goto(url)
+    page.go_back()
+    expect(page.get_by_label("Admission")).to_be_checked()
+    expect(page.locator("#columns")).to_have_text("Columns: gre, gpa and rank.")
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_lines_may_end_as_in_any_csv(batch: Visit, end: str) -> None:
     """The page finds the rows that the service finds, whoever wrote the file."""

@@ -281,3 +281,4 @@ for (const name of ["dragenter", "dragover", "dragleave", "drop"]) {
   });
 }
 describe();
+addEventListener("pageshow", describe); // a browser that goes back restores the chosen model after this script

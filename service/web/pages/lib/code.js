@@ -53,7 +53,7 @@ function curl({ path, body, file }) {
   const url = location.origin + path;
   if (body === undefined && !file) return `curl -s '${url}'${key}`;
   const type = file ? "text/csv" : "application/json";
-  const data = file ? `@${file}` : literal(body, JSON_WORDS).replaceAll("'", "'\\''");
+  const data = (file ? `@${file}` : literal(body, JSON_WORDS)).replaceAll("'", "'\\''");
   return `curl -s '${url}' \\\n  -H 'Content-Type: ${type}'${key} \\\n  --data${file ? "-binary" : ""} '${data}'`;
 }
 
