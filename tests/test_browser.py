@@ -141,6 +141,36 @@ def test_keyboard_reaches_the_content_past_the_header(
         assert visit.page.evaluate(outline) != "none"
 
 
+def test_print_has_the_whole_picture_in_ink(browser: Browser, url: str) -> None:
+    """On paper, for whose width no script draws again, no hour is cut off and dark mode is over."""
+    with visiting(browser, url, color_scheme="dark") as visit:
+        page = visit.page
+        page.add_init_script("window.ResizeObserver = class { observe() {} };")
+        page.reload()
+        expect(page.locator(DRAWN).first).to_be_attached()
+        page.set_viewport_size({"width": 700, "height": 900})
+        page.emulate_media(media="print")
+        right = [
+            page.locator(part).evaluate("e => e.getBoundingClientRect().right")
+            for part in ("#chart", "#chart svg")
+        ]
+        assert right[1] <= right[0]
+        dark = page.locator("body").evaluate("e => getComputedStyle(e).color")
+        page.emulate_media(media="print", color_scheme="light")
+        assert page.locator("body").evaluate("e => getComputedStyle(e).color") == dark
+
+
+def test_contrast_theme_of_the_system_shows_what_is_chosen(browser: Browser, url: str) -> None:
+    """With colours forced by the system the chosen sky has a frame of its own, and sliders their track."""
+    with visiting(browser, url, forced_colors="active") as visit:
+        frames = visit.page.locator("#scenario-a .chip").evaluate_all(
+            "chips => chips.map((chip) => getComputedStyle(chip).borderTopColor)"
+        )
+        assert frames.count(frames[0]) == 1
+        kept = visit.page.locator("#hour").evaluate("e => getComputedStyle(e).forcedColorAdjust")
+        assert kept == "none"
+
+
 # ---- bikes --------------------------------------------------------------------------------------
 
 
