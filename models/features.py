@@ -180,8 +180,10 @@ def fit_encoder(
         [e if n.high is None else n.high for n, e in zip(numbers, edges_high, strict=True)]
     )
     clipped = np.clip(values, low, high)
-    scale = clipped.std(axis=0)
-    scale[scale == 0.0] = 1.0  # a column that is constant in training: keep it at 0
-    return Encoder(
-        variables, numbers, categories, low, high, mean=clipped.mean(axis=0), scale=scale
-    )
+    mean, scale = clipped.mean(axis=0), clipped.std(axis=0)
+    # A column that is constant in training has taught nothing: it is held where it was, at 0. Rounding can
+    # make the standard deviation of equal numbers a little more than 0.
+    constant = np.ptp(clipped, axis=0) == 0.0
+    low, high, mean = (np.where(constant, clipped[0], of) for of in (low, high, mean))
+    scale[constant] = 1.0
+    return Encoder(variables, numbers, categories, low, high, mean=mean, scale=scale)

@@ -42,9 +42,15 @@ def test_a_range_of_its_own() -> None:
     assert wide[0] > wide[1]
 
 
-def test_a_constant_number_is_zero() -> None:
-    """A column that never varies in training says nothing, and divides by nothing."""
-    np.testing.assert_array_equal(numbers((Number("flat"),), ROWS), 0.0)
+@pytest.mark.parametrize("value", [7.0, 13.4], ids=["exact mean", "rounded mean"])
+@pytest.mark.parametrize("ends", [(None, None), (0.0, 60.0), (20.0, 60.0)])
+def test_a_constant_number_is_zero(value: float, ends: tuple[float | None, float | None]) -> None:
+    """A column that never varies in training says nothing, about rows in which it varies either."""
+    flat = np.tile([0.0, 0.0, 0.0, value], (8645, 1))
+    encoder = fit_encoder(VARIABLES, (Number("flat", *ends),), flat)
+    asked = np.array([[0.0, 0.0, 0.0, other] for other in (value, 0.0, 30.0, 99.0)])
+    np.testing.assert_array_equal(encoder.encode(asked, np.float64).numbers, 0.0)
+    np.testing.assert_array_equal(encoder.scale, 1.0)
 
 
 def test_ranges_that_meet_make_a_piecewise_linear_function() -> None:

@@ -37,3 +37,9 @@ def test_design_standardises_by_the_training_rows() -> None:
     train = np.array([[1.0, 7.0], [3.0, 7.0]])
     got = logistic.design(np.array([[4.0, 7.0]]), train)
     np.testing.assert_array_equal(got, [[1.0, 2.0, 0.0]])
+
+
+def test_design_knows_a_constant_column_in_spite_of_rounding() -> None:
+    """The standard deviation of equal numbers may be a little more than 0, and is no scale."""
+    got = logistic.design(np.array([[3.3], [4.0]]), np.full((400, 1), 3.3))
+    np.testing.assert_allclose(got[:, 1], [0.0, 0.7], atol=1e-12)

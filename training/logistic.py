@@ -41,5 +41,5 @@ def design(columns: FloatArray, train: FloatArray) -> FloatArray:
     columns : (n_rows, n_columns). train : (n_train, n_columns); a constant column becomes 0.
     """
     scale = train.std(axis=0)
-    scale[scale == 0.0] = 1.0
+    scale[np.ptp(train, axis=0) == 0.0] = 1.0  # rounding can make it a little more than 0
     return np.column_stack([np.ones(len(columns)), (columns - train.mean(axis=0)) / scale])
