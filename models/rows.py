@@ -26,9 +26,20 @@ DTYPES = {
 NUMBER = r"[+-]?(?:[0-9]+[.]?[0-9]*|[.][0-9]+)(?:[eE][+-]?[0-9]+)?"
 """Matches the whole of a cell that is a number, in the CSV of a request or of a file."""
 
+_OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
+"""Written by programs in locales with a decimal comma, or by copying from a spreadsheet."""
+
 _EPOCH = 24 * date(1970, 1, 1).toordinal()
 
 _HOUR = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}")
+
+
+def other_separator(names: Sequence[str]) -> str | None:
+    """What is wrong with the header of a CSV whose cells have no commas between them; else None."""
+    for separator, words in _OTHER_SEPARATORS.items():
+        if len(names) == 1 and separator in names[0]:
+            return f"the cells must have commas between them, and have {words}"
+    return None
 
 
 def columns_of(rows: Sequence[Row], task: Task) -> dict[str, NDArray[Any]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from models.rows import NUMBER
+from models.rows import NUMBER, other_separator
 from models.task import Field, Task
 from service.errors import MALFORMED, Fault, Problem, invalid
 from service.fault_messages import MOST_UNKNOWN, unknown_fields
@@ -23,8 +23,6 @@ from service.rows import MISSING, Values
 
 _NUMBER = re.compile(NUMBER).fullmatch
 _NUMBERS = re.compile(r"[0-9.+\-eE]*").fullmatch
-_OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
-"""Written by programs in locales with a decimal comma, or by copying from a spreadsheet."""
 _PIECE = 500
 """Lines that are read between two pauses for other requests."""
 _HEADER = ""
@@ -119,11 +117,8 @@ def _pieces(text: str) -> Iterator[list[list[str]]]:
 
 def _check_header(names: list[str], task: Task) -> None:
     known = task.field_names
-    for separator, words in _OTHER_SEPARATORS.items():
-        if len(names) == 1 and separator in names[0]:
-            raise invalid(
-                [Fault(f"the cells must have commas between them, and have {words}", _HEADER)]
-            )
+    if words := other_separator(names):
+        raise invalid([Fault(words, _HEADER)])
     faults = [
         Fault(f.detail, _HEADER) for f in unknown_fields(filter(None, names), task.field_of, "")
     ]

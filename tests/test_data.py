@@ -111,6 +111,14 @@ def test_a_part_of_the_file_is_a_data_set(tmp_path: Path) -> None:
     assert admission.digest != data.read("admission").digest
 
 
+def test_spaces_around_the_names_of_columns_do_not_count(tmp_path: Path) -> None:
+    """As around the other cells, and as in the files of `train score` and the CSV of requests."""
+    path = write(tmp_path, "admit, gre, gpa , rank", "0, 500, 3.0, 4")
+    assert data.read("admission", path).columns["gpa"].tolist() == [3.0]
+    path = write(tmp_path, "admit,gre, gre,gpa,rank", "0,500,510,3.0,4")
+    assert fault("admission", path) == "some.csv: the column gre is there twice"
+
+
 def test_embedded_file_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An embedded data set that was edited is refused."""
     write(tmp_path, "admit,gre,gpa,rank", "0,500,3.0,2").rename(tmp_path / "admissions.csv")
@@ -181,6 +189,16 @@ def test_several_bad_rows_are_counted(tmp_path: Path) -> None:
         pytest.param(b"admit,gre,gpa,rank\n0,500,3\n", "rank is blank", id="too short"),
         pytest.param(b'admit,gre,gpa,rank\n0,500,"3,1\n', "not a CSV", id="open quote"),
         pytest.param(b"<html><body>no</body></html>\n", "are missing", id="another text"),
+        pytest.param(
+            b"admit;gre;gpa;rank\n0;500;3,5;1\n",
+            "commas between them, and have semicolons",
+            id="de",
+        ),
+        pytest.param(
+            b"admit\tgre\tgpa\trank\n0\t500\t3.5\t1\n",
+            "commas between them, and have tabs",
+            id="tabs",
+        ),
     ],
 )
 def test_wrong_file(tmp_path: Path, content: bytes, said: str) -> None:

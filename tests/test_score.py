@@ -405,11 +405,12 @@ def test_folder_with_other_things_in_it_is_refused(tmp_path: Path, store: Path) 
     ("name", "content", "words"),
     [
         ("rows.csv", "gre,gpa\n1,2\n", "the column rank is missing"),
+        ("rows.csv", "gre;gpa;rank\n1;2;3\n", "commas between them, and have semicolons"),
         ("rows.csv", "", "its first line must name the columns"),
         ("rows.parquet", "gre,gpa,rank\n", "cannot be read"),
         ("rows.txt", "gre,gpa,rank\n", "must end in .csv or .parquet"),
     ],
-    ids=["column", "empty", "no-parquet", "suffix"],
+    ids=["column", "semicolons", "empty", "no-parquet", "suffix"],
 )
 def test_file_that_cannot_be_scored_is_told_before_anything_is_written(
     tmp_path: Path, store: Path, name: str, content: str, words: str

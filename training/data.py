@@ -24,6 +24,7 @@ from models.admission import ADMISSION
 from models.arrays import BoolArray, Columns, FloatArray, IntArray
 from models.bikes import BIKES
 from models.errors import DataError
+from models.rows import other_separator
 from models.task import Task
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def read(task_name: str, path: Path | None = None) -> Dataset:
     if path is None and digest != schema.digest:
         raise DataError(f"{where}: the embedded data set was changed (its SHA-256 is {digest})")
     text = _text(where.name, content)
-    _refuse_twice(where.name, text, [column.name for column in schema.columns])
+    _check_header(where.name, text, [column.name for column in schema.columns])
     table = _Table(where.name, _parse(where.name, text), schema.columns)
     columns, targets = schema.convert(table)
     task = schema.task
@@ -120,17 +121,22 @@ def _text(name: str, content: bytes) -> str:
 
 def _parse(name: str, text: str) -> "pd.DataFrame":
     """The cells as text; the index of a row is its line in the file, less two."""
-    frame = _read_csv(name, text, header=0)
+    frame = _read_csv(name, text, header=0).rename(columns=str.strip)
     cells = frame.fillna("").apply(lambda column: column.str.strip())
     filled: pd.DataFrame = cells.loc[(cells != "").any(axis=1)]
     return filled
 
 
-def _refuse_twice(name: str, text: str, columns: Sequence[str]) -> None:
-    """Raise DataError for one of `columns` that is there twice, of which pandas would rename the second."""
-    header = _read_csv(name, text, header=None, nrows=1).iloc[0]
+def _check_header(name: str, text: str, columns: Sequence[str]) -> None:
+    """Raise DataError unless each of `columns` is there once; of two pandas would rename the second."""
+    header = _read_csv(name, text, header=None, nrows=1).iloc[0].str.strip().tolist()
+    if words := other_separator(header):
+        raise DataError(f"{name}: {words}")
+    if missing := [column for column in columns if column not in header]:
+        words = "columns {} are missing" if len(missing) > 1 else "column {} is missing"
+        raise DataError(f"{name}: {words.format(', '.join(missing))}")
     for column in columns:
-        if (header == column).sum() > 1:
+        if header.count(column) > 1:
             raise DataError(f"{name}: the column {column} is there twice")
 
 
@@ -172,10 +178,6 @@ class _Table:
     def __init__(self, name: str, cells: "pd.DataFrame", columns: tuple[_Column, ...]) -> None:
         self.name, self.cells = name, cells
         self.columns = {column.name: column for column in columns}
-        missing = [column for column in self.columns if column not in cells.columns]
-        if missing:
-            words = "columns {} are missing" if len(missing) > 1 else "column {} is missing"
-            raise DataError(f"{name}: {words.format(', '.join(missing))}")
         if cells.empty:
             raise DataError(f"{name}: there is no row below the header")
 

@@ -16,6 +16,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from models.errors import DataError
+from models.rows import other_separator
 from models.task import Task
 from training.scoring import columns
 
@@ -186,6 +187,8 @@ def _header(path: Path) -> tuple[list[str], int]:
         names = []
     if not names:
         raise DataError(f"{path}: its first line must name the columns")
+    if words := other_separator(names):
+        raise DataError(f"{path}: {words}")
     return [name.strip() for name in names], len(line)
 
 
