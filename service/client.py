@@ -47,6 +47,9 @@ CHUNK = 10_000
 _TRY_AGAIN = frozenset({429, 502, 503})
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
 
+_TEXTS = "warnings", "error"
+"""The columns of text in the frame of answers."""
+
 Row = Mapping[str, Any]
 _Form = TypeVar("_Form", bound=BaseModel)
 
@@ -176,11 +179,12 @@ class Client:
         """The answers to the rows of a pandas data frame, as a frame with the same index.
 
         Its columns: the answer (`rentals`; or `probability` and `admitted`), `low`, `high`,
-        `warnings`, and `error`, which is missing for a row that was answered. Columns of `frame` that
-        are no fields of the model are not sent. Raises as `predict`.
+        `warnings`, and `error`, which is missing for a row that was answered. They have the same types
+        whatever the answers are: float64, boolean, string. Columns of `frame` that are no fields of
+        the model are not sent. Raises as `predict`.
         """
         task = _task(name)
-        if not hasattr(frame, "columns"):
+        if not (hasattr(frame, "columns") and hasattr(frame, "index")):
             words = f"a frame must be of pandas, and is a {type(frame).__name__}"
             raise InputError(f"{words}; rows go to predict_many")
         fields = [field for field in task.field_names if field in frame.columns]
@@ -194,11 +198,11 @@ class Client:
             part = {key: values[start:end] for key, values in columns.items()}
             found = self._batch(name, {"inputs": part}, level, end - start)
             answers += [_cells(row) for row in found]
-        names = [*task.answer_names, "warnings", "error"]
-        numbers = {task.target, "low", "high"}  # so also where no row was answered
-        empty = {column: math.nan if column in numbers else None for column in names}
-        made = {key: [cells.get(key, empty[key]) for cells in answers] for key in names}
-        return type(frame)(made, index=frame.index)
+        types = dict.fromkeys(task.answer_names, "float64") | dict.fromkeys(_TEXTS, "string")
+        if task.decision:
+            types[task.decision] = "boolean"
+        made = {name: [cells.get(name) for cells in answers] for name in types}
+        return type(frame)(made, index=frame.index).astype(types)
 
     def _batch(self, name: str, body: Any, level: float, n_rows: int) -> Sequence[BaseModel]:
         """The answers to `n_rows` rows. Raises RefusedError for any other number of answers."""

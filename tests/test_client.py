@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from models.admission import ADMISSION
@@ -188,10 +189,18 @@ def test_name_that_cannot_be_sent_is_the_fault_of_its_row(client: Client, name: 
     assert "there is no field" in str(bad.error.errors)
 
 
-def test_frame_of_bad_rows_has_columns_of_numbers(client: Client) -> None:
-    """If no row is answered, the columns still hold (missing) numbers, to compute with."""
-    found = client.predict_frame("admission", pd.DataFrame([example(ADMISSION, gpa=5)]))
-    assert [found[name].dtype.kind for name in ("probability", "low", "high")] == ["f"] * 3
+@pytest.mark.parametrize(
+    "gpas", [[], [3.0], [5.0], [3.0, 5.0]], ids=["none", "good", "bad", "both"]
+)
+def test_frame_of_answers_has_the_same_types_whatever_they_are(
+    client: Client, gpas: list[float]
+) -> None:
+    """Parts can be put together or written to one file, and a column of the decision always selects."""
+    rows = [example(ADMISSION, gpa=gpa) for gpa in gpas]
+    found = client.predict_frame("admission", pd.DataFrame(rows, columns=ADMISSION.field_names))
+    types = ["float64", "boolean", "float64", "float64", "string", "string"]
+    assert [str(of_column) for of_column in found.dtypes] == types
+    assert len(found[found["admitted"]]) + len(found[~found["admitted"]]) == gpas.count(3.0)
 
 
 def test_type_checkers_take_a_name_that_is_not_written_out(client: Client) -> None:
@@ -421,6 +430,9 @@ def test_call_that_no_service_could_answer_is_one_line(client: Client) -> None:
         ),
         "a frame must be of pandas, and is a list; rows go to predict_many": (
             lambda: client.predict_frame("admission", [example(ADMISSION)])
+        ),
+        "a frame must be of pandas, and is a Table; rows go to predict_many": (
+            lambda: client.predict_frame("admission", pa.Table.from_pandas(frame))
         ),
         "the frame has more than one column gre": lambda: client.predict_frame("admission", twice),
     }
