@@ -140,7 +140,7 @@ def test_unknown_protocol(bikes: Dataset) -> None:
 
 
 def test_data_without_the_days_of_a_protocol(bikes: Dataset) -> None:
-    """Data that a protocol cannot split are refused, naming the split."""
+    """Data that a protocol cannot split are refused, with the split and what it would need."""
     part = np.arange(2_000)
     short = Dataset(
         bikes.task,
@@ -149,5 +149,14 @@ def test_data_without_the_days_of_a_protocol(bikes: Dataset) -> None:
         bikes.digest,
         "part.csv",
     )
-    with pytest.raises(TrainingError, match=r"part\.csv has no rows for the split 'rolling 480'"):
+    missing = (
+        r"part\.csv has no rows to be judged on in the split 'rolling 480'; it would judge six wind"
+    )
+    with pytest.raises(TrainingError, match=missing):
         splits(short, "rolling")
+    short = replace(short, columns=bikes.take(part[:700]), targets={"rentals": np.ones(700)})
+    missing = (
+        r"rows to learn from in the split 'p1'; it would judge the last 21 days, by .* 60 days bef"
+    )
+    with pytest.raises(TrainingError, match=missing):
+        splits(short, "p1")

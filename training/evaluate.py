@@ -20,20 +20,9 @@ from training.data import Dataset
 from training.fit import Check
 from training.pipeline import answers, fit_rows
 from training.progress import Watch
-from training.protocols import Split, splits
+from training.protocols import DESCRIPTIONS, Split, splits
 from training.recipes import Recipe
 from training.trainer import train
-
-DESCRIPTIONS = {
-    "p1": "the last 21 days, by a model that learned from the rows more than 60 days before them",
-    "p1_refit": "the last 21 days, by a model that learned from all the days before them",
-    "p2": "a random tenth of the rows, by a model that learned from eight other tenths; five times",
-    "p3": "days 20 to the end of every month, by a model that learned from days 1 to 16",
-    "rolling": "six windows of 21 days through 2012, by models that learned from the days more than 60 "
-    "before each",
-    "cv": "stratified 10-fold cross-validation: every row by a model that learned from the other folds",
-    "holdout": "a random tenth of the rows, by a model that learned from the others; ten times",
-}
 
 SIZES = {"bikes": (0.0, 10.0, 50.0, 150.0, 300.0, 500.0)}
 """Task -> the forecasts at which the groups of the coverage by size begin; other tasks: see `_sizes`."""

@@ -29,6 +29,18 @@ P3_VALIDATION, P3_TEST = 17, 20
 """The days of the month on which validation and test begin."""
 P2_PARTITIONS, FOLDS, HOLDOUTS = 5, 10, 10
 
+DESCRIPTIONS = {
+    "p1": "the last 21 days, by a model that learned from the rows more than 60 days before them",
+    "p1_refit": "the last 21 days, by a model that learned from all the days before them",
+    "p2": "a random tenth of the rows, by a model that learned from eight other tenths; five times",
+    "p3": "days 20 to the end of every month, by a model that learned from days 1 to 16",
+    "rolling": "six windows of 21 days through 2012, by models that learned from the days more than 60 "
+    "before each",
+    "cv": "stratified 10-fold cross-validation: every row by a model that learned from the other folds",
+    "holdout": "a random tenth of the rows, by a model that learned from the others; ten times",
+}
+"""What each protocol judges, in words that continue a sentence."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -54,8 +66,10 @@ def splits(dataset: Dataset, protocol: str, seed: int = 0, partitions: int = 1) 
         )
     made = known[protocol](dataset, seed, partitions)
     for split in made:
-        if not len(split.train) or not len(split.test):
-            raise TrainingError(f"{dataset.source} has no rows for the split {split.name!r}")
+        for rows, purpose in ((split.train, "learn from"), (split.test, "be judged on")):
+            if not len(rows):
+                words = f"{dataset.source} has no rows to {purpose} in the split {split.name!r}"
+                raise TrainingError(f"{words}; it would judge {DESCRIPTIONS[protocol]}")
     return made
 
 

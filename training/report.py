@@ -19,7 +19,7 @@ from models.model import Prediction
 from models.task import Task
 from training import catalogue, figures, overrides, plots, protocols
 from training.data import SCHEMAS, Dataset
-from training.evaluate import DESCRIPTIONS, Evaluation, Scores, evaluate
+from training.evaluate import Evaluation, Scores, evaluate
 from training.progress import Watch
 from training.tables import OF_A_MODEL, named, number, remarks
 
@@ -101,7 +101,7 @@ def _comparison(dataset: Dataset, ours: Evaluation, lecture: Evaluation | None) 
         + "</tr>"
         for who, found in rows.items()
     )
-    caption = f"On {DESCRIPTIONS[ours.protocol]}"
+    caption = f"On {protocols.DESCRIPTIONS[ours.protocol]}"
     table = f"<table><caption>{escape(caption)}</caption><tr><td></td>{head}</tr>{body}</table>"
     return f'<div class="wide" tabindex="0" role="region" aria-label="Metrics">{table}</div>'
 

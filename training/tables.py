@@ -14,7 +14,8 @@ from models.store import Store
 from models.task import Task
 from models.tasks import TASKS
 from training import baselines, metrics
-from training.evaluate import DESCRIPTIONS, Evaluation
+from training.evaluate import Evaluation
+from training.protocols import DESCRIPTIONS
 from training.recipes import Recipe
 from training.search import Search, Trial, judged_by
 from training.trace import Exercise
