@@ -118,7 +118,7 @@ def test_rows_of_days_that_the_recipe_does_not_know_are_refused() -> None:
     """They would all count as the hours of the last day, and only the last row of each would be kept."""
     whole = data.read("bikes")
     rows = np.arange(48)
-    columns = whole.take(rows)
+    columns = dict(whole.take(rows))
     columns["timestamp"] = columns["timestamp"] + np.timedelta64(8 * 365, "D")
     targets = {name: values[rows] for name, values in whole.targets.items()}
     later = replace(whole, columns=columns, targets=targets, source="later.csv")
