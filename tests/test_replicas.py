@@ -78,9 +78,25 @@ def test_killed_replica_loses_no_request(replicas: Stack) -> None:
 
 def test_logs_of_all_containers_are_rotated(replicas: Stack) -> None:
     """Neither the replicas nor the proxy can fill the disk with their logs."""
-    for name in ("proxy-1", *(f"serve-{i}" for i in range(1, REPLICAS + 1))):
-        (found,) = docker_json("inspect", f"{replicas.name}-{name}")
-        assert "max-size" in found["HostConfig"]["LogConfig"]["Config"], name
+    for found in docker_json(
+        "inspect", *replicas.compose("ps", "--quiet", "serve", "proxy").split()
+    ):
+        assert "max-size" in found["HostConfig"]["LogConfig"]["Config"], found["Name"]
+
+
+def test_new_release_loses_no_request(replicas: Stack) -> None:
+    """As docs/scaling.md says: new replicas beside the old ones, which then are stopped."""
+    wait_until(lambda: len(_answering(replicas.port)) == REPLICAS, 60, "all replicas answer")
+    with Load(replicas.port, *3 * [ROW]) as load:
+        wait_until(lambda: len(load.answers) == REPLICAS, 60, "all replicas answer")
+        old = replicas.compose("ps", "--quiet", "serve").split()
+        beside = ("--no-recreate", "--scale", f"serve={2 * REPLICAS}")
+        replicas.compose("up", "--detach", "--wait", *beside)
+        wait_until(lambda: len(load.answers) == 2 * REPLICAS, 60, "the new ones answer, too")
+        run("docker", "stop", *old)
+        run("docker", "rm", *old)
+    assert load.failures == []
+    assert len(replicas.compose("ps", "--quiet", "serve").split()) == REPLICAS
 
 
 def test_all_replicas_take_what_a_container_trains(replicas: Stack) -> None:
