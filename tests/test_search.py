@@ -93,7 +93,7 @@ def test_trials_are_drawn_from_seed_and_number_alone(asked: Search) -> None:
 
 
 def test_no_test_row_is_looked_at(asked: Search, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Changing what happened on the test rows changes no score."""
+    """Changing what happened on the test rows of a split changes no score on its rows for choosing."""
     (target,) = asked.dataset.targets.values()
     split = protocols.splits(asked.dataset, asked.protocol, asked.seed)[0]
     monkeypatch.setattr(search, "splits", lambda *_: [split])
@@ -101,6 +101,23 @@ def test_no_test_row_is_looked_at(asked: Search, monkeypatch: pytest.MonkeyPatch
     changed[split.test] = 1.0 - changed[split.test]
     other = replace(asked, dataset=replace(asked.dataset, targets={"admitted": changed}))
     assert search.try_one(other, 0).score == search.try_one(asked, 0).score
+
+
+@pytest.mark.parametrize(
+    ("task", "overlapping"),
+    [("bikes", {"p2", "rolling"}), ("admission", {"cv", "holdout"})],
+)
+def test_rows_that_choose_are_test_rows_of_other_splits(
+    asked: Search, task: str, overlapping: set[str]
+) -> None:
+    """Nothing that scores is seen in a protocol of one split; with several a search has to warn."""
+    dataset = data.read(task)
+    found = {
+        protocol
+        for protocol in protocols.of_task(dataset.task)
+        if search.overlaps(replace(asked, dataset=dataset, protocol=protocol))
+    }
+    assert found == overlapping
 
 
 def test_interrupted_search_goes_on_with_what_is_left(
@@ -259,6 +276,7 @@ def test_command_ends_with_the_command_that_judges_the_best(tmp_path: Path) -> N
         "judge it: train evaluate admission --recipe lecture-gre --protocol holdout --set rate=0."
     )
     assert words in result.output
+    assert "its score there will be a little too good: rows that chose it are" in result.output
 
 
 def test_best_is_judged_on_the_data_that_were_searched(tmp_path: Path) -> None:

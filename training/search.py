@@ -2,7 +2,9 @@
 
 A trial draws a value for each setting, fits the recipe's networks, and scores them on rows that are
 kept for model selection: the protocol's validation rows or, if it has none, a stratified fifth of each
-split's training rows. Test rows are never looked at; evaluate the winner with `train evaluate`.
+split's training rows. A trial sees no test row of the split that it is scored on; evaluate the winner with
+`train evaluate`. But where a protocol has several splits (cv, holdout, p2, rolling), rows that choose in
+one are test rows of another, so that the winner's score there is a little too good, see `overlaps`.
 
 Trials are independent and numbered; what trial n draws depends only on the seed and n. So they may run
 anywhere and in any order, and an interrupted search goes on with the trials that are not done.
@@ -152,6 +154,13 @@ def try_one(search: Search, number: int) -> Trial:
     except DivergedError as error:
         score, reason = None, str(error)
     return Trial(number, changes, score, time.perf_counter() - began, reason)
+
+
+def overlaps(search: Search) -> bool:
+    """Whether rows by which trials are chosen are test rows of another split of the protocol."""
+    made = splits(search.dataset, search.protocol, search.seed)
+    kept = [split.validation if len(split.validation) else split.train for split in made]
+    return bool(np.isin(np.concatenate(kept), np.concatenate([split.test for split in made])).any())
 
 
 def _judge(recipe: Recipe, search: Search) -> float:

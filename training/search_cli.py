@@ -10,7 +10,7 @@ from rich.console import Console
 from models.errors import SettingsError
 from training import catalogue, data, protocols, tables
 from training.options import INTERRUPTED, Dask, Data, Jobs, Seed, Task
-from training.search import Search, parse, run
+from training.search import Search, overlaps, parse, run
 
 _out = Console(highlight=False, markup=False)
 
@@ -41,7 +41,9 @@ def search(  # noqa: PLR0913  # a command line
     jobs: Jobs = 1,
     dask: Dask = None,
 ) -> None:
-    """Try random hyper-parameters of a recipe, without looking at test rows.
+    """Try random hyper-parameters of a recipe, judged by rows that are kept for choosing.
+
+    In p1 and p3 these are no test rows. In protocols of several splits they are, of other splits.
 
     Repeat the command to go on after an interruption, or with more --trials to add some.
     """
@@ -59,6 +61,9 @@ def search(  # noqa: PLR0913  # a command line
     best = found[0]
     if best.score is None:
         raise SettingsError("every trial diverged; vary smaller rates")
+    if overlaps(asked):
+        why = f"rows that chose it are test rows of other splits of {protocol}"
+        _out.print(f"its score there will be a little too good: {why}", soft_wrap=True)
     words = ["train", "evaluate", task, "--recipe", chosen.name]
     words += ["--data", str(data_)] if data_ else []
     words += ["--protocol", protocol] if protocol else []
