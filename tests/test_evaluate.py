@@ -73,6 +73,10 @@ def test_interval_scores_by_hand() -> None:
     found = interval_scores(bikes, rows, target, said)
     assert found["coverage"] == 0.5
     assert found["per_day"] == [[2, 1], [2, 1]]
+    assert np.array(found["days"], "datetime64[D]").astype(str).tolist() == [
+        "2011-01-01",
+        "2011-01-02",
+    ]
     assert found["standard_error"] == 0.0
     assert found["width"] == pytest.approx((10 + 5 + 20 + 8) / 4)
     # at the level 0.9 every unit outside costs 2 / 0.1 = 20: 5 below one, 2 above the other
@@ -99,9 +103,11 @@ def test_line_on_the_intervals_pools_the_days_of_all_splits() -> None:
     found = evaluate(quick("lecture-bikes"), first_hours(3000), "p1", 0, 1, Nobody())
     (score,) = found.scores
     assert score.interval is not None
-    score = replace(score, interval=score.interval | {"per_day": [[24, 24], [24, 0]]})
-    lines = tables.remarks(replace(found, scores=(score,)))
-    assert any("(standard error 0.500, by day)" in line for line in lines)
+    interval = score.interval | {"per_day": [[24, 24], [24, 0]], "days": [5, 6]}
+    score = replace(score, interval=interval)
+    for times in (1, 2):  # a day that is in two splits is one day
+        lines = tables.remarks(replace(found, scores=(score,) * times))
+        assert any("(standard error 0.500, by day)" in line for line in lines)
 
 
 def test_logistic_regression_is_compared_row_by_row() -> None:

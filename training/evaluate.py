@@ -217,13 +217,14 @@ def interval_scores(
 
     In the result per_day is [rows, rows inside] of every day (the errors of a day's hours are
     correlated, so the standard error of the coverage is clustered by day; of a single day there is
-    none), and of every row of a task without a timestamp. groups is the same by hour and by season, if
-    these are variables of the task, and by size of the forecast.
+    none), and of every row of a task without a timestamp. days is which days, counted from 1970, or which
+    rows these are. groups is the counts by hour and by season, if these are variables of the task, and by
+    size of the forecast.
     """
     inside = (said.low <= target) & (target <= said.high)
     dated = bool(dataset.task.time_field)
-    days = dataset.hours[rows].astype("datetime64[D]") if dated else np.arange(len(rows))
-    _, day = np.unique(days, return_inverse=True)
+    days = dataset.hours[rows].astype("datetime64[D]").astype(np.int64) if dated else rows
+    distinct, day = np.unique(days, return_inverse=True)
     per_day = np.column_stack([np.bincount(day), np.bincount(day, inside)]).astype(int)
     error = metrics.share_error(per_day)
     misses = np.maximum(said.low - target, 0.0) + np.maximum(target - said.high, 0.0)
@@ -236,6 +237,7 @@ def interval_scores(
         "width": float((said.high - said.low).mean()),
         "score": float(score.mean()),
         "per_day": per_day.tolist(),
+        "days": distinct.tolist(),
         "groups": _groups(dataset, rows, said, inside),
     }
 

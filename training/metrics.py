@@ -127,11 +127,14 @@ def clustered_error(off: FloatArray, n_rows: int) -> float:
     return float(np.sqrt(variance) / n_rows)
 
 
-def share_error(counts: IntArray) -> float:
+def share_error(counts: IntArray, cluster: IntArray | None = None) -> float:
     """The clustered standard error of a share of rows.
 
-    counts : (n_clusters, 2), how many rows each cluster has, and how many of them count for the share.
-        NaN for a single cluster.
+    counts : (n_parts, 2), how many rows each part of a cluster has, and how many count for the share.
+    cluster : (n_parts,), which cluster each is a part of; each its own by default. NaN for a single one.
     """
+    if cluster is not None:
+        _, of = np.unique(cluster, return_inverse=True)
+        counts = np.column_stack([np.bincount(of, column) for column in counts.T])
     rows, hits = counts.T
     return clustered_error(hits - hits.sum() / rows.sum() * rows, int(rows.sum()))

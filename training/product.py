@@ -32,6 +32,9 @@ from training.progress import Watch
 from training.recipes import Recipe
 from training.trainer import fixed_epochs, train
 
+_NOT_ON_CARD = {"per_day", "days", "groups"}
+"""Of an interval's scores."""
+
 
 @dataclass(frozen=True)
 class Product:
@@ -137,6 +140,6 @@ def _trust(score: Scores, dataset: Dataset) -> dict[str, Any]:
         return {"reliability": [{"said": p, "happened": s, "rows": int(n)} for p, s, n in bins]}
     levels = coverage_by_level(score.model, dataset.take(score.rows), score.target)
     return {
-        "coverage": {k: v for k, v in score.interval.items() if k not in {"per_day", "groups"}},
+        "coverage": {k: v for k, v in score.interval.items() if k not in _NOT_ON_CARD},
         "coverage_by_level": [{"level": level, "coverage": share} for level, share in levels],
     }

@@ -102,7 +102,8 @@ def _interval_lines(found: Evaluation) -> list[str]:
         np.average([one[key] for one in intervals], weights=weights)
         for key in ("coverage", "width")
     )
-    error = metrics.share_error(np.concatenate([one["per_day"] for one in intervals]))
+    counts, days = (np.concatenate([one[key] for one in intervals]) for key in ("per_day", "days"))
+    error = metrics.share_error(counts, days)  # a day may be in the test rows of several splits
     by = "day" if TASKS[found.recipe.task].time_field else "row"
     said = f"{share:.3f} of the outcomes inside (standard error {error:.3f}, by {by})"
     ranges = "; ".join(_group_range(intervals, kind) for kind in intervals[0]["groups"])

@@ -99,19 +99,20 @@ def run_trial(study: Study, hours: Hours, number: int) -> tuple[Settings, float]
 
 
 def score(settings: Settings, study: Study, hours: Hours, split: Split) -> dict[str, object]:
-    """Rows, width, interval score, and [rows, hits] of every test day."""
+    """Rows, width, interval score, and of every test day [rows, hits] and its number."""
     quantiles = learn(settings, study, hours, split)
     calibration = hours.take(split.validation[~_even(hours, split)])
     test = hours.take(split.test)
     low, high = quantiles.calibrated(calibration).band(test)
     hit = (low <= test.rentals) & (test.rentals <= high)
-    _, day = np.unique(test.columns["trend"], return_inverse=True)
+    days, day = np.unique(test.columns["trend"], return_inverse=True)
     per_day = np.column_stack([np.bincount(day), np.bincount(day, hit)]).astype(int)
     return {
         "rows": len(test),
         "width": float((high - low).mean()),
         "score": float(interval_score(test.rentals, (low, high)).mean()),
         "per_day": per_day.tolist(),
+        "days": days.tolist(),
     }
 
 
