@@ -2,9 +2,10 @@
 
     cross-fit (predict each row with networks that did not see it) -> residuals -> spread -> quantiles
 
-Every row is held out once, so none has to be set aside (cross-conformal prediction: Vovk 2015; Barber
-et al. 2021). A small network learns how large the residuals are, by hour, season and weather; the
-interval's factors are quantiles of residual / spread (Lei et al. 2018).
+Every row is held out once, so none has to be set aside. (As in cross-conformal prediction, Vovk 2015, and
+CV+, Barber et al. 2021; but the intervals lie around the answers of networks that learned from all rows,
+and their proofs are not about such.) A small network learns how large the residuals are, by hour, season
+and weather; the interval's factors are quantiles of residual / spread (Lei et al. 2018).
 
 Which rows are held out together depends on the recipe. One that fills gaps predicts hours between hours
 that it saw, so random rows are held out, and so they are of a task without a timestamp. A forecast predicts
