@@ -86,6 +86,13 @@ def test_value_that_no_recipe_takes_is_refused_before_the_first_trial(
     assert not (tmp_path / "out").exists()
 
 
+def test_choices_that_are_valid_only_together_can_be_searched(asked: Search) -> None:
+    """The recipe averages five epochs, so that fewer epochs go only with fewer to average."""
+    averaging = replace(asked.recipe, fit=replace(asked.recipe.fit, average_epochs=5))
+    settings = tuple(parse(text) for text in ("epochs=2|3", "average_epochs=1|2"))
+    search.check(replace(asked, recipe=averaging, settings=settings), 20)
+
+
 def test_trials_are_drawn_from_seed_and_number_alone(asked: Search) -> None:
     """Wherever and whenever a trial runs, it tries the same; two trials try different things."""
     assert asked.drawn(3) == asked.drawn(3) != asked.drawn(4)

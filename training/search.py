@@ -137,8 +137,6 @@ def check(search: Search, trials: int) -> None:
         if setting.key.startswith(STUDENT):
             what = "a trial judges the networks that a student learns from, and not the student"
             raise SettingsError(f"--vary {setting.key}: {what}")
-        for value in setting.choices:
-            override(search.recipe, [f"{setting.key}={value}"])
     for number in range(trials):
         override(search.recipe, search.drawn(number))
     splits(search.dataset, search.protocol, search.seed)
