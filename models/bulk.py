@@ -54,16 +54,12 @@ class Bulk:
     """The forward pass of many rows through networks that read the same inputs."""
 
     def __init__(self, encoder: Encoder, networks: Sequence[Network]) -> None:
-        deep = [network for network in networks if len(network.layers) > 1]
-        weights, biases, slices = _side_by_side(networks)
-        weights, biases = _of_raw_numbers(encoder, weights, biases)
-        self._n_first = slices[len(deep)].start
-        self._activations = _runs(deep, slices)
-        firsts = {id(n): units for n, units in zip(deep, slices, strict=False)}
-        self._ways = [
-            _Way(network, firsts.get(id(network)), _moved(last, self._n_first))
-            for network, last in zip(networks, slices[len(deep) :], strict=True)
-        ]
+        weights, biases = _of_raw_numbers(encoder, *_side_by_side(networks))
+        firsts = spans(n.layers[0].biases.size if len(n.layers) > 1 else 0 for n in networks)
+        directs = spans(network.layers[-1].biases.size for network in networks)
+        self._n_first = firsts[-1].stop
+        self._activations = _runs(networks, firsts)
+        self._ways = [_Way(*each) for each in zip(networks, firsts, directs, strict=True)]
         self._source = encoder.source
         self._low, self._high = (
             end.astype(weights.dtype)[:, np.newaxis] for end in (encoder.low, encoder.high)
@@ -128,13 +124,14 @@ class Bulk:
 class _Way:
     """The layers after the entrance, for one network.
 
-    first, last : where the entrance has the network's first layer (None if that is the last, too) and its
-        direct connection.
+    first, last : where the entrance has the network's first layer (nowhere if that is the last, too) and,
+        counted from the first of them, its direct connection.
     shape : (n_members, n_outputs).
     """
 
-    def __init__(self, network: Network, first: slice | None, last: slice) -> None:
+    def __init__(self, network: Network, first: slice, last: slice) -> None:
         layers = network.layers
+        self._is_deep = len(layers) > 1
         self.shape = (network.n_members, network.n_outputs)
         self._first, self._last = first, last
         self._width = layers[0].weights.shape[2]
@@ -149,7 +146,7 @@ class _Way:
         """The outputs, (*shape, n_rows), from the units of the entrance, (n_units, n_rows)."""
         n_rows = last.shape[1]
         out = last[self._last].reshape(*self.shape, n_rows)
-        if self._first is not None:
+        if self._is_deep:
             a = first[self._first].reshape(self.shape[0], self._width, n_rows)
             for weights, biases, function in self._hidden:
                 a = np.matmul(weights, a)
@@ -157,10 +154,6 @@ class _Way:
                 function(a, a)
             out += np.matmul(self._output, a)
         return self._activation(out, out)
-
-
-def _moved(units: slice, by: int) -> slice:
-    return slice(units.start - by, units.stop - by)
 
 
 def _of_raw_numbers(
@@ -189,10 +182,10 @@ def _silu(z: FloatArray, out: FloatArray | None = None) -> FloatArray:
     return np.divide(z, divisor, out=out)
 
 
-def _side_by_side(networks: Sequence[Network]) -> tuple[FloatArray, FloatArray, list[slice]]:
-    """The entrance's weights (n_inputs, n_units), its biases (n_units,), and the columns of each block.
+def _side_by_side(networks: Sequence[Network]) -> tuple[FloatArray, FloatArray]:
+    """The entrance's weights (n_inputs, n_units) and its biases (n_units,).
 
-    The blocks are the first layers of the networks that have more than one, then the direct connections of
+    Its units are the first layers of the networks that have more than one, then the direct connections of
     all networks.
     """
     firsts = [n.layers[0] for n in networks if len(n.layers) > 1]
@@ -201,13 +194,12 @@ def _side_by_side(networks: Sequence[Network]) -> tuple[FloatArray, FloatArray, 
     return (
         np.concatenate([weights for weights, _ in blocks], axis=1),
         np.concatenate([biases for _, biases in blocks]),
-        spans(biases.size for _, biases in blocks),
     )
 
 
 def _runs(networks: Sequence[Network], units: Sequence[slice]) -> list[tuple[slice, Function]]:
     """The first layers' units with their activations; neighbours with the same one are joined."""
-    kinds = zip(networks, units, strict=False)
+    kinds = [pair for pair in zip(networks, units, strict=True) if len(pair[0].layers) > 1]
     runs = []
     for _, run in groupby(kinds, lambda pair: pair[0].layers[0].activation):
         members = list(run)
