@@ -110,8 +110,8 @@ class _Subclass:
 class _Array(NumpyArrayWrapper):  # type: ignore[misc]  # joblib has no types
     """Stands in for joblib's wrapper of an array; reads the array only if all its bytes are there."""
 
-    def __init__(self) -> None:  # the state comes from the file
-        pass
+    def __init__(self) -> None:
+        """Takes nothing: joblib's files never call it (NEWOBJ), and others (REDUCE) set nothing by it."""
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.subclass: type = np.ndarray
