@@ -42,6 +42,15 @@ def test_losses_with_and_without_validation() -> None:
     assert labels(plots.losses(alone, "losses", "loss")) == ["training"]
 
 
+def test_month_below_a_forecast_is_that_of_its_days() -> None:
+    """The last days of December stand above 2012-Dec: the axis ends before the next January."""
+    hours = np.arange("2012-12-11", "2013-01-01", dtype="datetime64[h]")
+    values = np.arange(len(hours), dtype=np.float64)
+    figure = plots.forecast(BIKES, hours, values, values, "the last 21 days")
+    figure.draw_without_rendering()
+    assert figure.axes[0].xaxis.get_offset_text().get_text() == "2012-Dec"
+
+
 def test_forecast_with_and_without_interval() -> None:
     """Reality and forecast are drawn, and the interval where there is one."""
     hours = np.arange("2012-12-11", "2012-12-13", dtype="datetime64[h]")

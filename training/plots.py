@@ -141,7 +141,7 @@ def forecast(  # noqa: PLR0913  # the series that are drawn, and the title
     axes.set(title=title, ylabel=task.unit)
     if task.bounds[0] == 0.0:
         axes.set_ylim(bottom=0.0)
-    axes.margins(x=0.005)
+    axes.set_xlim(hours.min(), hours.max())  # a tick after the last day would name another month
     axes.legend(frameon=False, ncols=3, loc="upper right")
     axes.grid(alpha=0.3)
     bare(axes)
