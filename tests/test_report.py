@@ -65,7 +65,7 @@ def test_page_of_admission() -> None:
 
 @pytest.mark.browser
 def test_page_fits_a_narrow_screen(tmp_path: Path) -> None:
-    """On a telephone only the table of metrics is moved sideways, and the keyboard reaches it."""
+    """On a telephone the table and each picture move sideways, in a size to read, by keyboard, too."""
     path = tmp_path / "admission.html"
     path.write_text(page("admission", "cv", data.read("admission")), encoding="utf-8")
     chromium = next(path for path in map(shutil.which, CHROMIUM_NAMES) if path)
@@ -76,9 +76,17 @@ def test_page_fits_a_narrow_screen(tmp_path: Path) -> None:
         wide = shown.evaluate("document.documentElement.scrollWidth")
         shown.keyboard.press("Tab")
         focused = shown.evaluate("document.activeElement.getAttribute('aria-label')")
+        shown.keyboard.press("Tab")
+        picture = shown.locator(":focus img").bounding_box()
+        shown.emulate_media(media="print")
+        paper = shown.locator("img").first.bounding_box()
         browser.close()
     assert wide <= 380
     assert focused == "Metrics"
+    assert picture
+    assert picture["width"] > 700
+    assert paper
+    assert paper["width"] <= 380
 
 
 @pytest.mark.slow

@@ -39,6 +39,7 @@ th, td { padding: .25rem .75rem; border-bottom: 1px solid #8884; text-align: rig
 th:first-child, td:first-child { text-align: left; }
 .wide { overflow-x: auto; } code { overflow-wrap: anywhere; }
 figure { margin: 1rem 0; } figure img { max-width: 100%; height: auto; background: #fff; }
+@media screen { figure img { max-width: max(100%, 52rem); } }
 figcaption { font-size: .9rem; }
 .note { border-left: 4px solid #d55e00; padding-left: 1rem; }
 """
@@ -74,14 +75,14 @@ def page(dataset: Dataset, ours: Evaluation, lecture: Evaluation | None = None) 
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
-        f"<title>{escape(task.name)}: report</title><style>{_STYLE}</style></head><body>"
+        f"<title>{escape(task.name)}: report</title><style>{_STYLE}</style></head><body><main>"
         f"<h1>{escape(task.title)}</h1><p>Recipe <code>{escape(ours.recipe.name)}</code>: "
         f"{escape(ours.recipe.description)}. Version {__version__}, seed {ours.seed}.</p>"
         f'<div class="note"><strong>Limits of use</strong><ul>{limits}</ul></div>'
         f"<h2>How good it is</h2>{_comparison(dataset, ours, lecture)}<ul>{said}</ul>"
         f"<h2>Pictures</h2>{drawn}"
         f"<h2>Data</h2><p><code>{escape(dataset.source)}</code>, {len(dataset):,} rows, SHA-256 "
-        f"<code>{dataset.digest}</code>.</p></body></html>\n"
+        f"<code>{dataset.digest}</code>.</p></main></body></html>\n"
     )
 
 
@@ -204,6 +205,7 @@ def _picture(picture: Picture) -> str:
     encoded = base64.b64encode(image.getvalue()).decode()
     words = escape(picture.caption)
     return (
-        f'<figure><img alt="{words}" src="data:image/png;base64,{encoded}">'
+        '<figure><div class="wide" tabindex="0" role="group" aria-label="Picture">'
+        f'<img alt="{words}" src="data:image/png;base64,{encoded}"></div>'
         f"<figcaption>{words}</figcaption></figure>"
     )
