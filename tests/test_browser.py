@@ -264,7 +264,7 @@ def test_what_really_happened_is_drawn_with_its_caveat(bikes: Visit) -> None:
 def test_holiday_is_of_the_day_and_felt_temperature_of_one_weather(
     browser: Browser, url: str
 ) -> None:
-    """Holiday by choice holds with the measured weather, too; the other weather has its own felt one."""
+    """A chosen holiday holds with the measured weather, too; the other weather is not felt as the first."""
     chosen = (
         "/?date=2012-06-01&holiday=true&feels_like=8&compare=1&b.weather=clear&b.temperature=35"
     )
