@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import json
+import tempfile
 from typing import Any
 
 import httpx
@@ -236,6 +237,17 @@ async def test_uploaded_file_is_answered_as_the_body() -> None:
             headers={"accept": "text/csv"},
         )
     assert answer.text == (await post(content, accept="text/csv")).text
+
+
+async def test_large_uploaded_file_stays_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows go to no disk, and an upload needs none: a container may have no folder of temporary files."""
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    head, row = one_row().splitlines()
+    content = "\n".join([head, *[row + 1000 * " "] * 1200])
+    async with connect(APP) as client:
+        answer = await client.post("/predict/bikes/batch", files={"file": ("rows.csv", content)})
+    assert answer.status_code == 200
+    assert len(answer.json()["predictions"]) == 1200
 
 
 @pytest.mark.parametrize(
