@@ -25,7 +25,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from models.errors import ProjectError
+from models.errors import ProjectError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -280,6 +280,12 @@ def run_group(
     on_up: Callable[[], object],
 ) -> int:
     """Serve with `size` workers until a signal; returns the exit status. Raises ProjectError. See Group."""
-    with tempfile.TemporaryDirectory(prefix="service-metrics-") as folder:
+    try:
+        shared = tempfile.TemporaryDirectory(prefix="service-metrics-")
+    except OSError as error:
+        raise SettingsError(
+            f"several workers need a folder for their metrics: {error}; TMPDIR says where it is made"
+        ) from None
+    with shared as folder:
         environment = {**environment, "SERVICE_METRICS_FOLDER": folder}
         return Group(listener, environment, size, patience, on_up).run()

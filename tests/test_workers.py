@@ -6,6 +6,7 @@ import selectors
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,16 @@ from typing import Any
 
 import pytest
 
-from service.workers import HANGS_AFTER, REFUSED, START_SECONDS, Group, Worker, open_port
+from models.errors import SettingsError
+from service.workers import (
+    HANGS_AFTER,
+    REFUSED,
+    START_SECONDS,
+    Group,
+    Worker,
+    open_port,
+    run_group,
+)
 
 
 class Process:
@@ -230,6 +240,16 @@ def test_worker_that_cannot_be_started_is_tried_again(
         assert len(group.workers) == 3
         for worker in group.workers:
             os.close(worker.pipe)
+
+
+def test_group_without_a_folder_for_temporary_files_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A full disk, or a container that is read-only throughout, is told in one line."""
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    words = "need a folder for their metrics: .*/nowhere/.*; TMPDIR says where"
+    with socket.socket() as listener, pytest.raises(SettingsError, match=words):
+        run_group(listener, {}, 2, 1.0, lambda: None)
 
 
 def test_port_that_is_taken_leaves_no_socket_open() -> None:
