@@ -59,6 +59,8 @@ class Connection(HttpToolsProtocol):
             return
         self._reading = True
         self._data = data
+        cycle = self.cycle
+        held = 0 if cycle is None else len(cycle.body)
         super().data_received(data)
         while self._without_upgrade is not None:
             self._data, self._without_upgrade = b"".join(self._without_upgrade), None
@@ -74,7 +76,10 @@ class Connection(HttpToolsProtocol):
                 self.microbatch.add(self, cycle, app)
             elif not _is_short(cycle):
                 self._start_begun()
-        elif self.scope is not None and "path" not in self.scope:  # headers begun, not complete
+        elif self.scope is not None and (
+            "path" not in self.scope  # headers begun, not complete
+            or (cycle is self.cycle and _has_no_more(cycle, held))
+        ):
             self._unparsed += len(data)
             if self._unparsed > HEADER_LIMIT:
                 self._refuse_headers()
@@ -132,6 +137,8 @@ class Connection(HttpToolsProtocol):
             cycle.response_complete = True  # no application answers
             self._refuse_headers()
             return
+        if self.headers is cycle.scope["headers"]:  # not those of a request behind it
+            self.headers = _Trailers()
         if cycle.waiting_for_100_continue:
             app = _mind_expectation(cycle, app)
         if self._reading and cycle.scope["path"] in self.microbatch.paths:
@@ -145,6 +152,24 @@ class Connection(HttpToolsProtocol):
     def leave_to_task(self, cycle: RequestResponseCycle, app: Application) -> None:
         """Run an application as uvicorn does."""
         super()._start_asgi_task(cycle, app)
+
+
+class _Trailers(list[Any]):
+    """Takes what the parser adds to the headers after a chunked body, which nobody reads."""
+
+    @override
+    def append(self, _: Any, /) -> None:
+        pass
+
+
+def _has_no_more(cycle: RequestResponseCycle | None, held: int) -> bool:
+    """Whether data brought neither the end of a body nor more than its `held` bytes, as trailers do."""
+    return (
+        cycle is not None
+        and cycle.more_body
+        and not cycle.response_complete
+        and len(cycle.body) == held
+    )
 
 
 def _size(scope: Any) -> int:

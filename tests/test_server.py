@@ -205,6 +205,30 @@ def test_endless_headers_are_refused_at_the_limit(address: tuple[str, int]) -> N
     assert received.startswith(b"HTTP/1.1 431 ")
 
 
+@pytest.mark.parametrize("more", [b"A: b\r\n" * 1300, b"b" * 8000], ids=["many", "large"])
+@pytest.mark.parametrize("path", [b"admission", b"admission/batch"])
+def test_endless_trailers_are_refused_at_the_limit(
+    address: tuple[str, int], path: bytes, more: bytes
+) -> None:
+    """What follows a chunked body is limited as the headers are."""
+    head = HEAD.replace(b"admission", path) + b"Transfer-Encoding: chunked\r\n\r\n"
+    received = said(address, head, b"2\r\n{}\r\n0\r\nA: b", *[more] * 120)
+    assert received[:13] in {
+        b"HTTP/1.1 431 ",
+        b"",
+    }  # lost if the connection is closed while it sends on
+
+
+def test_trailers_are_no_headers(address: tuple[str, int]) -> None:
+    """What follows a chunked body changes nothing, and the headers of the next request are its own."""
+    head = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+    body = b"%x\r\n%b\r\n0\r\nX-Request-Timeout: no\r\n\r\n" % (len(BODY), BODY)
+    last = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Request-ID: its\r\nConnection: close\r\n\r\n"
+    received = said(address, head + body + last)
+    assert received.count(b"HTTP/1.1 200 ") == 2
+    assert b"x-request-id: its\r\n" in received
+
+
 def test_refusal_is_read_by_who_sends_on(address: tuple[str, int]) -> None:
     """The connection is not reset while a peer is still sending: it reads its 431, and then the end."""
     with socket.create_connection(address, timeout=WAIT) as connection:
