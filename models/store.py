@@ -63,9 +63,7 @@ class Store:
 
         Raises StoreError if there is none, BundleError or SignatureError if it is refused.
         """
-        version = self.current(name) if version is None else version
-        if version is None:
-            raise StoreError(f"{self._home(name)}: no version is active")
+        version = self._in_use(name) if version is None else version
         loaded = bundle.load(self._path(name, version), key)
         _check_place(loaded, name, version)
         return loaded
@@ -104,6 +102,7 @@ class Store:
 
         Raises StoreError if there is none, BundleError or SignatureError if it is refused.
         """
+        self._in_use(name)
         with self._writing(name):
             remembered = self._active(name)[1:]
             kept = [v for v in remembered if self._path(name, v).is_dir()]
@@ -124,10 +123,9 @@ class Store:
         Those are first the ones that `rollback` leads to, in its order, then the newest. Returns what was
         removed, the oldest first. Raises StoreError if no version is active.
         """
+        self._in_use(name)
         with self._writing(name):
             active = self._active(name)
-            if not active:
-                raise StoreError(f"{self._home(name)}: no version is active")
             there = self.versions(name)
             in_order = dict.fromkeys((*active, *reversed(there)))
             kept = [version for version in in_order if version in there][: keep + 1]
@@ -167,6 +165,13 @@ class Store:
                     self._add(folder.name, loaded.version, content)
                     filled.append(folder.name)
         return filled
+
+    def _in_use(self, name: str) -> str:
+        """The active version. Raises StoreError if there is none, before anything is written."""
+        version = self.current(name)
+        if version is None:
+            raise StoreError(f"{self._home(name)}: no version is active")
+        return version
 
     def _add(self, name: str, version: str, content: Mapping[str, bytes]) -> None:
         path = self._path(name, version)

@@ -93,12 +93,15 @@ def test_what_is_no_name_of_a_version_is_refused(tmp_path: Path, version: str) -
 
 
 def test_an_empty_store_has_nothing(tmp_path: Path) -> None:
-    """A store that was never written to is empty, not an error; loading from it is."""
+    """A store that was never written to is empty, not an error; a use of it is, and makes no folder."""
     store = Store(tmp_path / "nowhere")
     assert store.current("bikes") is None
     assert store.versions("bikes") == []
-    with pytest.raises(StoreError, match="no version is active"):
-        store.load("bikes")
+    uses = (store.load, store.rollback, lambda name: store.prune(name, 1))
+    for use in uses:
+        with pytest.raises(StoreError, match="no version is active"):
+            use("bikes")
+    assert not store.folder.exists()
 
 
 def test_files_are_on_the_disk_before_they_have_their_names(
