@@ -68,7 +68,7 @@ def make(recipe: Recipe, dataset: Dataset, seed: int, watch: Watch) -> Product:
     final = fixed_epochs(recipe, evaluation.scores[0].history) if evaluation else recipe
     rows = np.arange(len(dataset))
     trained = train(final, dataset, rows, None, np.random.default_rng(seed), watch)
-    remarks += trained.fitted.remarks
+    remarks += [*trained.fitted.remarks, *unseen(dataset)]
     details = {
         "recipe": described(recipe),
         "seed": seed,
@@ -79,6 +79,16 @@ def make(recipe: Recipe, dataset: Dataset, seed: int, watch: Watch) -> Product:
         "reference": drift.reference(dataset.task, dataset.columns),
     }
     return Product(trained.model, details, evaluation, tuple(remarks))
+
+
+def unseen(dataset: Dataset) -> list[str]:
+    """What a request may ask for and no row has, a remark each: no training range would warn of it."""
+    return [
+        f"no row has {field.name} {choice}; answers for it are a guess, and carry no warning"
+        for field in dataset.task.fields
+        for code, choice in enumerate(field.choices)
+        if not (dataset.columns[field.name] == code).any()
+    ]
 
 
 def _require_size(recipe: Recipe) -> None:
