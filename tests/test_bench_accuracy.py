@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,10 +70,12 @@ def test_winners_are_chosen_by_each_criterion() -> None:
 
 def test_coverage_lets_the_hours_of_a_day_be_wrong_together() -> None:
     """With whole days missed the standard error is that of days, not that of hours."""
-    split = {"rows": 48, "width": 10.0, "score": 20.0, "per_day": [[24, 24], [24, 0]]}
-    share, error, width, score = table.coverage([split])
-    assert (share, width, score) == (0.5, 10.0, 20.0)
-    assert error == pytest.approx(np.std([1.0, 0.0], ddof=1) / np.sqrt(2))
+    split: dict[str, Any] = {"rows": 48, "width": 10.0, "score": 20.0}
+    split |= {"per_day": [[24, 24], [24, 0]], "days": [5, 9]}
+    for splits in ([split], [split, split]):  # the same days in a second one tell nothing more
+        share, error, width, score = table.coverage(splits)
+        assert (share, width, score) == (0.5, 10.0, 20.0)
+        assert error == pytest.approx(np.std([1.0, 0.0], ddof=1) / np.sqrt(2))
 
 
 def test_the_least_of_each_column_is_bold() -> None:

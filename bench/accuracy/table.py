@@ -213,9 +213,7 @@ def coverage(splits: Sequence[Mapping[str, Any]]) -> tuple[float, float, float, 
     """Coverage, its day-clustered standard error, mean width and interval score, rows pooled."""
     counts = np.concatenate([split["per_day"] for split in splits])
     rows, hits = counts.sum(axis=0)
-    # lines that do not say which days these are: of each split the days by themselves
-    days = [day for split in splits for day in split.get("days", [])]
-    error = metrics.share_error(counts, np.array(days) if days else None)
+    error = metrics.share_error(counts, np.concatenate([split["days"] for split in splits]))
     weight = [split["rows"] for split in splits]
     width, score = (np.average([s[k] for s in splits], weights=weight) for k in ("width", "score"))
     return float(hits / rows), error, float(width), float(score)
