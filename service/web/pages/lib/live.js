@@ -28,6 +28,7 @@ export function live(update, place = () => false) {
       if (running === mine) {
         place(null);
         quiet(update);
+        mark(update, false);
       }
     } catch (error) {
       if (running === mine && error.name !== "AbortError") failed(error);
@@ -40,6 +41,7 @@ export function live(update, place = () => false) {
 
   function failed(error) {
     if (!(error instanceof Failure)) throw error;
+    mark(update, true);
     if (place(error)) quiet(update);
     else say(update, error, changed);
     if (error.retry) retry = setTimeout(changed, 1000 * error.retry);
@@ -64,6 +66,13 @@ export function live(update, place = () => false) {
 /** Run `update` once, with failures shown in the same way. */
 export const once = (update) => live(update)();
 
+const failing = new Set(); // what shows an old answer, because the last request got none
+
+function mark(who, fails) {
+  failing[fails ? "add" : "delete"](who);
+  document.body.classList.toggle("failing", failing.size > 0);
+}
+
 const said = new Map(); // what failed -> {words, needsKey, tryAgain}
 
 function say(who, error, tryAgain) {
@@ -81,7 +90,6 @@ function show() {
   const lines = new Map([...said.values()].map(({ words, needsKey }) => [words, needsKey]));
   const place = byId("notice");
   const before = [...place.querySelectorAll("p")].map((line) => line.textContent);
-  document.body.classList.toggle("failing", lines.size > 0);
   if (before.join("\n") === [...lines.keys()].join("\n")) return;
   place.replaceChildren(
     ...[...lines].map(([words, needsKey]) =>
