@@ -96,6 +96,7 @@ class Keyring:
         self._listed = parse(listed.split(","), "SERVICE_KEYS")
         self._clock = clock
         self._stamp: tuple[int, int, int] | None = None
+        self._trouble = ""
         self._looked = clock()
         self._known = self._listed
         if file is not None:
@@ -118,11 +119,15 @@ class Keyring:
         return found
 
     def _look_again(self, file: Path) -> None:
-        """Read the file if it has changed; if that fails, the keys stay as they were."""
+        """Read the file if it has changed; a failure is told once, and the keys stay as they were."""
+        trouble = ""
         try:
             self._read(file)
         except SettingsError as error:
-            _log.error("the keys stay as they were: %s", error)
+            trouble = str(error)
+        if trouble and trouble != self._trouble:
+            _log.error("the keys stay as they were: %s", trouble)
+        self._trouble = trouble
 
     def _read(self, file: Path) -> None:
         try:

@@ -128,6 +128,22 @@ def test_faulty_file_of_keys_is_told_once(tmp_path: Path, caplog: pytest.LogCapt
     assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
 
 
+def test_missing_file_of_keys_is_told_once_in_each_outage(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A volume that is not mounted does not fill the log either; a second outage is told again."""
+    file, clock = tmp_path / "keys", Clock()
+    file.write_text(line("one", "first"))
+    ring = Keyring(file, clock=clock)
+    away = tmp_path / "away"
+    for before, after in ((file, away), (away, file), (file, away)):
+        before.rename(after)
+        for _ in range(3):
+            clock.now += 1.0
+            assert ring.owner(b"first") == "one"
+    assert len(caplog.records) == 2
+
+
 def test_every_key_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time says neither how much of a key is right nor which key it is: all are compared, by hmac."""
     compared: list[bytes] = []
