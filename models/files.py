@@ -36,7 +36,8 @@ def check_writable(folder: Path, room: int = 0) -> None:
 
     Creates nothing. For long-running work, to fail before it rather than after.
     """
-    there = next(place for place in (folder, *folder.parents) if place.exists())
+    whole = folder.absolute()  # "." would tell nobody which folder is meant
+    there = next(place for place in (whole, *whole.parents) if place.exists())
     if not there.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
     if not os.access(there, os.W_OK | os.X_OK):

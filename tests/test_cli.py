@@ -369,8 +369,10 @@ def test_folder_without_permission_is_told_before_the_work(
 ) -> None:
     """The same if the folder exists and belongs to somebody else."""
     monkeypatch.setattr("models.files.os.access", lambda *_: False)
-    status, _, err = train("admission", "--store", tmp_path / "store")
-    assert (status, err) == (2, f"train: {tmp_path}: Permission denied\n")
+    monkeypatch.chdir(tmp_path)
+    for store in (tmp_path / "store", "store"):
+        status, _, err = train("admission", "--store", store)
+        assert (status, err) == (2, f"train: {tmp_path}: Permission denied\n")
 
 
 def test_disk_without_room_is_told_before_the_work(
