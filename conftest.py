@@ -8,7 +8,7 @@ that its fixtures are made once, and so do all that need the engine, which would
 process collects all tests; what it left out, it tells to the one that reports.
 
 A shell starts what runs behind it (`pytest &`) with SIGINT ignored, and so would be all that the tests
-start and interrupt: here it is what it is in a terminal. Its width does not matter to the tests.
+start and interrupt: here it is what it is in a terminal.
 """
 
 import os
@@ -21,8 +21,6 @@ from typing import Any
 import pytest
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
-for size in ("COLUMNS", "LINES"):  # which a console of Rich reads once, when it is made
-    os.environ.pop(size, None)
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 
