@@ -7,8 +7,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-# A process for each core, but no more than eight, for each has its own memory. conftest.py says what stays together.
-PYTEST = $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
 COMPILE := uv pip compile pyproject.toml --no-config --quiet --universal --python-version 3.11 \
 	--generate-hashes --custom-compile-command 'make lock' $(UPGRADE)
 
@@ -40,10 +38,10 @@ docs: $(VENV)/.docs ## build the documentation into ./site (open site/index.html
 	@exec $(BIN)/sphinx-build --quiet --nitpicky --fail-on-warning --keep-going docs site
 
 test: $(VENV)/.dev ## run the whole test suite (ARGS="-k bundle" for a part)
-	@exec $(PYTEST) $(ARGS)
+	@exec $(BIN)/python -m pytest $(ARGS)
 
 quick: $(VENV)/.dev ## run the tests that take seconds and need nothing but Python
-	@exec $(PYTEST) -m "not slow and not docker and not browser and not kubectl" $(ARGS)
+	@exec $(BIN)/python -m pytest -m "not slow and not docker and not browser and not kubectl" $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, mypy and the import contracts
 	$(BIN)/ruff check

@@ -3,10 +3,6 @@
 A test whose need is not met is left out, and the end of the run says so. With REQUIRE_ALL=1 in the
 environment, as in CI, a need that is not met or a test that is skipped fails the run instead.
 
-`make test` runs the tests in a process for each core (pytest-xdist). Those of a module stay together, so
-that its fixtures are made once, and so do all that need the engine, which would disturb one another. Each
-process collects all tests; what it left out, it tells to the one that reports.
-
 A shell starts what runs behind it (`pytest &`) with SIGINT ignored, and so would be all that the tests
 start and interrupt: here it is what it is in a terminal.
 """
@@ -16,7 +12,6 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -64,19 +59,12 @@ NEEDS: dict[str, tuple[str, Callable[[], str | None]]] = {
 }
 LEFT_OUT = pytest.StashKey[list[str]]()
 REQUIRE_ALL = pytest.StashKey[bool]()
-UNMET = pytest.StashKey[str]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Note whether everything is required."""
     config.stash[LEFT_OUT] = []
     config.stash[REQUIRE_ALL] = os.environ.get("REQUIRE_ALL", "0") not in {"", "0"}
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Say which tests run in one process."""
-    together = "docker" if item.get_closest_marker("docker") else item.path.name
-    item.add_marker(pytest.mark.xdist_group(together))
 
 
 @pytest.hookimpl(trylast=True)  # after -k and -m have made their choice
@@ -87,40 +75,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         fault = find_fault() if concerned else None
         if fault is None:
             continue
-        if config.stash[REQUIRE_ALL]:
-            for item in concerned:
-                item.stash[UNMET] = f"REQUIRE_ALL is set, so what needs {need} must run: {fault}"
-            continue
         count = "1 test that needs" if len(concerned) == 1 else f"{len(concerned)} tests that need"
+        if config.stash[REQUIRE_ALL]:
+            raise pytest.UsageError(f"REQUIRE_ALL is set, so {count} {need} must run: {fault}")
         items[:] = [item for item in items if item not in concerned]
         config.hook.pytest_deselected(items=concerned)
         config.stash[LEFT_OUT].append(f"{count} {need}: {fault}")
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Fail a test whose need is not met although everything is required."""
-    if UNMET in item.stash:
-        pytest.fail(item.stash[UNMET], pytrace=False)
-
-
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Fail a run that skipped a test although everything is required."""
-    left_out = session.config.stash[LEFT_OUT]
-    if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["left_out"] = left_out
-        return
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = len(reporter.stats.get("skipped", ())) if reporter else 0
     if skipped and session.config.stash[REQUIRE_ALL] and exitstatus == pytest.ExitCode.OK:
-        left_out.append(f"{skipped} skipped tests; REQUIRE_ALL is set")
+        session.config.stash[LEFT_OUT].append(f"{skipped} skipped tests; REQUIRE_ALL is set")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-def pytest_testnodedown(node: Any) -> None:
-    """Note what another process has left out; each has left out the same."""
-    left_out = node.config.stash[LEFT_OUT]
-    told = getattr(node, "workeroutput", {}).get("left_out", [])
-    left_out += [line for line in told if line not in left_out]
 
 
 def pytest_terminal_summary(

@@ -41,7 +41,7 @@ def model(request: pytest.FixtureRequest) -> Model:
 def train(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run the command `train` in this process: (exit status, standard output, standard error)."""
     monkeypatch.delenv("SERVICE_STORE", raising=False)
-    monkeypatch.setenv("COLUMNS", "250")  # room for the paths of temporary files
+    monkeypatch.setenv("COLUMNS", "120")
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["train", *map(str, arguments)])

@@ -32,32 +32,24 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     return pytester
 
 
-@pytest.fixture(params=[(), ("-n", "2", "--dist", "loadgroup")], ids=["one", "two"])
-def processes(request: pytest.FixtureRequest) -> tuple[str, ...]:
-    """The options for a run in one process, and in two as `make test` on two cores."""
-    options: tuple[str, ...] = request.param
-    return options
-
-
-def test_missing_engine_is_said_plainly(suite: pytest.Pytester, processes: tuple[str, ...]) -> None:
-    """Without a Docker engine the run passes, and its end says once which tests it left out and why."""
-    result = suite.runpytest_subprocess(*processes)
-    assert result.parseoutcomes()["passed"] == 1
-    said = [line for line in result.outlines if "LEFT OUT" in line]
-    assert len(said) == 1
-    assert "1 test that needs a Docker engine with Compose: there is no docker command" in said[0]
+def test_missing_engine_is_said_plainly(suite: pytest.Pytester) -> None:
+    """Without a Docker engine the run passes, and its end says which tests it left out and why."""
+    result = suite.runpytest_inprocess()
+    result.assert_outcomes(passed=1, deselected=1)
+    result.stdout.fnmatch_lines(["*LEFT OUT: 1 test that needs a Docker engine*no docker command*"])
     assert result.ret == pytest.ExitCode.OK
 
 
 def test_missing_engine_fails_where_everything_is_required(
-    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, processes: tuple[str, ...]
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """CI never passes because a test could not run."""
     monkeypatch.setenv("REQUIRE_ALL", "1")
-    result = suite.runpytest_subprocess(*processes)
-    result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["*REQUIRE_ALL is set, so what needs a Docker engine*must run*"])
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result = suite.runpytest_inprocess()
+    result.stderr.fnmatch_lines(
+        ["*REQUIRE_ALL is set, so 1 test that needs a Docker engine*must run*"]
+    )
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
 def test_need_of_a_test_that_is_not_chosen_is_not_asked_for(
@@ -71,11 +63,11 @@ def test_need_of_a_test_that_is_not_chosen_is_not_asked_for(
 
 
 def test_skipped_test_fails_where_everything_is_required(
-    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, processes: tuple[str, ...]
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A test cannot hide from CI by skipping itself."""
     suite.makepyfile(test_skip="import pytest\ndef test_shy():\n    pytest.skip('not today')\n")
-    chosen = ("-m", "not docker", *processes)
-    assert suite.runpytest_subprocess(*chosen).ret == pytest.ExitCode.OK
+    chosen = ("-m", "not docker")
+    assert suite.runpytest_inprocess(*chosen).ret == pytest.ExitCode.OK
     monkeypatch.setenv("REQUIRE_ALL", "1")
-    assert suite.runpytest_subprocess(*chosen).ret == pytest.ExitCode.TESTS_FAILED
+    assert suite.runpytest_inprocess(*chosen).ret == pytest.ExitCode.TESTS_FAILED
