@@ -138,8 +138,9 @@ async def _come_again(process: subprocess.Popen[bytes], url: str) -> None:
 def test_group_drains_whose_processes_are_all_told_at_once(tmp_path: Path) -> None:
     """As systemd does: what the supervisor then tells its workers is no second signal, which skips it."""
     settings: dict[str, Any] = {"workers": WORKERS, "drain_seconds": 600}
-    with launched(tmp_path / "log", store=fill(tmp_path / "store"), **settings) as (process, url):
-        asyncio.run(_all_up(process, url, WORKERS))
+    log = tmp_path / "log"
+    with launched(log, store=fill(tmp_path / "store"), **settings) as (process, url):
+        asyncio.run(wait_for(partial(_have_come_up, log)))
         workers = workers_of(process.pid)
         for told in [*workers, process.pid]:
             os.kill(told, signal.SIGTERM)
@@ -148,6 +149,15 @@ def test_group_drains_whose_processes_are_all_told_at_once(tmp_path: Path) -> No
         assert workers_of(process.pid) == workers
         process.terminate()  # the second one
         assert process.wait(timeout=60) == 0
+
+
+def _come_up(log: Path) -> int:
+    return log.read_text(encoding="utf-8").count(" is up")
+
+
+async def _have_come_up(log: Path) -> bool:
+    """Whether all workers obey signals; the metrics count them a moment before."""
+    return _come_up(log) == WORKERS
 
 
 async def _done(answers: list[Answer], number: int) -> bool:
