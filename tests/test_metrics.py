@@ -107,6 +107,16 @@ def test_clustered_error() -> None:
     assert math.isnan(metrics.clustered_error(off[:1], 50))
 
 
+def test_mean_of_each_row_with_its_interval_by_hand() -> None:
+    """Values of one row are averaged first; the interval is that of the usual standard error."""
+    means = metrics.mean_by(np.array([7, 2, 7, 7]), np.array([1.0, 5.0, 2.0, 6.0]))
+    assert means.tolist() == [5.0, 3.0]
+    # their standard deviation is sqrt(2), so the error of their mean is 1
+    assert metrics.mean_and_interval(means) == pytest.approx(
+        {"mean": 4.0, "low": 2.04, "high": 5.96}
+    )
+
+
 def test_error_of_a_share_is_that_of_its_clusters() -> None:
     """Clusters of one row give the usual standard error of a share, and so do rows that are all alike."""
     hits = np.array([1, 0, 0, 1, 1, 1, 0, 1])
