@@ -1,11 +1,14 @@
 """The store: a version is active whole or not at all, whatever happens to whoever writes it."""
 
+import fcntl
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from models import bundle
 from models.errors import BundleError, StoreError
 from models.store import Store
 from tests import tiny
@@ -23,6 +26,90 @@ def test_published_versions_are_active_one_after_the_other(tmp_path: Path) -> No
     assert store.rollback("bikes") == store.current("bikes") == first
     with pytest.raises(StoreError, match="no version was active before"):
         store.rollback("bikes")
+
+
+def test_activating_what_is_active_takes_nothing_from_rollback(tmp_path: Path) -> None:
+    """Whoever activates a version twice still goes back to the one before it."""
+    store = Store(tmp_path)
+    first, second = (store.publish(tiny.model("bikes", seed), {}) for seed in (1, 2))
+    store.activate("bikes", second)
+    assert store.rollback("bikes") == first
+
+
+def test_a_version_in_the_place_of_another_is_refused(tmp_path: Path) -> None:
+    """A folder that was renamed, or moved to another model, is not loaded, activated or copied."""
+    store = Store(tmp_path / "store")
+    version = store.publish(tiny.model(NAME), {})
+    whole = store.folder / NAME / version
+    for name, other in ((NAME, "20110101T000000Z-00000000"), ("bikes", version)):
+        (store.folder / name).mkdir(exist_ok=True)
+        whole = whole.rename(store.folder / name / other)
+        with pytest.raises(BundleError, match=f"stands in the place of {name} {other}"):
+            store.load(name, other)
+        with pytest.raises(BundleError, match="stands in the place of"):
+            store.activate(name, other)
+        with pytest.raises(BundleError, match="stands in the place of"):
+            store.copy(name, other, Store(tmp_path / "copy"))
+    whole.rename(tmp_path / "bikes")
+    with pytest.raises(BundleError, match="stands in the place of bikes"):
+        Store(tmp_path / "filled").fill_from(tmp_path)
+    assert not (tmp_path / "copy").exists()
+    assert not (tmp_path / "filled").exists()
+
+
+def test_an_empty_store_is_filled_once(tmp_path: Path) -> None:
+    """Models without an active version get the bundle that is carried; the others keep theirs."""
+    carried, store = tmp_path / "carried", Store(tmp_path / "store")
+    for name in ("bikes", NAME):
+        content = bundle.pack(tiny.model(name, 1), {})
+        (carried / name).mkdir(parents=True)
+        for file, data in content.items():
+            (carried / name / file).write_bytes(data)
+    (carried / "README.md").write_text("no model")
+    own = store.publish(tiny.model(NAME, 2), {})
+    assert store.fill_from(carried) == ["bikes"]
+    assert store.current(NAME) == own
+    assert store.load("bikes").version == bundle.load(carried / "bikes").version
+    assert store.fill_from(carried) == []
+    assert store.fill_from(tmp_path / "nowhere") == []
+    signed = Store(tmp_path / "signed")
+    assert signed.fill_from(carried, b"key") == [NAME, "bikes"]
+    signed.load("bikes", key=b"key")
+
+
+def test_the_next_writer_removes_what_a_killed_one_has_left(tmp_path: Path) -> None:
+    """Whatever it is: a folder with files, a file, or a link, whose target stays."""
+    store = Store(tmp_path / "store")
+    version = store.publish(tiny.model(NAME, 1), {})
+    home, elsewhere = store.folder / NAME, tmp_path / "elsewhere"
+    for folder in (home / ".new-a", elsewhere):
+        folder.mkdir()
+        (folder / "weights.joblib").write_text("half")
+    (home / ".new-b").write_text("half")
+    (home / ".new-c").symlink_to(elsewhere)
+    store.prune(NAME, 0)
+    assert {entry.name for entry in home.iterdir()} == {".lock", "current", version}
+    assert (elsewhere / "weights.joblib").exists()
+
+
+def test_a_writer_waits_for_another_but_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While another process holds the lock nothing is written; afterwards it is."""
+    store = Store(tmp_path)
+    first = store.publish(tiny.model(NAME, 1), {})
+    with (tmp_path / NAME / ".lock").open("r+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        monkeypatch.setattr("models.store._PATIENCE", 0.05)
+        with pytest.raises(StoreError, match="another process has been writing"):
+            store.publish(tiny.model(NAME, 2), {})
+        assert store.versions(NAME) == [first]
+        monkeypatch.setattr("models.store._PATIENCE", 60.0)
+        release = threading.Timer(0.2, fcntl.flock, (held, fcntl.LOCK_UN))
+        release.start()
+        second = store.publish(tiny.model(NAME, 2), {})
+        release.join()
+    assert store.current(NAME) == second
 
 
 def test_rolling_back_to_a_damaged_version_says_which_and_what_to_do(tmp_path: Path) -> None:
