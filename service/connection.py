@@ -138,7 +138,7 @@ class Connection(HttpToolsProtocol):
             self._refuse_headers()
             return
         if self.headers is cycle.scope["headers"]:  # not those of a request behind it
-            self.headers = _Trailers()
+            self.headers = _TRAILERS
         if cycle.waiting_for_100_continue:
             app = _mind_expectation(cycle, app)
         if self._reading and cycle.scope["path"] in self.microbatch.paths:
@@ -160,6 +160,9 @@ class _Trailers(list[Any]):
     @override
     def append(self, _: Any, /) -> None:
         pass
+
+
+_TRAILERS = _Trailers()
 
 
 def _has_no_more(cycle: RequestResponseCycle | None, held: int) -> bool:

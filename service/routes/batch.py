@@ -104,9 +104,7 @@ async def uploaded_file(scope: Scope, body: bytes) -> bytes:
         yield b""
 
     parser = MultiPartParser(Headers(scope=scope), chunks(), max_files=1, max_fields=0)
-    parser.spool_max_size = len(
-        body
-    )  # it is in memory; by default what is larger than 1 MB goes to a disk
+    parser.spool_max_size = len(body)  # else a file of more than 1 MB would go to a disk
     try:
         form = await parser.parse()
     except (MultiPartException, MultipartParseError, KeyError):
