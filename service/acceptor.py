@@ -29,8 +29,17 @@ _BACKLOG = 2048
 """How many connections may wait to be accepted."""
 _SO_ATTACH_FILTER = 26
 """Of Linux; the module `socket` has no name for it."""
-_TAKE_NO_PACKET = struct.pack("HBBI", 0x06, 0, 0, 0)
-"""A program for the kernel's packet filter: return 0, the number of bytes to take."""
+_TAKE_NO_SYN = b"".join(
+    struct.pack("HBBI", *instruction)
+    for instruction in (
+        (0x30, 0, 0, 13),  # load byte 13 of the TCP header, the flags
+        (0x54, 0, 0, 0x12),  # keep SYN and ACK of them
+        (0x15, 0, 1, 0x02),  # SYN alone?
+        (0x06, 0, 0, 0),  # then take no byte of the packet
+        (0x06, 0, 0, 0xFFFFFFFF),  # else all
+    )
+)
+"""A program for the kernel's packet filter, which drops what asks for a new connection."""
 
 MOST_WORKERS = 1024
 _WIDTH = 8
@@ -79,12 +88,26 @@ class ConnectionCounts:
         return any(0 < held < fewest for held in self._all)
 
 
-def take_waiting(listener: socket) -> Iterator[socket]:
-    """Accept the connections that the system has accepted, before their listener is closed.
+def hold_off(listener: socket) -> None:
+    """Let nobody begin to connect to a listener any more, some time before it is closed.
 
+    Closing it resets whoever has no connection yet, but thinks so: the system has answered, and the end of
+    the handshake is on its way. So a filter of the kernel drops what begins one, and those under way end.
     Who wants to connect meanwhile gets no answer; he asks again after a second, and is refused.
     """
-    _hold_off(listener)
+    if sys.platform != "linux":
+        return
+    import ctypes  # noqa: PLC0415  # seldom needed
+
+    program = ctypes.create_string_buffer(_TAKE_NO_SYN, len(_TAKE_NO_SYN))
+    length = len(_TAKE_NO_SYN) // struct.calcsize("HBBI")
+    instructions = struct.pack("HP", length, ctypes.addressof(program))
+    with suppress(OSError):  # a system without it loses what comes in these moments
+        listener.setsockopt(SOL_SOCKET, _SO_ATTACH_FILTER, instructions)
+
+
+def take_waiting(listener: socket) -> Iterator[socket]:
+    """Accept the connections that the system has accepted, before their listener is closed."""
     for _ in range(_BACKLOG):
         try:
             yield listener.accept()[0]
@@ -92,21 +115,6 @@ def take_waiting(listener: socket) -> Iterator[socket]:
             continue
         except OSError:  # BlockingIOError: none is left; or no file descriptors are
             return
-
-
-def _hold_off(listener: socket) -> None:
-    """Let no connection come to a listener any more, neither now nor between the last accept and the close.
-
-    A filter of the kernel drops every packet to it. Those to connections that came before pass.
-    """
-    if sys.platform != "linux":
-        return
-    import ctypes  # noqa: PLC0415  # seldom needed
-
-    program = ctypes.create_string_buffer(_TAKE_NO_PACKET)
-    instructions = struct.pack("HP", 1, ctypes.addressof(program))
-    with suppress(OSError):  # a system without it loses what comes in these microseconds
-        listener.setsockopt(SOL_SOCKET, _SO_ATTACH_FILTER, instructions)
 
 
 class Acceptor:

@@ -2,7 +2,8 @@
 
 Graceful shutdown. On SIGTERM the worker *drains*: for `drain_seconds` readiness answers 503, so that a
 proxy looks elsewhere, and every answer asks its connection to close, while requests are still accepted.
-Then the connections that wait are taken, since closing the port would reset them, and it is closed.
+Then nobody can begin to connect any more. A tick later, when handshakes that were under way have ended, the
+connections that wait are taken, since closing the port would reset them, and it is closed.
 Connections that are open by then have a moment to send a request, requests in flight finish (within
 `shutdown_seconds`), and the exit status is 0. SIGINT (Ctrl-C), or a second SIGTERM, skips the draining.
 
@@ -32,7 +33,7 @@ from weakref import WeakKeyDictionary, ref
 import uvicorn
 from typing_extensions import override
 
-from service.acceptor import Acceptor, take_waiting
+from service.acceptor import Acceptor, hold_off, take_waiting
 from service.connection import connections, refuse
 from service.errors import TIMEOUT
 
@@ -149,6 +150,7 @@ class Server(uvicorn.Server):
         self._leave_at: float | None = None
         self._is_told = False  # by SIGTERM; the supervisor's signal is not the first of two
         self._group_ends = False
+        self._holds_off = False
         self._taken: list[asyncio.Task[Any]] = []  # the event loop keeps no tasks in memory
 
     @override
@@ -209,14 +211,22 @@ class Server(uvicorn.Server):
         if close not in self.server_state.default_headers:
             self.server_state.default_headers = [*self.server_state.default_headers, close]
         if self._leave_at is None and now >= self._close_at:
-            self._close_port()
-            self._leave_at = now + _LINGER_SECONDS
+            if self._is_last and not self._holds_off:  # the port is closed at the next tick
+                self._holds_off = True
+                for listener in self._listeners:
+                    hold_off(listener)
+            else:
+                self._close_port()
+                self._leave_at = now + _LINGER_SECONDS
         return ends or (self._leave_at is not None and now >= self._leave_at)
 
+    @property
+    def _is_last(self) -> bool:
+        """Whether no siblings go on to accept from the same sockets, which may so be held off."""
+        return self.counts is None or self._group_ends
+
     def _close_port(self) -> None:
-        # While siblings accept from the same socket, what comes to it must not be held off.
-        is_last = self.counts is None or self._group_ends
-        for listener in self._listeners if is_last else ():
+        for listener in self._listeners if self._is_last else ():
             for accepted in take_waiting(listener):
                 loop = asyncio.get_running_loop()
                 self._taken.append(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.acceptor import Acceptor, ConnectionCounts, take_waiting
+from service.acceptor import Acceptor, ConnectionCounts, hold_off, take_waiting
 from service.workers import open_port
 
 if TYPE_CHECKING:
@@ -181,12 +181,13 @@ def test_slot_of_a_process_that_is_gone_is_taken_again(tmp_path: Path) -> None:
     again._file.close()
 
 
-def test_who_comes_after_those_that_wait_were_taken_is_refused_and_not_reset(
+def test_who_comes_when_a_port_is_about_to_close_is_refused_and_not_reset(
     listener: socket.socket,
 ) -> None:
     """Between the last accept and the close nobody gets a connection, which the close would reset."""
     listener.setblocking(False)  # noqa: FBT003
     early = clients(listener, 3)
+    hold_off(listener)
     taken = list(take_waiting(listener))
     assert [one.getpeername() for one in taken] == [one.getsockname() for one in early]
     with socket.socket() as late:
