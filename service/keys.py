@@ -192,7 +192,7 @@ def presented(scope: Scope) -> bytes:
 
 def main(arguments: list[str]) -> int:
     """Make a key and print it with its line for the file; returns the exit status."""
-    if len(arguments) != 1 or not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", arguments[0]):
+    if len(arguments) != 1 or not re.fullmatch(r"[A-Za-z0-9._][A-Za-z0-9._-]{0,63}", arguments[0]):
         print("usage: python -m service.keys NAME  (letters, digits, . _ -)", file=sys.stderr)  # noqa: T201
         return 2
     key = secrets.token_urlsafe(32)

@@ -226,4 +226,4 @@ def test_made_key_is_good_for_its_line(capsys: pytest.CaptureFixture[str]) -> No
     key, admits = (said.split(": ", 1)[1].strip() for said in capsys.readouterr().out.splitlines())
     assert len(key) >= 43
     assert parse([admits], "x") == {digest_of(key.encode()): "dashboard"}
-    assert keys.main(["no name"]) == keys.main([]) == 2
+    assert keys.main(["no name"]) == keys.main(["--help"]) == keys.main([]) == 2
