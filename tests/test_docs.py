@@ -190,7 +190,7 @@ def test_every_setting_has_its_heading() -> None:
 
 
 def test_every_command_has_its_heading() -> None:
-    """The reference has a section for each command of `train`, with its help and every option."""
+    """The reference has a section for each command of `train`, with the help and default of each option."""
     sections = _sections(DOCS / "reference" / "commands.md")
     commands = dict(_commands(get_command(app), "train"))
     assert list(sections) == list(commands), "commands.md has not the commands that there are"
@@ -200,7 +200,11 @@ def test_every_command_has_its_heading() -> None:
         for parameter in command.params:
             is_option = parameter.param_type_name == "option"
             shown = parameter.opts[0] if is_option else str(parameter.name).upper()
-            assert f"| `{shown}" in text, f"commands.md must list {shown} of {name}"
+            row = next((row for row in text.splitlines() if row.startswith(f"| `{shown}")), "")
+            words = parameter.help.rstrip(".").replace("|", r"\|")
+            assert words in row, f"commands.md must say of {name} {shown}: {words}"
+            if is_option and not isinstance(parameter.default, bool | None):
+                assert f"Default: `{parameter.default}`." in row, f"{name} {shown}"
 
 
 def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:

@@ -38,6 +38,7 @@ from training.options import (
     Seed,
     StoreFolder,
     Task,
+    TrustedKey,
     store_folder,
 )
 from training.progress import Nobody, watch_for
@@ -66,6 +67,7 @@ KeyFile = Annotated[
         metavar="FILE", envvar="SERVICE_SIGNING_KEY_FILE", help="Sign bundles with this file's key."
     ),
 ]
+Version = Annotated[str, typer.Argument(help="A version of `train store list`.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a hyper-parameter: rate=0.01."),
@@ -226,7 +228,7 @@ def list_(store: StoreFolder = DEFAULT_STORE) -> None:
 
 @store_app.command()
 def activate(
-    model: str, version: str, store: StoreFolder = DEFAULT_STORE, key: KeyFile = None
+    model: Task, version: Version, store: StoreFolder = DEFAULT_STORE, key: TrustedKey = None
 ) -> None:
     """Make a version the active one."""
     Store(store).activate(catalogue.task(model), version, bundle.read_key(key))
@@ -234,7 +236,7 @@ def activate(
 
 
 @store_app.command()
-def rollback(model: str, store: StoreFolder = DEFAULT_STORE, key: KeyFile = None) -> None:
+def rollback(model: Task, store: StoreFolder = DEFAULT_STORE, key: TrustedKey = None) -> None:
     """Go back to the version that was active before."""
     version = Store(store).rollback(catalogue.task(model), bundle.read_key(key))
     _say(f"{model}: {version} is active again")
@@ -242,7 +244,7 @@ def rollback(model: str, store: StoreFolder = DEFAULT_STORE, key: KeyFile = None
 
 @store_app.command()
 def prune(
-    model: str,
+    model: Task,
     keep: Annotated[
         int,
         typer.Option(
@@ -261,11 +263,11 @@ def prune(
 
 @store_app.command()
 def copy(
-    model: str,
-    version: str,
+    model: Task,
+    version: Version,
     to: Annotated[Path, typer.Option(metavar="DIR", parser=store_folder, help="The other store.")],
     store: StoreFolder = DEFAULT_STORE,
-    key: KeyFile = None,
+    key: TrustedKey = None,
 ) -> None:
     """Copy a version to another store and make it the active one there."""
     Store(store).copy(catalogue.task(model), version, Store(to), bundle.read_key(key))

@@ -39,6 +39,15 @@ StoreFolder = Annotated[
         help="Folder of the store.",
     ),
 ]
+TrustedKey = Annotated[
+    Path | None,
+    typer.Option(
+        "--key",
+        metavar="FILE",
+        envvar="SERVICE_SIGNING_KEY_FILE",
+        help="Key that the model must be signed with.",
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Processes to use on this machine.")]
 Dask = Annotated[

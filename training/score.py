@@ -10,7 +10,15 @@ from models import bundle
 from models.errors import SettingsError
 from models.interval import DEFAULT_LEVEL, HIGHEST_LEVEL, LOWEST_LEVEL
 from training import catalogue
-from training.options import DEFAULT_STORE, INTERRUPTED, TASK_NAMES, Dask, Jobs, StoreFolder
+from training.options import (
+    DEFAULT_STORE,
+    INTERRUPTED,
+    Dask,
+    Jobs,
+    StoreFolder,
+    Task,
+    TrustedKey,
+)
 
 FORMATS = ("parquet", "csv")
 
@@ -18,23 +26,14 @@ _out = Console(highlight=False, markup=False)
 
 
 def score(  # noqa: PLR0913  # a command line
-    model: Annotated[str, typer.Argument(help=TASK_NAMES)],
-    inputs: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Files, or folders of files.")
-    ],
+    model: Task,
+    inputs: Annotated[list[Path], typer.Argument(help="Files, or folders of files.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the answers.")],
     store: StoreFolder = DEFAULT_STORE,
     version: Annotated[
         str | None, typer.Option(help="Version of the model; by default the active one.")
     ] = None,
-    key: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            envvar="SERVICE_SIGNING_KEY_FILE",
-            help="Key that the model must be signed with.",
-        ),
-    ] = None,
+    key: TrustedKey = None,
     level: Annotated[
         float, typer.Option(min=LOWEST_LEVEL, max=HIGHEST_LEVEL, help="Level of the intervals.")
     ] = DEFAULT_LEVEL,
@@ -44,9 +43,10 @@ def score(  # noqa: PLR0913  # a command line
 ) -> None:
     """Predict every row of CSV or Parquet files of any size.
 
-    Each file becomes a folder of parts in DIR, with one row for every row of the file, in the same order.
-    A row that cannot be predicted is null there, and listed with the reason in rejected.csv. Repeat the
-    command to go on after an interruption.
+    Each file becomes a folder of parts in DIR, with one row for every row of
+    the file, in the same order. A row that cannot be predicted is null there,
+    and listed with the reason in rejected.csv. Repeat the command to go on
+    after an interruption.
     """
     catalogue.task(model)
     if form not in FORMATS:
