@@ -131,7 +131,7 @@ BIKES = Task(
         Field(
             "feels_like",
             "number",
-            "Felt temperature; when missing it is filled from the other fields",
+            "Felt temperature; the air temperature where it is missing",
             25.0,
             unit="°C",
             low=-40,

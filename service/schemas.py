@@ -61,7 +61,7 @@ class BikesRequest(BaseModel):
         default=None,
         ge=-40,
         le=60,
-        description="Felt temperature, °C; when missing it is filled from the other fields",
+        description="Felt temperature, °C; the air temperature where it is missing",
         examples=[25.0],
         json_schema_extra={"unit": "°C"},
     )
@@ -132,7 +132,8 @@ class Interval(BaseModel):
     level: float = Field(
         ge=LOWEST_LEVEL,
         le=HIGHEST_LEVEL,
-        description="The share of outcomes that such intervals contain",
+        description="The share of such intervals that contain the outcome, or for a probability its true "
+        "value",
         examples=[0.9],
     )
     low: Finite = Field(description="The lower end, in the unit of the answer", examples=[247.0])

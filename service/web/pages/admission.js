@@ -106,7 +106,7 @@ function showReasons(explanation, row, probability) {
   byId("why-title").hidden = !explanation;
   if (!explanation) return;
   byId("why-words").textContent =
-    `The average answer to the training data is ${percent(explanation.baseline)}. This request moves it to ${percent(probability)}:`;
+    `The average answer to a sample of the training data is ${percent(explanation.baseline)}. This request moves it to ${percent(probability)}:`;
   const parts = Object.entries(explanation.contributions)
     .map(([name, value]) => ({ name: NAMES[name] ?? name, detail: String(row[name]), value }))
     .sort((one, two) => Math.abs(two.value) - Math.abs(one.value));

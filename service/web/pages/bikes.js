@@ -243,7 +243,7 @@ async function updateExplanation(signal) {
   if (!explanation) return;
   byId("why-hour").textContent = hourName(at);
   byId("why-words").textContent =
-    `The average answer to the training data is ${count(explanation.baseline)}. ` +
+    `The average answer to a sample of the training data is ${count(explanation.baseline)}. ` +
     `This request moves it to ${count(rentals)}:`;
   const parts = Object.entries(explanation.contributions)
     .map(([name, value]) => ({ ...describe(name, row, at), value }))
