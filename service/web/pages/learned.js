@@ -87,7 +87,7 @@ function showPeers({ evaluation, training }, protocols) {
   const ours = `This model${partitions(evaluation, training.data)}`;
   const rows = [[ours, evaluation.metrics], ...others].map(([who, found], i) => ({ name: who, value: found[metric], soft: i > 0 }));
   rows.sort((one, two) => one.value - two.value);
-  byId("peers-words").textContent = "Measured by the same protocol; how, says bench/README.md beside the code. Lower is better.";
+  byId("peers-words").textContent = "Measured by the same protocol; bench/README.md in the repository says how. Lower is better.";
   byId("peers-bars").replaceChildren(bars(METRICS[metric], rows, write));
 }
 
