@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from models.store import Store
@@ -35,30 +36,6 @@ def environment(**settings: Any) -> dict[str, str]:
     ours = {k: v for k, v in os.environ.items() if not k.startswith("SERVICE_")}
     chosen = {"port": 0, "drain_seconds": 0, "log_format": "json"} | settings
     return ours | {f"SERVICE_{name.upper()}": str(value) for name, value in chosen.items()}
-
-
-def start(**settings: Any) -> subprocess.Popen[str]:
-    """A service whose output is a pipe; see `environment`."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "service"],
-        cwd=ROOT,
-        env=environment(**settings),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def wait_until_ready(process: subprocess.Popen[str]) -> str:
-    """The URL that the service names once it answers; an AssertionError if it ends before."""
-    assert process.stdout is not None
-    said = []
-    for line in process.stdout:
-        said.append(line)
-        found = _READY.search(line)
-        if found:
-            return found[1]
-    raise AssertionError("".join(said))
 
 
 @contextmanager
@@ -112,9 +89,5 @@ def lines(log: Path) -> list[dict[str, Any]]:
 @contextmanager
 def running(**settings: Any) -> Iterator[str]:
     """The URL of a service that ends with the block."""
-    with start(**settings) as process:
-        try:
-            yield wait_until_ready(process)
-        finally:
-            process.terminate()
-            process.communicate(timeout=60)
+    with TemporaryDirectory() as folder, launched(Path(folder) / "log", **settings) as (_, url):
+        yield url
