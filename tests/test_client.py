@@ -135,6 +135,18 @@ def test_frame_goes_in_and_comes_out(client: Client, url: str) -> None:
     assert math.isnan(found["rentals"]["c"])
 
 
+def test_level_reaches_rows_and_frames(client: Client) -> None:
+    """The intervals of many rows have the level that was asked for, as that of one has."""
+    row = example(ADMISSION)
+    wanted = client.predict("admission", row, level=0.6).interval
+    (many,) = client.predict_many("admission", [row], level=0.6)
+    assert isinstance(many, AdmissionRow)
+    assert many.interval.level == 0.6
+    frame = client.predict_frame("admission", pd.DataFrame([row]), level=0.6)
+    assert many.interval.low == frame["low"][0] == pytest.approx(wanted.low, rel=1e-5)
+    assert many.interval.high == frame["high"][0] == pytest.approx(wanted.high, rel=1e-5)
+
+
 def test_infinite_number_is_the_fault_of_its_row(client: Client) -> None:
     """A number that JSON cannot express fails its own row only."""
     rows = [example(ADMISSION), example(ADMISSION, gpa=math.inf)]

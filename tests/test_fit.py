@@ -21,9 +21,9 @@ def some_start(seed: int = 0, **options: Any) -> Parameters:  # some_parameters'
     return some_parameters(np.random.default_rng(seed), **options)
 
 
-def fit_some(settings: FitSettings, seed: int = 0, validation: Rows | None = None) -> Fitted:
+def fit_some(settings: FitSettings, seed: int = 0) -> Fitted:
     """Fit a network to 50 rows."""
-    return fit(some_start(), some_rows(50, 1), validation, settings, np.random.default_rng(seed))
+    return fit(some_start(), some_rows(50, 1), None, settings, np.random.default_rng(seed))
 
 
 def bits(fitted: Fitted) -> bytes:

@@ -79,7 +79,7 @@ def network(
     return Network(layers, normal(members, sizes[0], sizes[-1]) if skip else None)
 
 
-def model(task: str, seed: int = 0, members: int = 3, hidden: tuple[int, ...] = (12, 8)) -> Model:
+def model(task: str, seed: int = 0) -> Model:
     """A random model: bikes with two outputs, links sqrt and log with a crossover; admission on logits."""
     rng = np.random.default_rng(seed)
     bikes = task == "bikes"
@@ -90,15 +90,15 @@ def model(task: str, seed: int = 0, members: int = 3, hidden: tuple[int, ...] = 
 
     def head(links: tuple[str, ...], n_out: int, mean: float, scale: float) -> Head:
         shape = (len(links), 1, n_out)
-        body = network((encoder.n_inputs, *hidden, n_out), len(links), skip=not bikes, rng=rng)
+        body = network((encoder.n_inputs, 12, 8, n_out), len(links), skip=not bikes, rng=rng)
         crossover = 20.0 if n_out == BIKES_OUTPUTS else 0.0
         return Head(body, links, np.full(shape, mean), np.full(shape, scale), crossover)
 
-    links = ("sqrt", "log") * members if bikes else ("logit",) * members
+    links = ("sqrt", "log", "sqrt") if bikes else ("logit",) * 3
     return Model(
         task=TASKS[task],
         encoder=encoder,
-        head=head(links[:members], outputs, *((4.0, 1.5) if bikes else (0.0, 1.0))),
+        head=head(links, outputs, *((4.0, 1.5) if bikes else (0.0, 1.0))),
         spread=head(("log",), 1, 1.0, 0.2) if bikes else None,
         interval=Interval("sqrt" if bikes else "logit", LEVELS, LEVELS * 1.5, LEVELS * 1.8),
         ranges=_ranges(task, background),

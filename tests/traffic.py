@@ -159,11 +159,9 @@ def _schedule(rate: float) -> Iterator[float]:
         yield due
 
 
-async def load_for(
-    load: Load, seconds: float, connections: int, rate: float = math.inf
-) -> list[Answer]:
+async def load_for(load: Load, seconds: float, connections: int) -> list[Answer]:
     """The answers of some seconds."""
-    load.start(connections, rate)
+    load.start(connections)
     await asyncio.sleep(seconds)
     return await load.stop()
 
