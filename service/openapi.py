@@ -25,7 +25,7 @@ Forecasts of bike rentals and of admissions, by two neural networks.
 
 Every failure is a problem document (RFC 9457) that says what is wrong and what would be right.
 Every answer carries `X-Request-ID`: yours, if you send one of at most 128 letters, digits and
-`. _ : -`. `X-Request-Timeout` on a prediction gives it so many seconds.
+`. _ : -`. `X-Request-Timeout` says how many seconds a prediction may take.
 """
 TAGS = [
     {"name": "predict", "description": "Answers of the models"},
