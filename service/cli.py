@@ -4,11 +4,10 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 
 from models import __version__
 from models.errors import ProjectError
-from service.settings import PREFIX, Settings
+from service.settings import PREFIX, Settings, describe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,10 +54,8 @@ def _parser() -> argparse.ArgumentParser:
         f"{PREFIX}BATCH_ROWS.",
     )
     parser.add_argument("--version", action="version", version=f"serve {__version__}")
-    for setting in fields(Settings):
-        parser.add_argument(
-            "--" + setting.name.replace("_", "-"),
-            metavar="VALUE",
-            help=f"{setting.metadata['help']} (default: {setting.default})",
-        )
+    for key, default, help_ in describe():
+        option = "--" + key.removeprefix(PREFIX).lower().replace("_", "-")
+        told = f"default: {default}" if default else "not set by default"
+        parser.add_argument(option, metavar="VALUE", help=f"{help_} ({told})")
     return parser

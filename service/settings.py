@@ -149,12 +149,20 @@ def _check_range(setting: Field[Any], value: Any) -> None:
 
 
 def describe() -> list[tuple[str, str, str]]:
-    """Key, default and help of each setting, as the documentation has them."""
+    """Key, default ("" for none) and help of each setting, as help and documentation have them."""
     return [
-        (
-            PREFIX + setting.name.upper(),
-            "" if setting.default is None else str(setting.default),
-            setting.metadata["help"],
-        )
+        (PREFIX + setting.name.upper(), _written(setting.default), setting.metadata["help"])
         for setting in fields(Settings)
     ]
+
+
+def _written(default: Any) -> str:
+    """A default as somebody would set it."""
+    match default:
+        case None:
+            return ""
+        case bool():
+            return str(default).lower()
+        case float():
+            return f"{default:g}"
+    return str(default)

@@ -23,7 +23,7 @@ from service.app import create_app
 from service.cli import main as serve
 from service.registry import Registry
 from service.served import Served
-from service.settings import Settings
+from service.settings import Settings, describe
 from tests import tiny
 from tests.conftest import Run
 from tests.serving import connect, example
@@ -49,6 +49,18 @@ def test_training_publishes_a_version(train: Run, tmp_path: Path) -> None:
     assert manifest["evaluation"]["rows"] == 400
     assert manifest["evaluation"]["baseline"]["metrics"]["log_loss"] > 0.5
     assert sum(group["rows"] for group in manifest["evaluation"]["reliability"]) == 400
+
+
+def test_help_of_serve_shows_defaults_as_they_are_set(capsys: pytest.CaptureFixture[str]) -> None:
+    """What stands there as a default can be given as a value, and where there is none it says so."""
+    with pytest.raises(SystemExit):
+        serve(["--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Write the values of inputs to the log (default: false)" in shown
+    assert "API keys as name:sha256:digest, separated by commas (not set by default)" in shown
+    assert "File with the key that every bundle must be signed with (not set by default)" in shown
+    given = {key: default for key, default, _ in describe() if default}
+    assert Settings.from_environment(given) == Settings()
 
 
 @pytest.mark.slow
