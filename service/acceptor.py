@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from socket import socket
 
-_BACKLOG = 2048
+BACKLOG = 2048
 """How many connections may wait to be accepted."""
 _SO_ATTACH_FILTER = 26
 """Of Linux; the module `socket` has no name for it."""
@@ -108,7 +108,7 @@ def hold_off(listener: socket) -> None:
 
 def take_waiting(listener: socket) -> Iterator[socket]:
     """Accept the connections that the system has accepted, before their listener is closed."""
-    for _ in range(_BACKLOG):
+    for _ in range(BACKLOG):
         try:
             yield listener.accept()[0]
         except ConnectionAbortedError:  # this client left
