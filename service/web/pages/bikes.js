@@ -183,7 +183,7 @@ function showHour() {
   byId("value-interval").textContent =
     (warnings.length
       ? `Interval ${count(interval.low)} to ${count(interval.high)}, calibrated inside the training data, where this hour does not lie. `
-      : `${percent(interval.level)} of such hours lie between ${count(interval.low)} and ${count(interval.high)}. `) +
+      : `${percent(interval.level)} of such hours have between ${count(interval.low)} and ${count(interval.high)} rentals. `) +
     `The whole day: about ${count(whole)}.${other(b, real, at)}`;
   const box = byId("warnings");
   box.hidden = warnings.length === 0;
