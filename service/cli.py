@@ -49,6 +49,7 @@ def _open_standard_streams() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="serve",
+        usage="serve [--OPTION VALUE ...]",
         description="Serve the models of a store over HTTP.",
         epilog="Each option is also read from the environment: --batch-rows is "
         f"{PREFIX}BATCH_ROWS.",

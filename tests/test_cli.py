@@ -63,6 +63,20 @@ def test_help_of_serve_shows_defaults_as_they_are_set(capsys: pytest.CaptureFixt
     assert Settings.from_environment(given) == Settings()
 
 
+def test_unknown_option_of_serve_is_told_without_all_the_others(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The line that says what is wrong is not lost below a list of every option."""
+    with pytest.raises(SystemExit) as leave:
+        serve(["--prot", "80"])
+    lines = capsys.readouterr().err.splitlines()
+    assert leave.value.code == 2
+    assert lines == [
+        "usage: serve [--OPTION VALUE ...]",
+        "serve: error: unrecognized arguments: --prot 80",
+    ]
+
+
 @pytest.mark.slow
 def test_both_commands_tell_their_version(train: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """Whoever reports a fault can say of which release."""
