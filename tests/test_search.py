@@ -100,7 +100,7 @@ def test_trials_are_drawn_from_seed_and_number_alone(asked: Search) -> None:
 
 
 def test_no_test_row_is_looked_at(asked: Search, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Changing what happened on the test rows of a split changes no score on its rows for choosing."""
+    """Changing what happened on the test rows of a split changes no score on its validation rows."""
     (target,) = asked.dataset.targets.values()
     split = protocols.splits(asked.dataset, asked.protocol, asked.seed)[0]
     monkeypatch.setattr(search, "splits", lambda *_: [split])
@@ -283,7 +283,7 @@ def test_command_ends_with_the_command_that_judges_the_best(tmp_path: Path) -> N
         "judge it: train evaluate admission --recipe lecture-gre --protocol holdout --set rate=0."
     )
     assert words in result.output
-    assert "its score there will be a little too good: rows that chose it are" in result.output
+    assert "its score there will be a little too good: validation rows of" in result.output
 
 
 def test_best_is_judged_on_the_data_that_were_searched(tmp_path: Path) -> None:

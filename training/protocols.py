@@ -186,5 +186,5 @@ def main(task: Task) -> str:
 
 
 def choosing(task: Task) -> str:
-    """The protocol whose rows for choosing a search uses by default."""
+    """The protocol whose validation rows a search uses by default."""
     return "p3" if "p3" in of_task(task) else main(task)

@@ -41,9 +41,10 @@ def search(  # noqa: PLR0913  # a command line
     jobs: Jobs = 1,
     dask: Dask = None,
 ) -> None:
-    """Try random hyper-parameters of a recipe, judged by rows that are kept for choosing.
+    """Try random hyper-parameters of a recipe, judged by validation rows.
 
-    In p1 and p3 these are no test rows. In protocols of several splits they are, of other splits.
+    In p1 and p3 these are no test rows. Where a protocol has several splits,
+    those of one split are test rows of another.
 
     Repeat the command to go on after an interruption, or with more --trials to add some.
     """
@@ -62,7 +63,7 @@ def search(  # noqa: PLR0913  # a command line
     if best.score is None:
         raise SettingsError("every trial diverged; vary smaller rates")
     if overlaps(asked):
-        why = f"rows that chose it are test rows of other splits of {protocol}"
+        why = f"validation rows of one split of {protocol} are test rows of another"
         _out.print(f"its score there will be a little too good: {why}", soft_wrap=True)
     words = ["train", "evaluate", task, "--recipe", chosen.name]
     words += ["--data", str(data_)] if data_ else []

@@ -179,7 +179,7 @@ def trials(search: Search, found: Sequence[Trial]) -> RenderableType:
     """The best trials of a search."""
     keys = [setting.key for setting in search.settings]
     table = _table(
-        f"{search.recipe.name}: the best of {len(found)} trials, on the rows for choosing of "
+        f"{search.recipe.name}: the best of {len(found)} trials, by validation rows of "
         f"{search.protocol}",
         "trial",
         *keys,
