@@ -21,7 +21,7 @@ from service.routes.documented import headers, inference_problem, problem
 from service.schemas import ProblemDocument
 
 DESCRIPTION = """\
-Forecasts of bike rentals and of admissions, by two neural networks.
+Forecasts of bike rentals and of admissions, by two neural-network models.
 
 Every failure is a problem document (RFC 9457) that says what is wrong and what would be right.
 Every answer carries `X-Request-ID`: yours, if you send one of at most 128 letters, digits and
