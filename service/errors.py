@@ -1,8 +1,8 @@
 """Every failure as RFC 9457 problem+json, and the only place where its status is chosen.
 
 The service raises `Problem` with one of `KINDS`; `problem_of` translates the errors of `models` and of the
-frameworks; `response_to` makes the answer. No answer contains a traceback or a Python repr. Answers under /v2
-have the form of the Open Inference Protocol.
+frameworks; `response_to` makes the answer. No answer contains a traceback or a Python repr. Answers under
+/v2 have the form of the Open Inference Protocol.
 """
 
 from collections.abc import Iterable, Sequence
