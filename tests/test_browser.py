@@ -812,6 +812,30 @@ def test_empty_number_is_missing(bikes: Visit, admission: Visit) -> None:
     expect(admission.page.locator("#gre-fault")).to_contain_text("Gre is missing")
 
 
+@pytest.mark.parametrize(
+    ("typed", "sent"), [("5,5", 5.5), ("5.5", 5.5), (f"{MINUS}5", -5), ("1.234,5", "1.234,5")]
+)
+def test_number_is_sent_as_it_was_meant(bikes: Visit, typed: str, sent: float | str) -> None:
+    """A decimal comma is one in a browser of any language; what is no number is refused, not changed."""
+    page, field = bikes.page, bikes.page.locator("#temperature")
+    field.fill("")
+    with page.expect_request(lambda asked: _temperature_in(asked) == sent):
+        field.press_sequentially(typed)
+    expect(field).to_have_value(typed)
+    no_number = "Temperature must be a number, and is text."
+    expect(page.locator("#temperature-fault")).to_have_text(no_number if sent == typed else "")
+
+
+def _temperature_in(request: Request) -> float | str | None:
+    """The temperature of every row that a request asks for; None if it asks for none."""
+    if "/predict/bikes/batch" not in request.url:
+        return None
+    found: list[float | str] = json.loads(request.post_data or "")["inputs"].get(
+        "temperature", [None]
+    )
+    return found[0]
+
+
 @pytest.mark.parametrize("status", [0, 503], ids=["away", "busy"])
 def test_page_recovers_by_itself(bikes: Visit, status: int) -> None:
     """While the service is away or busy the page says so, keeps its picture, and goes on afterwards."""

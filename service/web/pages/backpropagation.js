@@ -50,7 +50,7 @@ let path = []; // the weights before each step, the first as the form has them
 let stage = 0; // how many stages of the last step of the path are done
 let running = 0;
 
-const knobs = () => Object.fromEntries(Object.entries(form.values()).map(([name, value]) => [name, value ?? 0]));
+const knobs = () => Object.fromEntries(Object.entries(form.values()).map(([name, value]) => [name, Number(value) || 0]));
 const startOf = (weights) => ({ ...knobs(), ...weights });
 const current = () => startOf(path.at(-1));
 

@@ -310,7 +310,7 @@ function recall() {
       if (value === null) continue;
       const choice = [...field.querySelectorAll("input[type=radio]")].find((radio) => radio.value === value);
       if (choice) choice.checked = true;
-      else if (field.querySelector("input[type=number]")) setNumber(field, value);
+      else if (field.querySelector("input[inputmode]")) setNumber(field, value);
     }
   };
   if (query.has("date")) date.value = query.get("date");

@@ -4,19 +4,19 @@ import { plain, sentence } from "./words.js";
 
 /**
  * Wire every `.field` in `root`; `changed` is called after each change by a person.
- * Returns {values, fault}: `values()` is field -> value, undefined for an empty number, which a request leaves
- * out; `fault({field: words})` shows what is wrong, clears the rest, and returns how many it could show.
+ * Returns {values, fault}: `values()` is field -> value, a number as of `numberIn`, so that a request leaves out
+ * what is empty; `fault({field: words})` shows what is wrong, clears the rest, and returns how many it could show.
  */
 export function fieldsOf(root, changed) {
   const readers = {};
   for (const field of root.querySelectorAll(".field")) {
-    const number = field.querySelector("input[type=number]");
+    const number = field.querySelector("input[inputmode]");
     const slider = field.querySelector("input[type=range]");
     const choices = [...field.querySelectorAll("input[type=radio]")];
     const other = field.querySelector("select, input[type=date]");
     if (number) {
       pair(number, slider);
-      readers[field.dataset.field] = () => (number.value === "" ? undefined : number.valueAsNumber);
+      readers[field.dataset.field] = () => numberIn(number);
     } else if (choices.length) {
       readers[field.dataset.field] = () => choices.find((choice) => choice.checked)?.value;
     } else if (other) {
@@ -38,9 +38,20 @@ export function fieldsOf(root, changed) {
 /** A number and a slider that follow each other; the number may go where the slider does not reach. */
 function pair(number, slider) {
   if (!slider) return;
-  slider.value = number.value;
+  slider.value = numberIn(number);
   slider.addEventListener("input", () => (number.value = slider.value));
-  number.addEventListener("input", () => (slider.value = number.value));
+  number.addEventListener("input", () => (slider.value = numberIn(number)));
+}
+
+/**
+ * The number in a field, undefined where nothing stands; a text that is no number stays one, for the service to
+ * refuse. A comma is the decimal sign, as a point is: no field reaches 1,000. The browser's own field for numbers
+ * drops the sign that its language does not have, and makes 215 of 21,5.
+ */
+function numberIn(input) {
+  const text = input.value.trim();
+  const number = Number(text.replace(",", ".").replace("−", "-"));
+  return text === "" ? undefined : Number.isFinite(number) ? number : text;
 }
 
 function mark(field, words) {
@@ -63,8 +74,8 @@ function mark(field, words) {
 
 /** Set a number and its slider without telling anybody. */
 export function setNumber(field, value) {
-  const input = field.querySelector("input[type=number]");
+  const input = field.querySelector("input[inputmode]");
   const slider = field.querySelector("input[type=range]");
   input.value = value;
-  if (slider) slider.value = value;
+  if (slider) slider.value = numberIn(input);
 }
