@@ -713,6 +713,32 @@ def test_request_behind_a_batch_runs_whatever_the_name_of_the_file(
     assert len(json.loads(said.stdout)["predictions"]) == 1
 
 
+def test_requests_behind_a_large_file_are_those_that_the_service_takes(
+    batch: Visit, tmp_path: Path
+) -> None:
+    """A file of more rows than one request may have is sent in pieces, by the code as by the page."""
+    page, path, n_rows = batch.page, tmp_path / "Ann's rows.csv", 12_345
+    page.get_by_label("Admission").check(force=True)
+    rows = "".join(f"{200 + i % 601},3.6,1\n" for i in range(n_rows))
+    path.write_text(f"gre,gpa,rank\n{rows}")
+    page.locator("#file").set_input_files(path)
+    expect(page.locator("#summary")).to_contain_text("12,345 answered")
+    page.locator("#code summary").click()
+    for shell, code in zip(
+        (["bash"], [sys.executable]), page.locator("#code code").all(), strict=True
+    ):
+        said = subprocess.run(
+            [*shell, "-c", code.inner_text()],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        answered = re.findall(r"""['"]probability['"]: ?([0-9.]+)""", said.stdout)
+        assert len(answered) == n_rows, said.stdout[:300]
+        assert len({f"{float(p):.6f}" for p in answered[::601]}) == 1, "in the order of the rows"
+
+
 def test_model_of_a_batch_is_the_same_after_going_back(batch: Visit, url: str) -> None:
     """A browser that goes back restores which model was chosen; the words about columns follow."""
     page = batch.page

@@ -80,7 +80,7 @@ async function update(signal) {
     version = answer.model.version;
   }
   shown = { name: given.name, model, header, rows, predictions, version };
-  showCode([{ path, file: given.name }]);
+  showCode([{ path, file: given.name, piece: rows.length > PIECE && PIECE }]);
   show();
 }
 

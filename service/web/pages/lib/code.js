@@ -48,16 +48,25 @@ const PYTHON_WORDS = {
   scalar: (value) => PYTHON.get(value) ?? JSON.stringify(value),
 };
 
-function curl({ path, body, file }) {
+const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+
+function curl({ path, body, file, piece }) {
   const key = hasKey() ? ' \\\n  -H "X-API-Key: $API_KEY"' : "";
   const url = location.origin + path;
+  if (piece) {
+    const command = `curl -s '${url}' \\\n  -H 'Content-Type: text/csv'${key.replaceAll('"', "'")} \\\n  --data-binary @-`;
+    const send = `NR == 1 { header = $0; next }
+  NR % ${piece} == 2 { close(command); print header | command }
+  { print | command }`;
+    return `awk -v command="${command}" '${send}' < ${quoted(file)}`;
+  }
   if (body === undefined && !file) return `curl -s '${url}'${key}`;
   const type = file ? "text/csv" : "application/json";
-  const data = (file ? `@${file}` : literal(body, JSON_WORDS)).replaceAll("'", "'\\''");
-  return `curl -s '${url}' \\\n  -H 'Content-Type: ${type}'${key} \\\n  --data${file ? "-binary" : ""} '${data}'`;
+  const data = quoted(file ? `@${file}` : literal(body, JSON_WORDS));
+  return `curl -s '${url}' \\\n  -H 'Content-Type: ${type}'${key} \\\n  --data${file ? "-binary" : ""} ${data}`;
 }
 
-function python({ path, body, file }) {
+function python({ path, body, file, piece }) {
   const url = JSON.stringify(location.origin + path);
   const key = hasKey() ? '"X-API-Key": "..."' : "";
   const answer = "print(json.load(urllib.request.urlopen(request)))";
@@ -65,11 +74,24 @@ function python({ path, body, file }) {
   if (body === undefined && !file) {
     return `${imports}\nrequest = urllib.request.Request(${url}${key && `, headers={${key}}`})\n${answer}`;
   }
+  const headers = `headers = {"Content-Type": "${file ? "text/csv" : "application/json"}"${key && `, ${key}`}}`;
+  if (piece) {
+    return `${imports}from pathlib import Path
+
+first, *rows = Path(${JSON.stringify(file)}).read_bytes().splitlines(keepends=True)
+${headers}
+for start in range(0, len(rows), ${piece}):
+    body = b"".join([first, *rows[start : start + ${piece}]])
+    request = urllib.request.Request(
+        ${url}, body, headers
+    )
+    ${answer}`;
+  }
   const data = file
     ? `from pathlib import Path\n\nbody = Path(${JSON.stringify(file)}).read_bytes()`
     : `\nbody = json.dumps(${literal(body, PYTHON_WORDS)}).encode()`;
   return `${imports}${data}
-headers = {"Content-Type": "${file ? "text/csv" : "application/json"}"${key && `, ${key}`}}
+${headers}
 request = urllib.request.Request(
     ${url}, body, headers
 )
@@ -80,7 +102,7 @@ const LANGUAGES = [["curl", curl], ["Python", python]];
 
 /**
  * Fill a <details class="code"> when it is opened; returns a function that takes the requests that
- * are behind the picture now, each {path, body} or {path, file}.
+ * are behind the picture now, each {path, body}, {path, file}, or {path, file, piece}: so many lines of it at a time.
  */
 export function codeIn(details) {
   let requests = [];
