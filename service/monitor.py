@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from models.arrays import Columns, FloatArray, Row
     from service.cells import Cells, Key
-    from service.served import Edge, Served
+    from service.served import Served
 
 ROWS, REJECTED, WARNED, OUTSIDE, ANSWERS, WINDOW = (
     "rows",
@@ -72,14 +72,13 @@ def bins_of(served: Served) -> dict[str, drift.Bins]:
 class _Series:
     """The bins of one version, and the first cell of each of its blocks; without the model itself."""
 
-    edges: tuple[Edge, ...]
     bins: dict[str, drift.Bins]
     buckets: FloatArray
     rows: int
     rejected: int
     warned: int
     answers: int
-    outside: dict[str, int]
+    outside: list[int]
 
 
 class _Answered(NamedTuple):
@@ -178,14 +177,13 @@ class Monitor:
         if series is None:
             block, buckets = self._cells.block, np.array(answer_buckets(served))
             series = self._series[key] = _Series(
-                served.edges,
                 bins_of(served),
                 buckets,
                 rows=block((ROWS, *key)),
                 rejected=block((REJECTED, *key)),
                 warned=block((WARNED, *key)),
                 answers=block((ANSWERS, *key), len(buckets) + 2),
-                outside={edge.name: block((OUTSIDE, *key, edge.name)) for edge in served.edges},
+                outside=[block((OUTSIDE, *key, name)) for name in served.judged],
             )
         return series
 
@@ -194,8 +192,8 @@ class Monitor:
         series, cells = self._of(served), self._cells.values
         if warned:
             bits = served.outside(columns)
-            for i, edge in enumerate(series.edges):
-                cells[series.outside[edge.name]] += int(np.count_nonzero(bits >> 2 * i & 3))
+            for i, cell in enumerate(series.outside):
+                cells[cell] += int(np.count_nonzero(bits >> 2 * i & 3))
         slot = int(self._clock() // SLOT_SECONDS)
         for name, bins in series.bins.items():
             counts = bins.count(columns[name])

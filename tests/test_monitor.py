@@ -3,6 +3,7 @@
 import numpy as np
 
 from models.arrays import Columns
+from models.drift import reference
 from service.cells import Cells
 from service.monitor import SLOT_SECONDS, SLOTS, Monitor, _Answered
 from service.served import Served
@@ -88,3 +89,14 @@ def test_rows_outside_the_training_range_are_counted_by_field() -> None:
     take(monitor, of, {**rows, "gpa": gpa, "gre": gre})
     counts = {key[-1]: values[0] for key, values in cells.read() if key[0] == "outside"}
     assert counts == {"gpa": 5, "gre": 6, "rank": 0}
+
+
+def test_choices_that_no_training_row_has_are_counted_by_field() -> None:
+    """Beside the fields with a range, the weather is counted where a model lacks some of it."""
+    cells, model = Cells(), tiny.model("bikes")
+    rows = tiny.rows("bikes", 40, np.random.default_rng(0))
+    dry = {**rows, "weather": rows["weather"] % 2}
+    monitor = Monitor(cells, Clock())
+    take(monitor, Served("bikes", VERSION, model, {"reference": reference(model.task, dry)}), rows)
+    counts = {key[-1]: values[0] for key, values in cells.read() if key[0] == "outside"}
+    assert counts["weather"] == np.count_nonzero(rows["weather"] > 1) > 0

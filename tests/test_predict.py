@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models import drift
 from models.admission import ADMISSION
 from models.bikes import BIKES
 from models.tasks import TASKS
-from service.app import create_app
+from service.app import Service, create_app
 from service.registry import Registry
 from service.schemas import ANSWERS, REQUESTS
 from service.settings import Settings
@@ -116,6 +117,45 @@ async def test_warnings_name_the_field(changes: dict[str, Any], words: list[str]
     found = answer.json()["warnings"]
     assert len(found) == len(words)
     assert all(text.startswith(start) for text, start in zip(found, words, strict=True))
+
+
+async def test_choice_that_no_training_row_has_is_warned_of_in_every_form() -> None:
+    """An answer for weather that the model never saw is a guess: single, batch, CSV and v2 say so alike."""
+    app, row = _without_rain(), example(BIKES, weather="light_precipitation")
+    seen = example(BIKES, weather="mist")
+    cells = ",".join(str(value) for value in row.values())
+    table = f"{','.join(row)}\n{cells}\n".replace("False", "false")
+    v2 = [
+        {"name": name, "shape": [1], "datatype": _DATATYPES[type(value)], "data": [value]}
+        for name, value in row.items()
+    ]
+    async with connect(app) as client:
+        one = await client.post("/predict/bikes", json=row)
+        known = await client.post("/predict/bikes", json=seen)
+        many = await client.post("/predict/bikes/batch", json={"instances": [seen, row]})
+        how = {"Content-Type": "text/csv", "Accept": "text/csv"}
+        lines = await client.post("/predict/bikes/batch", content=table, headers=how)
+        infer = await client.post("/v2/models/bikes/infer", json={"inputs": v2})
+    words = "weather is none of what the model was trained on (clear, mist)"
+    assert one.json()["warnings"] == [words]
+    assert [p["warnings"] for p in many.json()["predictions"]] == [[], [words]]
+    assert words in lines.text
+    told = {of["name"]: of["data"] for of in infer.json()["outputs"]}
+    assert told["warnings"] == [words]
+    assert known.json()["warnings"] == []
+
+
+_DATATYPES = {str: "BYTES", float: "FP64", bool: "BOOL"}
+
+
+def _without_rain() -> Service:
+    """The service of a model that was trained on clear and misty hours of any date and temperature."""
+    of = tiny_served("bikes")
+    rows = {**of.model.background, "weather": of.model.background["weather"] % 2}
+    manifest = {"recipe": {"name": "tiny"}, "reference": drift.reference(BIKES, rows)}
+    wide = dict.fromkeys(of.model.ranges, (-1000000.0, 1000000.0))
+    served = replace(of, manifest=manifest, model=replace(of.model, ranges=wide))
+    return create_app(Registry({"bikes": served}), Settings())
 
 
 async def test_offset_and_minutes() -> None:

@@ -82,9 +82,9 @@ def make(recipe: Recipe, dataset: Dataset, seed: int, watch: Watch) -> Product:
 
 
 def unseen(dataset: Dataset) -> list[str]:
-    """What a request may ask for and no row has, a remark each: no training range would warn of it."""
+    """What a request may ask for and no row has, a remark each."""
     return [
-        f"no row has {field.name} {choice}; answers for it are a guess, and carry no warning"
+        f"no row has {field.name} {choice}; answers for it are a guess, and carry a warning"
         for field in dataset.task.fields
         for code, choice in enumerate(field.choices)
         if not (dataset.columns[field.name] == code).any()
