@@ -199,7 +199,8 @@ class Card(BaseModel):
         description="How good it is on held-out rows; null where it was not measured"
     )
     limits_of_use: list[str] = Field(
-        description="What it should not be used for", examples=[["Teaching data"]]
+        description="What it should not be used for, and what its data did not suffice for",
+        examples=[["Teaching data"]],
     )
     network: CardNetwork = Field(description="What it is")
     training: CardTraining = Field(description="How it came to be")

@@ -79,6 +79,12 @@ async def test_card_describes_the_fields(name: str) -> None:
     assert body["limits_of_use"] == list(task.limits_of_use)
 
 
+def test_remarks_of_the_training_are_limits_of_use() -> None:
+    """What the rows did not suffice for is told to whoever asks the model, not to its trainer alone."""
+    told = card(Served("bikes", VERSION, tiny.model("bikes"), {"remarks": ["no row has rain"]}))
+    assert told["limits_of_use"][-1] == "No row has rain."
+
+
 async def test_card_says_what_a_reviewer_asks() -> None:
     """A card has metrics with their protocol, coverage, data, recipe; and no bulk of the manifest."""
     told = card(Served("bikes", VERSION, tiny.model("bikes"), MANIFEST))

@@ -3,8 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
-from training import data
+from models.arrays import IntArray
+from training import catalogue, data
+from training.data import Dataset
+from training.intervals import shortcomings
 from training.product import unseen
 
 
@@ -17,3 +21,33 @@ def test_choice_that_no_row_has_is_remarked() -> None:
         "no row has weather heavy_precipitation; answers for it are a guess, and carry a warning"
     ]
     assert unseen(data.read("admission")) == []
+
+
+@pytest.mark.parametrize(
+    ("n_days", "wanted"),
+    [(171, []), (170, ["its intervals are not widened for later days"])],
+)
+def test_rows_that_say_nothing_about_later_days_are_remarked(
+    n_days: int, wanted: list[str]
+) -> None:
+    """An interval that was not widened covers less of later days than its level, which nobody could see."""
+    bikes = data.read("bikes")
+    first = np.flatnonzero(bikes.hours < np.datetime64("2011-01-01") + n_days)
+    told = shortcomings(catalogue.RECIPES["bikes"], _part(bikes, first))
+    assert [remark.split(",")[0] for remark in told] == wanted
+    assert all("before the last 81, and there are 89" in remark for remark in told)
+    assert shortcomings(catalogue.RECIPES["bikes-days"], _part(bikes, first)) == []
+
+
+@pytest.mark.parametrize(("n_rows", "level"), [(99, None), (98, 0.98), (49, 0.98), (48, 0.97)])
+def test_rows_too_few_for_a_level_are_remarked(n_rows: int, level: float | None) -> None:
+    """Of 98 rows the largest error is not rare enough for 99 %: the interval there is too narrow."""
+    few = _part(data.read("bikes"), np.arange(n_rows))
+    told = shortcomings(catalogue.RECIPES["bikes-days"], few)
+    words = f"its intervals above the level {level} are too narrow"
+    assert [remark.split(":")[0] for remark in told] == ([] if level is None else [words])
+
+
+def _part(dataset: Dataset, rows: IntArray) -> Dataset:
+    targets = {name: values[rows] for name, values in dataset.targets.items()}
+    return replace(dataset, columns=dataset.take(rows), targets=targets)

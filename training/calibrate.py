@@ -34,6 +34,11 @@ def conformal(
     return Interval(link, LEVELS, factors, factors)
 
 
+def highest_level(n_rows: int) -> float:
+    """The highest of LEVELS that so many rows suffice for; above it `conformal` is too narrow."""
+    return float(LEVELS[np.round((n_rows + 1) * LEVELS, 6) <= n_rows].max(initial=0.0))
+
+
 def ensemble_spread(link: str, inflation: float) -> Interval:
     """The interval of +- z(level) * inflation standard deviations over the members of an ensemble.
 

@@ -27,7 +27,7 @@ import numpy as np
 from models.arrays import FloatArray, IntArray
 from models.errors import TrainingError
 from models.features import Encoder, fit_encoder
-from models.interval import DEFAULT_LEVEL, Interval
+from models.interval import DEFAULT_LEVEL, HIGHEST_LEVEL, Interval
 from models.links import LINKS
 from models.model import Head
 from training import calibrate
@@ -156,9 +156,7 @@ def _later(  # noqa: PLR0913  # as `of_quantity`
     for number, (end, own) in enumerate(
         zip(WINDOW_ENDS, rng.spawn(len(WINDOW_ENDS)), strict=True), 1
     ):
-        start = days.max() - end - TEST_DAYS + 1
-        learned = np.flatnonzero(days < start - VALIDATION_DAYS)
-        judged = np.flatnonzero((days >= start) & (days < start + TEST_DAYS))
+        learned, judged = _window(days, end)
         if len(np.unique(days[learned])) < LEAST_DAYS or not len(judged):
             continue
         title = f"forecasts of later days {number} of {len(WINDOW_ENDS)}"
@@ -167,6 +165,33 @@ def _later(  # noqa: PLR0913  # as `of_quantity`
             (judged, crew.start(title, _forecast, recipe, dataset, *parts, own, title, crew.watch))
         )
     return windows
+
+
+def _window(days: IntArray, end: int) -> tuple[IntArray, IntArray]:
+    """Positions of the rows to learn from and to judge, of the window that ends so many days early."""
+    start = days.max() - end - TEST_DAYS + 1
+    learned = np.flatnonzero(days < start - VALIDATION_DAYS)
+    return learned, np.flatnonzero((days >= start) & (days < start + TEST_DAYS))
+
+
+def shortcomings(recipe: Recipe, dataset: Dataset) -> list[str]:
+    """What the rows of a quantity do not suffice for in its intervals, a remark each."""
+    found = []
+    if dataset.task.time_field and not recipe.fills_gaps:
+        days = dataset.hours.astype("datetime64[D]").astype(np.int64)
+        n_days = len(np.unique(days[_window(days, WINDOW_ENDS[0])[0]]))
+        if n_days < LEAST_DAYS:
+            found.append(
+                "its intervals are not widened for later days, of which fewer will lie inside than the "
+                f"level says: that takes rows of {LEAST_DAYS} days before the last "
+                f"{VALIDATION_DAYS + TEST_DAYS}, and there are {n_days}"
+            )
+    if (told := calibrate.highest_level(len(dataset))) < HIGHEST_LEVEL:
+        found.append(
+            f"its intervals above the level {told:g} are too narrow: {len(dataset)} rows tell nothing "
+            "about larger errors"
+        )
+    return found
 
 
 def cross_fit(  # noqa: PLR0913  # as `train`

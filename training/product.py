@@ -19,7 +19,7 @@ from models import bundle, drift
 from models.errors import SettingsError, StoreError, TrainingError
 from models.model import Model
 from models.store import Store
-from training import metrics, protocols
+from training import intervals, metrics, protocols
 from training.data import Dataset
 from training.evaluate import (
     Evaluation,
@@ -68,7 +68,9 @@ def make(recipe: Recipe, dataset: Dataset, seed: int, watch: Watch) -> Product:
     final = fixed_epochs(recipe, evaluation.scores[0].history) if evaluation else recipe
     rows = np.arange(len(dataset))
     trained = train(final, dataset, rows, None, np.random.default_rng(seed), watch)
-    remarks += [*trained.fitted.remarks, *unseen(dataset)]
+    remarks += unseen(dataset)
+    if dataset.task.threshold is None:
+        remarks += intervals.shortcomings(recipe, dataset)
     details = {
         "recipe": described(recipe),
         "seed": seed,
@@ -77,8 +79,9 @@ def make(recipe: Recipe, dataset: Dataset, seed: int, watch: Watch) -> Product:
         "evaluation": None if evaluation is None else summary(evaluation, dataset),
         "distillation": trained.distilled and trained.distilled.as_json(),
         "reference": drift.reference(dataset.task, dataset.columns),
+        "remarks": remarks,
     }
-    return Product(trained.model, details, evaluation, tuple(remarks))
+    return Product(trained.model, details, evaluation, (*remarks, *trained.fitted.remarks))
 
 
 def unseen(dataset: Dataset) -> list[str]:
