@@ -130,6 +130,15 @@ class Connection(HttpToolsProtocol):
             self.leave_to_task(cycle, app)
 
     @override
+    def on_headers_complete(self) -> None:
+        """Called by the parser; what it adds to the headers of a request from now on are trailers."""
+        super().on_headers_complete()
+        if (
+            "path" in self.scope
+        ):  # else another protocol was offered, and the request is parsed again
+            self.headers = _TRAILERS
+
+    @override
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Application) -> None:
         """Called by uvicorn when the headers are complete; the body may be in the same data, or follow."""
         if self._unparsed + len(self._data) > HEADER_LIMIT and _size(cycle.scope) > HEADER_LIMIT:
@@ -137,8 +146,6 @@ class Connection(HttpToolsProtocol):
             cycle.response_complete = True  # no application answers
             self._refuse_headers()
             return
-        if self.headers is cycle.scope["headers"]:  # not those of a request behind it
-            self.headers = _TRAILERS
         if cycle.waiting_for_100_continue:
             app = _mind_expectation(cycle, app)
         if self._reading and cycle.scope["path"] in self.microbatch.paths:

@@ -227,6 +227,14 @@ def test_trailers_are_no_headers(address: tuple[str, int]) -> None:
     assert b"x-request-id: its\r\n" in received
 
 
+def test_trailers_of_a_request_that_waits_are_no_headers(address: tuple[str, int]) -> None:
+    """Nor do they change a request that was sent before the answer to another one."""
+    first = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+    head = HEAD + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    body = b"%x\r\n%b\r\n0\r\nX-Request-Timeout: no\r\n\r\n" % (len(BODY), BODY)
+    assert said(address, first + head + body).count(b"HTTP/1.1 200 ") == 2
+
+
 def test_refusal_is_read_by_who_sends_on(address: tuple[str, int]) -> None:
     """The connection is not reset while a peer is still sending: it reads its 431, and then the end."""
     with socket.create_connection(address, timeout=WAIT) as connection:
