@@ -281,6 +281,8 @@ def run_group(
     on_up: Callable[[], object],
 ) -> int:
     """Serve with `size` workers until a signal; returns the exit status. Raises ProjectError. See Group."""
+    if not hasattr(os, "posix_fallocate"):  # see `service.cells`; macOS has none
+        raise SettingsError("SERVICE_WORKERS must be 1 on this system: several workers need Linux")
     try:
         shared = tempfile.TemporaryDirectory(prefix="service-metrics-")
     except OSError as error:

@@ -252,6 +252,16 @@ def test_group_without_a_folder_for_temporary_files_says_so(
         run_group(listener, {}, 2, 1.0, lambda: None)
 
 
+def test_group_on_a_system_that_cannot_have_one_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On macOS each worker would end with a traceback; one process serves there."""
+    monkeypatch.delattr(os, "posix_fallocate")
+    with (
+        socket.socket() as listener,
+        pytest.raises(SettingsError, match="must be 1 on this system"),
+    ):
+        run_group(listener, {}, 2, 1.0, lambda: None)
+
+
 def test_port_that_is_taken_leaves_no_socket_open() -> None:
     """The error is all that remains of a port that cannot be listened on."""
     with open_port("127.0.0.1", 0) as listener:
