@@ -1,5 +1,6 @@
 """deploy/kubernetes: what `kubectl apply -k` would send, rendered without a cluster and checked."""
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.kubectl
 Manifest = dict[str, Any]
 
 
-def _rendered(overlay: str) -> list[Manifest]:
+def _rendered(overlay: str | Path) -> list[Manifest]:
     result = subprocess.run(
         ["kubectl", "kustomize", str(KUBERNETES / "overlays" / overlay)],
         capture_output=True,
@@ -127,6 +128,26 @@ def test_no_pod_gets_the_variables_of_services(manifests: list[Manifest]) -> Non
         assert pod["spec"]["enableServiceLinks"] is False
         given = {v["name"] for c in pod["spec"]["containers"] for v in c.get("env", ())}
         assert given <= known
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_keys_are_required_of_an_overlay_that_asks_for_them(tmp_path: Path, overlay: str) -> None:
+    """The service finds the file of keys that it is told of, and answers nobody without one."""
+    beside = {"resources": f"overlays/{overlay}", "components": "components/keys"}
+    named = {
+        kind: [os.path.relpath(KUBERNETES / path, tmp_path.resolve())]
+        for kind, path in beside.items()
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(named))
+    manifests = _rendered(tmp_path)
+    test_manifests_are_valid_in_the_current_release(manifests)
+    test_no_pod_gets_the_variables_of_services(manifests)
+    (deployment,) = _of_kind(manifests, "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    told = {variable["name"]: variable["value"] for variable in container["env"]}
+    assert told["SERVICE_REQUIRE_KEYS"] == "true"
+    (mount,) = [m for m in container["volumeMounts"] if m["name"] == "keys"]
+    assert told["SERVICE_KEY_FILE"] == f"{mount['mountPath']}/keys.txt"
 
 
 def test_only_a_training_writes_to_the_shared_volume() -> None:
