@@ -132,6 +132,10 @@ class Connection(HttpToolsProtocol):
     @override
     def on_headers_complete(self) -> None:
         """Called by the parser; what it adds to the headers of a request from now on are trailers."""
+        hosts = [name for name, _ in self.headers].count(b"host")
+        if hosts != 1 and (hosts or self.parser.get_http_version() == "1.1"):
+            refuse(self, NO_REQUEST, "A request must have one Host header.")
+            raise ValueError("RFC 9112, section 3.2")  # ends the parser's work
         super().on_headers_complete()
         if (
             "path" in self.scope

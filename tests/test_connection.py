@@ -207,6 +207,27 @@ async def test_requests_leave_nothing_to_the_garbage_collector(asked: bytes) -> 
         gc.enable()
 
 
+@pytest.mark.parametrize(
+    ("lines", "version", "status"),
+    [
+        pytest.param(b"Host: a\r\n", b"1.1", 200, id="one"),
+        pytest.param(b"", b"1.1", 400, id="none"),
+        pytest.param(b"Host: a\r\nHost: b\r\n", b"1.1", 400, id="two"),
+        pytest.param(b"", b"1.0", 200, id="none in HTTP/1.0"),
+    ],
+)
+async def test_request_has_one_host(lines: bytes, version: bytes, status: int) -> None:
+    """Another number is refused, as RFC 9112, section 3.2, demands: a proxy may have read another one."""
+    asked = request().replace(b"Host: service\r\n", lines).replace(b"1.1", version)
+    connection, wire = Server(service()).connect()
+    connection.data_received(asked)
+    await until(lambda: bool(wire.written))
+    said = b"".join(wire.written)
+    assert said.startswith(b"HTTP/1.1 %d " % status)
+    assert said.count(b"HTTP/1.1 ") == 1
+    assert (b"one Host header" in said) == (status == 400)
+
+
 @pytest.mark.parametrize("cuts", [(-len(ROW),), (60, -len(ROW)), (-len(ROW), -20)])
 async def test_request_that_comes_in_parts_is_answered_at_once(cuts: tuple[int, ...]) -> None:
     """A request whose head and body arrive separately is answered like one in one piece."""
