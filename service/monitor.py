@@ -36,8 +36,15 @@ ROWS, REJECTED, WARNED, OUTSIDE, ANSWERS, WINDOW = (
 OF_VERSIONS = frozenset({ROWS, REJECTED, WARNED, OUTSIDE, ANSWERS})
 """Families that count by version."""
 
-QUANTITY_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 300.0, 500.0, 700.0, 1000.0)
+BUCKETS = {
+    "bikes": (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 300.0, 500.0, 700.0, 1000.0),
+}
+"""Task -> the upper bounds of the histogram of its answers; others have those of their kind."""
 PROBABILITY_BUCKETS = tuple(i / 10 for i in range(1, 10))
+_SIZES = tuple(float(f"{digit}e{power}") for power in range(-2, 7) for digit in (1, 2, 5))
+QUANTITY_BUCKETS = (*(-size for size in reversed(_SIZES)), 0.0, *_SIZES)
+"""1, 2 and 5 in every power of ten from 0.01 to 5 million, of either sign. They do not follow the data: the
+buckets of all versions and workers must agree, or Prometheus cannot add them up."""
 
 SLOT_SECONDS = 600
 SLOTS = 6
@@ -52,8 +59,11 @@ _FOLD_SECONDS = 1.0
 
 
 def answer_buckets(served: Served) -> tuple[float, ...]:
-    """The upper bounds of the histogram of a model's answers."""
-    return PROBABILITY_BUCKETS if served.model.task.bounds == (0.0, 1.0) else QUANTITY_BUCKETS
+    """The upper bounds of the histogram of a model's answers, within the bounds of its task."""
+    task = served.model.task
+    low, high = task.bounds
+    of_kind = PROBABILITY_BUCKETS if (low, high) == (0.0, 1.0) else QUANTITY_BUCKETS
+    return BUCKETS.get(task.name) or tuple(bound for bound in of_kind if low < bound < high)
 
 
 def _mark(served: Served) -> float:

@@ -1,11 +1,14 @@
 """Drift over a window of an hour, by version."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from models.arrays import Columns
 from models.drift import reference
 from service.cells import Cells
-from service.monitor import SLOT_SECONDS, SLOTS, Monitor, _Answered
+from service.monitor import SLOT_SECONDS, SLOTS, Monitor, _Answered, answer_buckets
 from service.served import Served
 from tests import tiny
 from tests.serving import VERSION
@@ -100,3 +103,29 @@ def test_choices_that_no_training_row_has_are_counted_by_field() -> None:
     take(monitor, Served("bikes", VERSION, model, {"reference": reference(model.task, dry)}), rows)
     counts = {key[-1]: values[0] for key, values in cells.read() if key[0] == "outside"}
     assert counts["weather"] == np.count_nonzero(rows["weather"] > 1) > 0
+
+
+@pytest.mark.parametrize(
+    ("bounds", "answers"),
+    [((0.0, np.inf), (0.03, 7.0, 1200.0, 8e4, 4e5)), ((-np.inf, np.inf), (-3e5, -40.0, 0.3, 9e3))],
+    ids=["not below 0", "either sign"],
+)
+def test_answers_of_another_task_are_told_apart_whatever_their_size(
+    bounds: tuple[float, float], answers: tuple[float, ...]
+) -> None:
+    """Each has a bucket of its own, none of them beyond the last bound, and no bound is out of reach."""
+    of = served()
+    task = replace(of.model.task, name="prices", bounds=bounds)
+    buckets = np.array(answer_buckets(replace(of, model=replace(of.model, task=task))))
+    places = buckets.searchsorted(np.array(answers))
+    assert (np.diff(buckets) > 0).all()
+    assert len(set(places)) == len(answers)
+    assert places.max() < len(buckets)
+    assert bounds[0] < buckets[0]
+
+
+def test_buckets_of_the_tasks_of_the_project_stay() -> None:
+    """What Prometheus has recorded of them can be added to what it records from now on."""
+    bikes = replace(served(), model=tiny.model("bikes"))
+    assert answer_buckets(bikes) == (1, 2, 5, 10, 20, 50, 100, 200, 300, 500, 700, 1000)
+    assert answer_buckets(served()) == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
