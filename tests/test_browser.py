@@ -430,6 +430,30 @@ def test_curves_of_a_task_without_a_colour_of_its_own_are_drawn(browser: Browser
         assert line.evaluate("e => getComputedStyle(e).stroke").startswith("rgb")
 
 
+@pytest.mark.parametrize("like", ["bikes", "admission"])
+def test_page_of_a_third_task_speaks_of_rows(browser: Browser, url: str, like: str) -> None:
+    """It has no applications, and without a timestamp no days, by which an error could be taken."""
+
+    def answer(route: Route) -> None:
+        answer = route.fetch(url=route.request.url.replace("third", like))
+        if not route.request.url.endswith("/models/third"):
+            return route.fulfill(response=answer)
+        card = answer.json()
+        fields = [field for field in card["fields"] if field["kind"] != "timestamp"]
+        return route.fulfill(json={**card, "fields": fields})
+
+    with visiting(browser, url) as visit:
+        for path in ("learned/third", "models/third", "models/third/versions"):
+            visit.page.route(f"{url}/{path}", answer)
+        visit.page.goto(f"{url}/learned/third")
+        said = visit.page.locator("[aria-labelledby=trust-title]")
+        expect(said).to_contain_text("by rows" if like == "bikes" else "the share of yes")
+        for word in ("days", "pplications", "admitted"):
+            expect(said).not_to_contain_text(word)
+        visit.page.locator("#trust-numbers summary").click()
+        expect(said.locator("thead")).not_to_contain_text("pplications")
+
+
 def test_fields_are_read_on_a_phone_without_moving_sideways(browser: Browser, url: str) -> None:
     """Where four columns have no room, what is said of a field stands below it, with its heading."""
     with visiting(browser, f"{url}/learned/bikes", viewport={"width": 390, "height": 800}) as visit:

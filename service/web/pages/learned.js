@@ -28,6 +28,7 @@ const METRICS = {
 const OF_A_MODEL = ["auc", "slope", "intercept"]; // they say nothing of a constant forecast
 const LOSSES = { half_mse: "Half the mean squared error", cross_entropy: "Cross-entropy" };
 const TITLES = { bikes: "How the bike forecast learned", admission: "How the admission model learned" };
+const [ROWS, YES] = name === "admission" ? ["Applications", "admitted"] : ["Rows", "of yes"];
 
 document.documentElement.dataset.accent = name;
 byId("title").textContent = TITLES[name] ?? `How ${name} learned`;
@@ -50,7 +51,7 @@ once(async (signal) => {
 function showCard(told) {
   showScores(told);
   showLoss(told.training);
-  showTrust(told.evaluation ?? {}, told.answer.unit);
+  showTrust(told);
   showMaking(told);
   byId("limits").replaceChildren(...told.limits_of_use.map((words) => html("li", {}, words)));
   byId("inputs").replaceChildren(inputs(told.fields));
@@ -130,11 +131,14 @@ function showLoss({ history, recipe }) {
   picture("loss", label, spec, () => table("Mean loss", ["Epoch", "Training", "Validation"], rows));
 }
 
-function showTrust({ reliability, coverage_by_level: levels, coverage }, unit) {
+function showTrust({ evaluation, answer, fields }) {
+  const { reliability, coverage_by_level: levels, coverage } = evaluation ?? {};
   byId("trust-section").hidden = !reliability && !levels && !coverage;
+  const grouping = fields.some(({ kind }) => kind === "timestamp") ? "days" : "rows";
+  const words = coverage ? inWords(coverage, answer.unit, grouping) : "";
   if (reliability) showReliability(reliability);
-  else if (levels) showCoverage(levels, inWords(coverage, unit));
-  else if (coverage) byId("trust-words").textContent = inWords(coverage, unit);
+  else if (levels) showCoverage(levels, words);
+  else if (coverage) byId("trust-words").textContent = words;
   if (!reliability && !levels) for (const id of ["trust", "trust-numbers"]) byId(id).hidden = true;
 }
 
@@ -149,23 +153,23 @@ const shares = (from, to, title) => ({
 function showReliability(groups) {
   const top = Math.min(1, 0.1 * Math.ceil(10 * Math.max(...groups.flatMap(({ said, happened }) => [said, happened]))) + 0.1);
   byId("trust-words").textContent =
-    "Applications in ten groups by their probability, each judged by a model that had not seen it: " +
-    "the share that was admitted should be the probability. The lines are the 90% intervals of the shares.";
+    `${ROWS} in ten groups by their probability, each judged by a model that had not seen it: ` +
+    `the share ${YES} should be the probability. The lines are the 90% intervals of the shares.`;
   const dots = {
-    name: "groups of applications",
+    name: `groups of ${ROWS.toLowerCase()}`,
     mark: "dot",
     points: groups.map(({ said, happened }) => [said, happened]),
     bars: groups.map(({ said, happened, rows }) => [said, ...wilson(happened, rows)]),
   };
   const spec = {
     x: shares(0, top, "mean probability"),
-    y: { ...shares(0, top, "share admitted"), zero: 0 },
+    y: { ...shares(0, top, `share ${YES}`), zero: 0 },
     series: [guide([[0, 0], [top, top]]), dots],
   };
   const rows = groups.map(({ said, happened, rows: n }) => [percent(said, 1), percent(happened, 1), String(n)]);
   const worst = Math.max(...groups.map(({ said, happened }) => Math.abs(said - happened)));
-  picture("trust", `Probability against share admitted in ten groups; the largest difference is ${percent(worst, 1)}.`, spec, () =>
-    table("Reliability", ["Mean probability", "Share admitted", "Applications"], rows),
+  picture("trust", `Probability against share ${YES} in ten groups; the largest difference is ${percent(worst, 1)}.`, spec, () =>
+    table("Reliability", ["Mean probability", `Share ${YES}`, ROWS], rows),
   );
 }
 
@@ -177,10 +181,10 @@ function wilson(share, n) {
   return [Math.max(0, centre - half), Math.min(1, centre + half)];
 }
 
-function inWords({ level, coverage, standard_error: error, width }, unit) {
+function inWords({ level, coverage, standard_error: error, width }, unit, grouping) {
   return (
     `Of the intervals at ${percent(level)}, ${percent(coverage, 1)} held the outcome` +
-    `${error ? `, give or take ${percent(error, 1)} (one standard error, by days)` : ""}; they are ${count(width)} ${unit} wide on average.`
+    `${error ? `, give or take ${percent(error, 1)} (one standard error, by ${grouping})` : ""}; they are ${count(width)} ${unit} wide on average.`
   );
 }
 
