@@ -340,6 +340,14 @@ async def test_dashboard_and_rules_ask_for_what_is_there() -> None:
         assert set(re.findall(r"\w+", grouped)) <= labels, expression
 
 
+def test_rules_take_every_task_that_may_be_added() -> None:
+    """The name of a task may have digits and underscores; batches are slower, and no part of the rule."""
+    rules = (OBSERVABILITY / "alerts.yml").read_text(encoding="utf-8")
+    (asked,) = re.findall(r'route=~"([^"]*)"', rules)
+    for name, taken in (("bikes", True), ("net_load", True), ("flats2", True), ("a/batch", False)):
+        assert bool(re.fullmatch(asked, f"/predict/{name}")) is taken, name
+
+
 def test_dashboard_is_one_that_grafana_reads() -> None:
     """Panels have their own ids and places, and every one of them asks for something."""
     dashboard = json.loads((OBSERVABILITY / "dashboard.json").read_text(encoding="utf-8"))
