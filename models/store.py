@@ -53,7 +53,7 @@ class Store:
 
     def versions(self, name: str) -> list[str]:
         """The versions of a model, the oldest first."""
-        home = self._home(name)
+        home = self.home(name)
         with _told(home):
             found = [entry.name for entry in home.iterdir()] if home.is_dir() else []
         return sorted(version for version in found if VERSION.fullmatch(version))
@@ -107,7 +107,7 @@ class Store:
             remembered = self._active(name)[1:]
             kept = [v for v in remembered if self._path(name, v).is_dir()]
             if not kept:
-                raise StoreError(f"{self._home(name)}: no version was active before this one")
+                raise StoreError(f"{self.home(name)}: no version was active before this one")
             try:
                 self.load(name, kept[0], key)
             except BundleError as error:
@@ -130,7 +130,7 @@ class Store:
             in_order = dict.fromkeys((*active, *reversed(there)))
             kept = [version for version in in_order if version in there][: keep + 1]
             removed = [version for version in there if version not in kept]
-            with _told(self._home(name)):
+            with _told(self.home(name)):
                 for version in removed:  # what has a version's name is whole, at any moment
                     leftover = files.neighbour(self._path(name, version))
                     self._path(name, version).rename(leftover)
@@ -170,7 +170,7 @@ class Store:
         """The active version. Raises StoreError if there is none, before anything is written."""
         version = self.current(name)
         if version is None:
-            raise StoreError(f"{self._home(name)}: no version is active")
+            raise StoreError(f"{self.home(name)}: no version is active")
         return version
 
     def _add(self, name: str, version: str, content: Mapping[str, bytes]) -> None:
@@ -189,11 +189,11 @@ class Store:
 
     def _write_pointer(self, name: str, versions: list[str]) -> None:
         text = "".join(f"{version}\n" for version in versions[:_MOST_REMEMBERED])
-        files.replace_file(self._home(name) / "current", text.encode())
+        files.replace_file(self.home(name) / "current", text.encode())
 
     def _active(self, name: str) -> list[str]:
         """The active version, then those before it, the latest first."""
-        pointer = self._home(name) / "current"
+        pointer = self.home(name) / "current"
         with _told(pointer):
             try:
                 lines = files.read_regular(pointer, _LARGEST_POINTER).decode().splitlines()
@@ -205,20 +205,23 @@ class Store:
             raise StoreError(f"{pointer}: does not name a version")
         return lines
 
-    def _home(self, name: str) -> Path:
+    def home(self, name: str) -> Path:
+        """The folder of a model's versions. Raises StoreError for what is no name of a model."""
         if not _NAME.fullmatch(name):
-            raise StoreError(f"{name!r:.80} is no name of a model")
+            raise StoreError(
+                f"{name!r:.80} is no name of a model: it must be a-z, 0-9 and _, with a letter first"
+            )
         return self.folder / name
 
     def _path(self, name: str, version: str) -> Path:
         if not VERSION.fullmatch(version):
             raise StoreError(f"{version!r:.80} is no name of a version")
-        return self._home(name) / version
+        return self.home(name) / version
 
     @contextmanager
     def _writing(self, name: str) -> Iterator[None]:
         """Hold the lock of a model, after removing what killed writers have left."""
-        home = self._home(name)
+        home = self.home(name)
         with _told(home):
             if not home.is_dir():
                 home.mkdir(parents=True, exist_ok=True)

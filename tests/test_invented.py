@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.errors import DataError, SettingsError, TrainingError
+from models.errors import DataError, SettingsError, StoreError, TrainingError
 from models.features import Category, Number
 from models.store import Store
 from models.task import Field
@@ -24,7 +24,7 @@ from service.settings import Settings
 from tests.conftest import Run
 from tests.invented import INVENTED, RECIPES, installed
 from tests.serving import connect, example
-from training import catalogue, cli, data, evaluate, overrides, protocols
+from training import catalogue, cli, data, evaluate, overrides, product, protocols
 from training.data import Dataset
 from training.distil import Student
 from training.progress import Nobody
@@ -285,6 +285,19 @@ def test_name_that_the_task_does_not_have(folder: Path, change: dict[str, Any], 
     recipe = replace(RECIPES["espresso"], **change)
     with pytest.raises(TrainingError, match=f"^recipe espresso: there is {re.escape(said)}"):
         evaluate.evaluate(recipe, data.read("espresso"), "p2", 0, 1, Nobody())
+
+
+def test_name_that_no_store_takes_is_refused_before_the_training(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever names a task so is told at once, and how it may be called."""
+    recipe, trainings = replace(RECIPES["espresso"], task="Flat-white"), list[Any]()
+    monkeypatch.setattr(product, "make", lambda *arguments: trainings.append(arguments))
+    with pytest.raises(
+        StoreError, match=r"'Flat-white' is no name of a model: it must be a-z, 0-9"
+    ):
+        cli._train(recipe, data.read("espresso"), Store(tmp_path), 0, None, None)
+    assert not trainings
 
 
 def test_too_few_rows(folder: Path) -> None:

@@ -287,7 +287,7 @@ def _train(  # what the three commands share
     plots: Path | None,
 ) -> None:
     secret = bundle.read_key(key)
-    files.check_writable(store.folder / recipe.task, sum(bundle.LARGEST.values()))
+    files.check_writable(store.home(recipe.task), sum(bundle.LARGEST.values()))
     _check_writable(plots)
     try:
         made = product.make(recipe, dataset, seed, watch_for(_progress))
