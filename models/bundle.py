@@ -45,7 +45,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models import drift, files, rows, soundness, tree, weights
+from models import drift, few, files, rows, soundness, tree, weights
 from models.arrays import Columns
 from models.errors import BundleError, SettingsError, SignatureError
 from models.model import Model
@@ -351,8 +351,13 @@ def _check_canary(model: Model, canary: Json) -> None:
         raise BundleError(f"manifest.json: canary: must be 1 to {CANARY_ROWS} rows with answers")
     try:
         answers = _answers(model, columns)
+        fault = few.fault(model.task, columns)
     except (ArithmeticError, LookupError, ValueError) as error:
         raise BundleError(f"manifest.json: canary: the model fails on it ({error})") from None
+    if fault is not None:  # of the code, whatever the bundle
+        raise BundleError(
+            f"the task {model.task.name} is not declared as its rows need it: {fault}"
+        )
     for name, found in answers.items():
         close = np.isclose(
             found, expected[name], rtol=CANARY_TOLERANCE, atol=CANARY_TOLERANCE, equal_nan=False

@@ -30,7 +30,7 @@ import numpy as np
 
 from models import rows
 from models.activations import ACTIVATIONS
-from models.arrays import FloatArray, Row
+from models.arrays import Columns, FloatArray, Row
 from models.features import Encoder, Inputs
 from models.network import Layer, Network, affine_inputs, side_by_side, spans
 from models.task import Task
@@ -99,6 +99,36 @@ def times(rows: FloatArray, weights: FloatArray) -> FloatArray:
     else:
         product = np.matmul(rows[:, np.newaxis], weights)[:, 0]
     return product
+
+
+def fault(task: Task, columns: Columns) -> str | None:
+    """Why single rows would be answered otherwise than the same rows in a batch, in words; None if not.
+
+    They are if `split`, `recurring` and `varying` do not lead to the variables that `derive` makes.
+    """
+    given = [f.name for f in task.fields if f.kind == "timestamp" and f.name not in task.recurring]
+    if given:
+        return f"recurring must name {given[0]}, as it must every timestamp"
+    unknown = [name for name in task.varying if name not in task.variables]
+    if unknown:
+        return f"varying names {unknown[0]}, which is no variable"
+    parts = [task.split(row) for row in rows.rows_of(columns, task)]
+    if {(len(key), len(numbers)) for key, numbers in parts} != {
+        (len(task.recurring), len(task.varying))
+    }:
+        return "split must return a value for each name of recurring, and one for each of varying"
+    examples = {field.name: field.example for field in task.fields}
+    alike = [examples | dict(zip(task.recurring, key, strict=True)) for key, _ in parts]
+    wanted, found = task.derive(columns), task.derive(rows.columns_of(alike, task)).copy()
+    words = "does not follow from recurring: put the fields that it depends on there"
+    for i, name in enumerate(task.variables):
+        told = words
+        if name in task.varying:
+            found[:, i] = [numbers[task.varying.index(name)] for _, numbers in parts]
+            told = "is not what split returns in its place, the order of varying"
+        if not np.array_equal(found[:, i], wanted[:, i], equal_nan=True):
+            return f"the variable {name} {told}"
+    return None
 
 
 @dataclass(frozen=True)

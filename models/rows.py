@@ -71,6 +71,15 @@ def column_value(field: Field, value: Any) -> Any:
     return value
 
 
+def rows_of(columns: Columns, task: Task) -> list[Row]:
+    """The rows of `columns`, each as a request has it: the inverse of `columns_of`."""
+    listed = to_json(task, columns)
+    for field in task.fields:
+        if field.kind == "timestamp":
+            listed[field.name] = [datetime.fromisoformat(hour) for hour in listed[field.name]]
+    return [dict(zip(listed, row, strict=True)) for row in zip(*listed.values(), strict=True)]
+
+
 def to_json(task: Task, columns: Columns) -> dict[str, list[Any]]:
     """Rows by column as JSON."""
     return {field.name: _values(field, columns[field.name]) for field in task.fields}

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import bundle
+from models import bundle, few
 from models.bundle import ARTIFACTS
+from models.errors import BundleError
 from models.few import MOST_REMEMBERED
 from models.interval import Interval
 from models.links import LINKS
@@ -42,6 +43,48 @@ def test_one_row_is_answered_as_in_a_batch(name: str, data: st.DataObject) -> No
     for one, many in zip(found, (wanted.value, wanted.low, wanted.high), strict=True):
         assert type(one) is float
         assert one == pytest.approx(many.item(), rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_tasks_are_declared_as_single_rows_need_it(name: str) -> None:
+    """What a row is split into leads to the variables that a batch has, optional fields or not."""
+    assert few.fault(TASKS[name], tiny.rows(name, 500, np.random.default_rng(0))) is None
+
+
+BIKES = TASKS["bikes"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"recurring": ("weather", "holiday")}, "recurring must name timestamp, as it must every"),
+        ({"varying": (*BIKES.varying[:3], "wind")}, "varying names wind, which is no variable"),
+        ({"varying": BIKES.varying[:3]}, "split must return a value for each name of recurring"),
+        (
+            {"varying": ("feels_like", "temperature", "humidity", "wind_speed")},
+            "the variable temperature is not what split returns in its place",
+        ),
+        (
+            {
+                "recurring": ("timestamp", "holiday"),
+                "split": lambda row: ((row["timestamp"], row["holiday"]), BIKES.split(row)[1]),
+            },
+            "the variable weather does not follow from recurring",
+        ),
+    ],
+    ids=["timestamp", "unknown", "too many", "order", "forgotten"],
+)
+def test_task_whose_single_rows_would_be_answered_otherwise(
+    change: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistake in the declaration changes answers to single rows alone, and nothing else would tell."""
+    wrong = replace(BIKES, **change)
+    found = few.fault(wrong, tiny.rows("bikes", 50, np.random.default_rng(0)))
+    assert found is not None
+    assert found.startswith(said)
+    monkeypatch.setitem(TASKS, "bikes", wrong)
+    with pytest.raises(BundleError, match=f"^the task bikes is not declared .*: {said}"):
+        bundle.load(ARTIFACTS / "bikes")
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -300,6 +300,24 @@ def test_name_that_no_store_takes_is_refused_before_the_training(
     assert not trainings
 
 
+@pytest.mark.parametrize("kind", ["split", "dtype"])
+def test_declaration_that_does_not_fit_the_rows_is_refused_before_the_training(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Neither a split that would falsify single answers nor a code that is no integer costs a training."""
+    dataset = data.read("espresso")
+    if kind == "split":
+        task = replace(dataset.task, varying=("temp", "dose"))
+        dataset, said = replace(dataset, task=task), "the variable dose is not what split returns"
+    else:
+        grind = dataset.columns["grind"].astype(np.float64)
+        columns = {**dataset.columns, "grind": grind}
+        dataset, said = replace(dataset, columns=columns), "grind: must be one column of int8"
+    monkeypatch.setattr(product, "evaluate", lambda *_: pytest.fail("was trained"))
+    with pytest.raises(TrainingError, match=f"espresso .*: {said}"):
+        product.make(RECIPES["espresso"], dataset, 0, Nobody())
+
+
 def test_too_few_rows(folder: Path) -> None:
     """Three rows cannot be held out four times, and the message speaks of no weeks."""
     whole = data.read("espresso")

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from models import bundle, drift
+from models import bundle, drift, few, rows
 from models.errors import SettingsError, StoreError, TrainingError
 from models.model import Model
 from models.store import Store
@@ -53,9 +53,11 @@ class Product:
 def make(recipe: Recipe, dataset: Dataset, seed: int, watch: Watch) -> Product:
     """Evaluate a recipe, then train it on all rows.
 
-    Raises SettingsError for networks that are too large for a bundle, TrainingError as `train` does.
+    Raises SettingsError for networks that are too large for a bundle, TrainingError as `train` does, and
+    for a task whose declaration does not fit its rows.
     """
     _require_size(recipe)
+    _require_declared(dataset)
     protocol = protocols.main(dataset.task)
     remarks: list[str] = []
     evaluation = None
@@ -66,8 +68,9 @@ def make(recipe: Recipe, dataset: Dataset, seed: int, watch: Watch) -> Product:
     else:
         evaluation = evaluate(recipe, dataset, protocol, seed, 1, watch)
     final = fixed_epochs(recipe, evaluation.scores[0].history) if evaluation else recipe
-    rows = np.arange(len(dataset))
-    trained = train(final, dataset, rows, None, np.random.default_rng(seed), watch)
+    trained = train(
+        final, dataset, np.arange(len(dataset)), None, np.random.default_rng(seed), watch
+    )
     remarks += unseen(dataset)
     if dataset.task.threshold is None:
         remarks += intervals.shortcomings(recipe, dataset)
@@ -107,6 +110,17 @@ def _require_size(recipe: Recipe) -> None:
             f"{recipe.name}: its weights would take {size / 2**20:.1f} MiB, and a bundle has room for "
             f"{limit / 2**20:g}; choose fewer hidden units or networks"
         )
+
+
+def _require_declared(dataset: Dataset) -> None:
+    """Fail before a training rather than when its model is to be published or is asked."""
+    task, some = dataset.task, np.unique(np.linspace(0, len(dataset) - 1, 64).astype(np.intp))
+    fault = rows.fault(task, dataset.columns)
+    if fault is not None:
+        raise TrainingError(f"the schema of {task.name} makes rows that it does not take: {fault}")
+    fault = few.fault(task, dataset.take(some))
+    if fault is not None:
+        raise TrainingError(f"the task {task.name} is not declared as its rows need it: {fault}")
 
 
 def publish(product: Product, store: Store, key: bytes | None) -> str:
