@@ -3,7 +3,7 @@
 Both are pure. `function(z, out)` maps pre-activations to activations; `derivative(z, a, out)` takes
 the pre-activations and the activations that belong to them, because for several functions the
 derivative is cheapest in terms of the activation. `out` is an array to write into, which may be `z`
-for `function`; without it a new array is made.
+itself (training and serving do both so); without it a new array is made.
 """
 
 import math

@@ -431,15 +431,12 @@ def test_call_that_no_service_could_answer_is_one_line(client: Client) -> None:
     twice = pd.concat([frame, frame[["gre"]]], axis=1)
     rows: Any = frame
     wrong: Any = "bike"
+    tasks = " and ".join(TASKS)
     calls: dict[str, Callable[[], Any]] = {
-        "there is no model 'bike'; there are bikes and admission": lambda: client.predict_frame(
-            "bike", frame
-        ),
+        f"there is no model 'bike'; there are {tasks}": lambda: client.predict_frame("bike", frame),
         "a row must be a dict of fields and values, and is a str; a data frame goes to "
         "predict_frame": lambda: client.predict_many("admission", rows),
-        "there is no model 'bike'; there are bikes and admission ": lambda: client.predict_many(
-            wrong, []
-        ),
+        f"there is no model 'bike'; there are {tasks} ": lambda: client.predict_many(wrong, []),
         "a frame must be of pandas, and is a list; rows go to predict_many": (
             lambda: client.predict_frame("admission", [example(ADMISSION)])
         ),

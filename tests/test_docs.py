@@ -13,6 +13,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from typer.main import get_command
 
+from models.activations import ACTIVATIONS
+from models.links import LINKS
 from models.task import Task
 from models.tasks import TASKS
 from service.settings import describe
@@ -21,6 +23,7 @@ from tests.reader import CHANGES, COMMANDS, OUTPUTS, SHOWN, Reader, follow
 from tests.serving import tiny_app
 from training import overrides
 from training.cli import app
+from training.losses import LOSSES
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
@@ -228,6 +231,17 @@ def test_every_hyper_parameter_is_explained() -> None:
     text = (DOCS / "reference" / "commands.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `(\w+)` \|", text.split("## Hyper-parameters")[1], re.MULTILINE)
     assert listed == list(overrides._settable())
+
+
+@pytest.mark.parametrize("table", [ACTIVATIONS, LOSSES, LINKS], ids=["activation", "loss", "links"])
+def test_every_choice_is_explained(table: dict[str, Any], request: pytest.FixtureRequest) -> None:
+    """The reference names each activation, loss and link; the derivation has a row for the former two."""
+    key = request.node.callspec.id
+    text = (DOCS / "reference" / "commands.md").read_text(encoding="utf-8")
+    (told,) = re.findall(rf"^\| `{key}` \| (.*)$", text, re.MULTILINE)
+    assert [name for name in table if f"`{name}`" not in told] == []
+    derived = QUOTING.read_text(encoding="utf-8").split("### Other activations and losses")[1]
+    assert key == "links" or [name for name in table if f"\n| `{name}` |" not in derived] == []
 
 
 def test_every_metric_is_explained() -> None:

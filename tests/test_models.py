@@ -139,7 +139,7 @@ async def test_unknown_model_is_met_with_the_nearest_name(end: str) -> None:
         far = await client.get(f"/models/weather{end}")
     assert near.status_code == far.status_code == 404
     assert near.json()["detail"] == "There is no model bike; did you mean bikes?"
-    assert far.json()["detail"] == "There is no model weather; known are bikes, admission"
+    assert far.json()["detail"] == f"There is no model weather; known are {', '.join(TASKS)}"
 
 
 async def test_versions_are_those_of_the_store(tmp_path: Path) -> None:

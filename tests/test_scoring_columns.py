@@ -12,7 +12,7 @@ from models.bikes import BIKES
 from models.errors import DataError
 from models.task import Task
 from models.tasks import TASKS
-from tests.serving import checked_csv
+from tests.serving import checked_csv, example
 from training.scoring import columns, parts
 from training.scoring.parts import Part
 
@@ -50,7 +50,7 @@ ODD: dict[str, tuple[str, ...]] = {
 
 def _odd_rows(task: Task) -> list[dict[str, str]]:
     """Good rows, each with one odd cell; but no NaN where a value may be missing (it is one, see below)."""
-    good = GOOD[task.name]
+    good = {name: str(value) for name, value in example(task).items()} | GOOD.get(task.name, {})
     odd = [(f, cell) for f in task.fields for cell in ODD[f.kind] if f.required or cell != "nan"]
     return [good, *(good | {f.name: cell} for f, cell in odd)]
 
