@@ -3,6 +3,7 @@
 `installed` puts them into the tables that the guide names, and nowhere else; their data are made up.
 """
 
+import csv
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -174,20 +175,22 @@ def _churn(table: _Table) -> tuple[Columns, dict[str, FloatArray]]:
 
 def _espresso(table: _Table) -> tuple[Columns, dict[str, FloatArray]]:
     columns: dict[str, Any] = {name: table.numbers(name) for name in ("dose", "temp")}
-    columns["grind"] = table.numbers("grind").astype(np.int8)
+    columns["grind"] = table.codes("grind", ESPRESSO.field_of["grind"].choices)
     return columns, {"duration": table.numbers("duration")}
 
 
 def _write(path: Path, names: str, *columns: NDArray[Any]) -> str:
     """Write a CSV file, and return its digest."""
-    np.savetxt(path, np.column_stack(columns), "%.6g", ",", header=names, comments="")
+    lines = zip(*(column.tolist() for column in columns), strict=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([names.split(","), *lines])
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _schema_of_churn(path: Path) -> Schema:
     rng = np.random.default_rng(7)
     months, calls = rng.integers(0, 100, 240), rng.integers(0, 12, 240)
-    left = rng.random(240) < 1.0 / (1.0 + np.exp(months / 25.0 - calls / 4.0))
+    left = 1 * (rng.random(240) < 1.0 / (1.0 + np.exp(months / 25.0 - calls / 4.0)))
     digest = _write(path, "months,calls,churned", months, calls, left)
     columns = _Column("months", 0, 600), _Column("calls", 0, 100), _Column("churned", 0, 1)
     return Schema(CHURN, str(path), digest, columns, _churn)
@@ -197,8 +200,9 @@ def _schema_of_espresso(path: Path) -> Schema:
     rng = np.random.default_rng(7)
     grind, dose, temp = rng.integers(0, 3, 120), rng.uniform(14, 22, 120), rng.uniform(88, 96, 120)
     duration = 4.0 * (3 - grind) + dose + (temp - 90.0) / 2.0 + rng.normal(0.0, 1.0, 120)
-    digest = _write(path, "grind,dose,temp,duration", grind, dose, temp, duration)
-    inputs = _Column("grind", 0, 2), _Column("dose", 5, 30), _Column("temp", 80, 100)
+    words = np.array(ESPRESSO.field_of["grind"].choices)[grind]
+    digest = _write(path, "grind,dose,temp,duration", words, dose, temp, duration)
+    inputs = _Column("grind"), _Column("dose", 5, 30), _Column("temp", 80, 100)
     return Schema(ESPRESSO, str(path), digest, (*inputs, _Column("duration", 0, 600)), _espresso)
 
 

@@ -318,6 +318,17 @@ def test_declaration_that_does_not_fit_the_rows_is_refused_before_the_training(
         product.make(RECIPES["espresso"], dataset, 0, Nobody())
 
 
+def test_word_that_is_no_choice_is_refused(folder: Path, tmp_path: Path) -> None:
+    """A file may have words for a category; one that the task does not know is named with its row."""
+    lines = (folder / "espresso.csv").read_text("utf-8").splitlines()
+    lines[2] = "turkish" + lines[2][lines[2].index(",") :]
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("\n".join(lines), "utf-8")
+    said = r"^wrong.csv: row 2 \(line 3\): grind is 'turkish', not one of fine, medium, coarse$"
+    with pytest.raises(DataError, match=said):
+        data.read("espresso", wrong)
+
+
 def test_too_few_rows(folder: Path) -> None:
     """Three rows cannot be held out four times, and the message speaks of no weeks."""
     whole = data.read("espresso")

@@ -163,11 +163,11 @@ def _read_csv(name: str, text: str, **options: Any) -> "pd.DataFrame":
 
 @dataclass(frozen=True)
 class _Column:
-    """A column of a file and the range of its values, in the file's own unit."""
+    """A column of a file and the range of its values, in the file's own unit; none for one of words."""
 
     name: str
-    low: float
-    high: float
+    low: float = -np.inf
+    high: float = np.inf
     whole: bool = False
     may_be_blank: bool = False
 
@@ -220,6 +220,15 @@ class _Table:
             ),
         )
         return days
+
+    def codes(self, name: str, choices: Sequence[str]) -> IntArray:
+        """A column of words as the index of each among `choices`, (n_rows,) int8."""
+        cells = self.cells[name]
+        codes = np.array([choices.index(c) if c in choices else -1 for c in cells], np.int8)
+        self.refuse(
+            codes < 0, lambda row: f"{name} is {cells.iloc[row]!r}, not one of {', '.join(choices)}"
+        )
+        return codes
 
     def refuse(self, faulty: BoolArray, say: Callable[[int], str]) -> None:
         """Raise DataError for the first row where `faulty`, (n_rows,) bool, holds."""
