@@ -176,6 +176,21 @@ def test_column_with_a_dictionary_is_read_as_one_without(name: str) -> None:
     assert len(found.reasons) == {"weather": 3, "holiday": 1, "humidity": 4}[name]
 
 
+@pytest.mark.parametrize("required", [True, False])
+@pytest.mark.parametrize(
+    "column", [pa.array([True, None]), pa.array(["true", None])], ids=["boolean", "text"]
+)
+def test_boolean_is_missed_where_it_is_required(column: pa.Array, *, required: bool) -> None:
+    """A row without it is rejected, as the service rejects it, and is not scored as one of neither kind."""
+    fields = tuple(
+        replace(field, required=required and field.name == "holiday") for field in BIKES.fields
+    )
+    batch = pa.RecordBatch.from_arrays([column], names=["holiday"])
+    found = columns.check(replace(BIKES, fields=fields), batch, {})
+    assert found.reasons == ({1: "holiday is missing"} if required else {})
+    assert found.columns["holiday"].tolist() == ([1] if required else [1, -1])
+
+
 def test_nan_of_an_optional_field_is_a_missing_one() -> None:
     """Data frames write a missing number as NaN."""
     table = pa.record_batch({"feels_like": pa.array([np.nan, None, 20.0, 99.0])})

@@ -205,16 +205,17 @@ def _categories(field: Field, column: pa.Array) -> Found:
     return codes, codes >= 0
 
 
-def _booleans(_: Field, column: pa.Array) -> Found:
+def _booleans(field: Field, column: pa.Array) -> Found:
     missing = _missing(column)
+    may_lack = missing & (not field.required)
     if _is_text(column.type):
         column = pc.utf8_lower(pc.utf8_trim_whitespace(column))
         codes = _look_up(column, _BOOLEANS)
-        right = (codes >= 0) | missing
+        right = (codes >= 0) | may_lack
         codes = np.where(missing, -1, codes % 2).astype(np.int8)
         return codes, right
     codes = column.cast(pa.int8()).fill_null(-1).to_numpy(zero_copy_only=False)
-    return codes, np.ones(len(codes), dtype=bool)
+    return codes, ~missing | may_lack
 
 
 def _look_up(column: pa.Array, choices: tuple[str, ...]) -> NDArray[np.int8]:
