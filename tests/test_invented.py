@@ -329,6 +329,27 @@ def test_word_that_is_no_choice_is_refused(folder: Path, tmp_path: Path) -> None
         data.read("espresso", wrong)
 
 
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (
+            Category(("grind",), (2,)),
+            "of size 2 grind must be a whole number from 0 to 1, .* has 2",
+        ),
+        (
+            Category(("dose",), (40,)),
+            "of size 40 dose must be a whole number from 0 to 39, .* has 1",
+        ),
+    ],
+    ids=["too small", "no code"],
+)
+def test_category_that_its_variable_does_not_fit(folder: Path, column: Category, said: str) -> None:
+    """A choice that was forgotten would be the first of the next category; here it is told."""
+    recipe = replace(RECIPES["espresso"], columns=(column, Category(("grind",), (3,))))
+    with pytest.raises(TrainingError, match=f"^recipe espresso: as a category {said}"):
+        evaluate.evaluate(recipe, data.read("espresso"), "p2", 0, 1, Nobody())
+
+
 def test_too_few_rows(folder: Path) -> None:
     """Three rows cannot be held out four times, and the message speaks of no weeks."""
     whole = data.read("espresso")

@@ -88,12 +88,14 @@ def fit_rows(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who 
 ) -> Regressor:
     """Fit the recipe's networks to the rows `train`, with early stopping by the rows `validation`.
 
-    Raises TrainingError for a constant target, a name in the recipe that the task does not have, or hours
-    that the recipe's kriging cannot tell apart, DivergedError if the losses do not stay finite.
+    Raises TrainingError for a constant target, a name in the recipe that the task does not have, a category
+    of the wrong size, or hours that the recipe's kriging cannot tell apart, DivergedError if the losses do
+    not stay finite.
     """
     task = dataset.task
     _check_names(recipe, dataset)
     variables = task.derive(dataset.columns)
+    _check_codes(recipe, dataset, variables)
     encoder = fit_encoder(task.variables, recipe.columns, variables[train])
     _check_hours(recipe, encoder, dataset, variables)
     inputs = encoder.encode(variables)
@@ -125,6 +127,21 @@ def _check_names(recipe: Recipe, dataset: Dataset) -> None:
         for name in names:
             if name not in known:
                 raise TrainingError(f"recipe {recipe.name}: {unknown(kind, name, list(known))}")
+
+
+def _check_codes(recipe: Recipe, dataset: Dataset, variables: FloatArray) -> None:
+    """What is beyond the size of a category would pick a weight of the next one."""
+    for column in recipe.columns:
+        if isinstance(column, Number):
+            continue
+        for name, size in zip(column.variables, column.sizes, strict=True):
+            values = variables[:, dataset.task.variables.index(name)]
+            wrong = ~((values >= 0.0) & (values < size) & (values == np.floor(values)))
+            if wrong.any():
+                raise TrainingError(
+                    f"recipe {recipe.name}: as a category of size {size} {name} must be a whole number "
+                    f"from 0 to {size - 1}, and {dataset.source} has {values[wrong][0]:g}"
+                )
 
 
 def _check_hours(recipe: Recipe, encoder: Encoder, dataset: Dataset, variables: FloatArray) -> None:
