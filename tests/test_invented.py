@@ -350,6 +350,15 @@ def test_category_that_its_variable_does_not_fit(folder: Path, column: Category,
         evaluate.evaluate(recipe, data.read("espresso"), "p2", 0, 1, Nobody())
 
 
+def test_variable_without_a_value_is_refused(folder: Path) -> None:
+    """A field that may be missing has to be filled: NaN would reach every code of the row."""
+    dataset = data.read("espresso")
+    temp = np.where(np.arange(len(dataset)) == 5, np.nan, dataset.columns["temp"])
+    lacking = replace(dataset, columns={**dataset.columns, "temp": temp})
+    with pytest.raises(TrainingError, match=r"variable temp of espresso is no number in some row"):
+        evaluate.evaluate(RECIPES["espresso"], lacking, "p2", 0, 1, Nobody())
+
+
 def test_too_few_rows(folder: Path) -> None:
     """Three rows cannot be held out four times, and the message speaks of no weeks."""
     whole = data.read("espresso")

@@ -95,7 +95,7 @@ def fit_rows(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who 
     task = dataset.task
     _check_names(recipe, dataset)
     variables = task.derive(dataset.columns)
-    _check_codes(recipe, dataset, variables)
+    _check_variables(recipe, dataset, variables)
     encoder = fit_encoder(task.variables, recipe.columns, variables[train])
     _check_hours(recipe, encoder, dataset, variables)
     inputs = encoder.encode(variables)
@@ -129,8 +129,18 @@ def _check_names(recipe: Recipe, dataset: Dataset) -> None:
                 raise TrainingError(f"recipe {recipe.name}: {unknown(kind, name, list(known))}")
 
 
-def _check_codes(recipe: Recipe, dataset: Dataset, variables: FloatArray) -> None:
-    """What is beyond the size of a category would pick a weight of the next one."""
+def _check_variables(recipe: Recipe, dataset: Dataset, variables: FloatArray) -> None:
+    """Every variable has a value in every row, and one that is within the size of each category.
+
+    One beyond it would pick a weight of the next category, and a NaN makes a NaN of every code of its row.
+    """
+    finite = np.isfinite(variables).all(axis=0)
+    if not finite.all():
+        name = dataset.task.variables[int(np.argmin(finite))]
+        raise TrainingError(
+            f"{dataset.source}: the variable {name} of {dataset.task.name} is no number in some row; its "
+            "task's derive must fill what is not given"
+        )
     for column in recipe.columns:
         if isinstance(column, Number):
             continue
