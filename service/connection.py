@@ -137,9 +137,8 @@ class Connection(HttpToolsProtocol):
             refuse(self, NO_REQUEST, "A request must have one Host header.")
             raise ValueError("RFC 9112, section 3.2")  # ends the parser's work
         super().on_headers_complete()
-        if (
-            "path" in self.scope
-        ):  # else another protocol was offered, and the request is parsed again
+        # without a path another protocol was offered, and the request is parsed again
+        if "path" in self.scope:
             self.headers = _TRAILERS
 
     @override
