@@ -29,7 +29,7 @@ def one_row(task: str, seed: int, absent: tuple[str, ...] = ()) -> Row:
     row = tiny.rows(task, 1, np.random.default_rng(seed))
     if task == "bikes":
         row["feels_like"] = np.array([17.3])
-        row["holiday"] = np.array([1], dtype=np.int8)
+        row["holiday"] = np.array([0], dtype=np.int8)  # false is an answer, too
     return row | {name: np.array([ABSENT[name]], row[name].dtype) for name in absent}
 
 

@@ -198,7 +198,7 @@ def test_crossover_weighs_logarithms_where_the_answer_is_small() -> None:
 def test_links_of_a_number_are_those_of_arrays(name: str) -> None:
     """A link and its inverse give for a number what they give for an array."""
     link = LINKS[name]
-    for x in (0.02, 0.3, 0.97) if name == "logit" else (0.02, 0.7, 42.0):
+    for x in (0.0, 0.02, 0.3, 0.97, 1.0) if name == "logit" else (0.02, 0.7, 42.0):
         assert link.number_to_link(x) == pytest.approx(link.to_link(np.array([x])).item())
     for z in (-3.0, -1e-3, 0.0, 0.4, 5.0):
         assert link.number_from_link(z) == pytest.approx(link.from_link(np.array([z])).item())

@@ -92,6 +92,17 @@ def test_removed_line_revokes_a_key_within_a_second(tmp_path: Path) -> None:
     clock.now += 1.0
     assert ring.owner(b"third") == "new"
     assert ring.owner(b"second") is None
+    file.write_text(line("two", "second"))
+    clock.now += 0.9
+    assert ring.owner(b"third") == "new", "the file is looked at once a second, and no more often"
+
+
+def test_keys_of_the_setting_alone_stay_valid() -> None:
+    """There is no file to look at again, however late it is."""
+    clock = Clock()
+    ring = Keyring(listed=line("one", "first").strip().replace(" ", ":"), clock=clock)
+    clock.now += 3600.0
+    assert ring.owner(b"first") == "one"
 
 
 def test_change_that_could_not_be_read_is_not_forgotten(
@@ -201,10 +212,11 @@ async def test_request_needs_a_key() -> None:
                 {},
                 {"X-API-Key": "a bad key"},
                 {"Authorization": "Basic a good key"},
+                {"Authorization": "Digest a good key"},
             )
         ]
         live = await client.get("/health/live")
-    assert [answer.status_code for answer in answers] == [200, 200, 200, 401, 401, 401]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 401, 401, 401, 401]
     assert live.status_code == 200
     refused = answers[3]
     assert refused.headers["content-type"] == "application/problem+json"
