@@ -46,10 +46,31 @@ def test_the_last_change_counts() -> None:
     assert override(ADMISSION, ["epochs=3", "epochs=4"]).fit.epochs == 4
 
 
+def test_the_ends_of_the_ranges_are_taken() -> None:
+    """What a message names as the least is allowed: one epoch, one unit, the whole batch, no momentum."""
+    fit = ["rate=1e-9", "momentum=0", "batch_size=0", "epochs=1", "average_epochs=1", "patience=0"]
+    fit += ["weight_decay=0", "check_every=1"]
+    networks = ["hidden=1", "crossover=0", "input_gain=1e-9", "links=identity,sqrt,power,log"]
+    student = ["hidden=1", "rows=1", "rate=1e-9", "batch_size=0", "epochs=1"]
+    changed = override(BIKES, [*fit, *networks, *(f"student_{change}" for change in student)])
+    assert changed.student is not None
+    assert changed.student.rows == changed.student.epochs == changed.fit.epochs == 1
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ("epochs=0", "epochs must be at least 1"),
+        ("momentum=1", "momentum must be from 0 to below 1"),
+        ("momentum=-0.1", "momentum must be from 0 to below 1"),
+        ("batch_size=-1", "batch_size must be 0 (full batch) or more"),
+        ("weight_decay=-1e-9", "weight_decay must not be below 0"),
+        ("patience=-1", "patience must not be below 0"),
+        ("check_every=0", "check_every must be at least 1"),
+        ("crossover=-1", "crossover must not be below 0"),
+        ("input_gain=0", "input_gain must be above 0"),
+        ("rate=0", "rate must be above 0"),
+        ("rate=inf", "rate must be above 0"),
         ("epochs=2.5", "must be a whole number"),
         ("rate=nan", "rate must be above 0"),
         ("rate=fast", "must be a number"),
@@ -66,7 +87,8 @@ def test_the_last_change_counts() -> None:
         ("student_hidden=0", "student_hidden must have widths of at least 1"),
         ("student_rows=0", "student_rows must be at least 1"),
         ("student_epochs=0", "student_epochs must be at least 1"),
-        ("student_rate=-1", "student_rate must be above 0"),
+        ("student_rate=0", "student_rate must be above 0"),
+        ("student_batch_size=-1", "student_batch_size must be 0 (all rows) or more"),
     ],
 )
 def test_what_makes_no_sense_is_refused(change: str, words: str) -> None:
