@@ -205,6 +205,21 @@ def test_plain_numbers_are_those_of_single_cells(cells: list[str]) -> None:
     assert found is None or found == [tables._number(cell.strip()) for cell in cells]
 
 
+@pytest.mark.parametrize("spoilt", [(), (" true ",)], ids=["plain", "with blanks"])
+def test_truth_values_are_words_or_digits(spoilt: tuple[str, ...]) -> None:
+    """In any letters, and 1 and 0 as the data sets have them; an empty cell is none of them."""
+    cells = ("true", "false", "1", "0", "", *spoilt)
+    found = tables._values(BIKES.field_of["holiday"], cells, len(cells))
+    assert found == [True, False, True, False, MISSING, *(True for _ in spoilt)]
+
+
+@pytest.mark.parametrize("field", ["timestamp", "humidity", "weather"])
+async def test_empty_cell_is_a_missing_value(field: str) -> None:
+    """The field of an empty cell is said to be missing, whatever its kind is."""
+    (row,) = (await post(one_row(**{field: None}))).json()["predictions"]
+    assert row["error"]["detail"].startswith(f"{field} is missing: ")
+
+
 async def test_optional_columns_may_be_left_out() -> None:
     """A file without the optional columns is that with empty cells."""
     row = example(BIKES)

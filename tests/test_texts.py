@@ -128,13 +128,15 @@ def _doubled(text: str) -> str:
     [
         _doubled,
         lambda text: text.replace('"clear"', '"\\u0063lear"'),
+        lambda text: text.replace('"clear"', "7"),
+        lambda text: text.replace('"clear", ', '"clear"; '),
         lambda text: text.replace('{"inputs"', '{"x": {"weather": ["mist"]}, "inputs"'),
         lambda text: text.replace('{"inputs": {', '{"inputs": {"x": {"weather": ["mist"]}, '),
         lambda text: text + "}",
     ],
 )
 def test_what_is_written_otherwise_is_not_taken(change: Callable[[str], str]) -> None:
-    """A field that is there twice or elsewhere, an escape, and what is no JSON."""
+    """A field that is there twice or elsewhere, an escape, a number, and what is no JSON."""
     text = json.dumps({"inputs": {name: PLAIN[name] for name in ("weather", "humidity")}})
     assert texts.parse(text.encode(), BIKES) is not None
     assert texts.parse(change(text).encode(), BIKES) is None
