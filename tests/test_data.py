@@ -1,5 +1,6 @@
 """The data sets: their content, their cleaning, and one clear line for each fault of a file."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,8 @@ def test_outcome_is_the_sum_of_what_a_recipe_learns() -> None:
 
 def test_bikes_units() -> None:
     """The file's scaled values become °C, %, and km/h by UCI's formulas."""
-    first = {name: values[0] for name, values in data.read("bikes").columns.items()}
+    bikes = data.read("bikes")
+    first = {name: values[0] for name, values in bikes.columns.items()}
     assert first["timestamp"] == np.datetime64("2011-01-01T00")
     assert first["temperature"] == pytest.approx(0.24 * 47 - 8)
     assert first["feels_like"] == pytest.approx(0.2879 * 66 - 16)
@@ -72,6 +74,17 @@ def test_bikes_units() -> None:
     assert first["wind_speed"] == 0.0
     assert first["weather"] == 0
     assert first["holiday"] == 0
+    with (data.DATASETS / "hour.csv").open(encoding="utf-8") as file:
+        raw = list(csv.DictReader(file))
+    for field, column, scale, offset in (
+        ("temperature", "temp", 47, -8),
+        ("feels_like", "atemp", 66, -16),
+        ("humidity", "hum", 100, 0),
+        ("wind_speed", "windspeed", 67, 0),
+        ("holiday", "holiday", 1, 0),
+    ):
+        wanted = np.array([float(row[column]) for row in raw]) * scale + offset
+        np.testing.assert_allclose(bikes.columns[field], wanted)
 
 
 def test_blank_weather_is_that_of_the_hour_before(tmp_path: Path) -> None:
@@ -154,8 +167,8 @@ def test_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
         pytest.param("0.22,0.27", ",0.27", "temp is blank", id="blank"),
         pytest.param("0.22,0.27", "inf,0.27", "temp is inf, outside", id="infinite"),
         pytest.param("0.22,0.27", "warm,0.27", "temp is 'warm', no number", id="word"),
+        pytest.param("0.22,0.27", "NA,0.27", "temp is 'NA', no number", id="NA"),
         pytest.param("8,32,40", "-8,48,40", "casual is -8, outside", id="negative"),
-        pytest.param(",1,1,0,6", ",1,0,0,6", "the hour 2011-01-01T00 is there before", id="twice"),
         pytest.param("8,32,40", "8,32,41", "cnt is 41, not casual + registered = 40", id="sum"),
     ],
 )
@@ -168,11 +181,74 @@ def test_bad_value_is_named_with_its_row(tmp_path: Path, old: str, new: str, sai
     assert said in message
 
 
+@pytest.mark.parametrize(
+    ("column", "low", "high"),
+    [
+        ("hr", 0, 23),
+        ("holiday", 0, 1),
+        ("weathersit", 1, 4),
+        ("temp", -22 / 47, 58 / 47),
+        ("atemp", -24 / 66, 76 / 66),
+        ("hum", 0.0, 1.0),
+        ("windspeed", 0.0, 120 / 67),
+        ("casual", 0, 1_000_000),
+        ("registered", 0, 1_000_000),
+        ("admit", 0, 1),
+        ("gre", 200, 800),
+        ("gpa", 0.0, 4.0),
+        ("rank", 1, 4),
+    ],
+)
+def test_both_ends_of_a_range_are_taken(
+    tmp_path: Path, column: str, low: float, high: float
+) -> None:
+    """What lies a little beyond is refused with the range, and so is a half where numbers are whole."""
+    task = "bikes" if column in HOUR_HEADER else "admission"
+    header, good = HOUR_HEADER, GOOD_HOURS[1].replace(",8,32,40", ",0,0,0")
+    if task == "admission":
+        header, good = "admit,gre,gpa,rank", "1,500,3.5,2"
+
+    def with_value(value: float) -> Path:
+        cells = dict(zip(header.split(","), good.split(","), strict=True))
+        cells[column] = repr(value)
+        if column in {"casual", "registered"}:
+            cells["cnt"] = repr(value)
+        return write(tmp_path, header, ",".join(cells.values()))
+
+    assert [len(data.read(task, with_value(end))) for end in (low, high)] == [1, 1]
+    whole = isinstance(low, int)
+    step = 1 if whole else 1e-6
+    for beyond in (low - step, high + step):
+        assert f"{column} is {beyond:g}, outside" in fault(task, with_value(beyond))
+    if whole:
+        assert f"{column} is {low + 0.5:g}, not a whole" in fault(task, with_value(low + 0.5))
+
+
+@pytest.mark.parametrize(
+    ("day", "good"),
+    [("1969-12-31", False), ("1970-01-01", True), ("2100-12-31", True), ("2101-01-01", False)],
+)
+def test_days_are_those_that_a_request_may_have(tmp_path: Path, day: str, *, good: bool) -> None:
+    """1970 to 2100, both whole."""
+    path = write(tmp_path, HOUR_HEADER, GOOD_HOURS[0].replace("2011-01-01", day))
+    if good:
+        assert data.read("bikes", path).hours.astype(str).tolist() == [f"{day}T00"]
+    else:
+        assert f"'{day}', not a date" in fault("bikes", path)
+
+
+def test_hour_that_is_there_twice_is_found_wherever_it_stands(tmp_path: Path) -> None:
+    """Else one row of it could be learned from and the other be judged."""
+    path = write(tmp_path, HOUR_HEADER, *reversed(GOOD_HOURS), GOOD_HOURS[1])
+    message = fault("bikes", path)
+    assert message.startswith("some.csv: row 4 (line 5): the hour 2011-01-01T01 is there before")
+
+
 def test_several_bad_rows_are_counted(tmp_path: Path) -> None:
-    """The first of several bad rows is shown and the others counted."""
-    path = write(tmp_path, "admit,gre,gpa,rank", "0,500,3,1", "0,900,3,1", "0,910,3,1", "1,9,3,1")
-    assert fault("admission", path) == (
-        "some.csv: row 2 (line 3): gre is 900, outside 200 to 800 (and 2 more such rows)"
+    """The first of several bad rows is shown, by its line in the file, and the others counted."""
+    rows = "0,500,3,1", "", "0,900,3,1", "0,910,3,1", "1,9,3,1"
+    assert fault("admission", write(tmp_path, "admit,gre,gpa,rank", *rows)) == (
+        "some.csv: row 2 (line 4): gre is 900, outside 200 to 800 (and 2 more such rows)"
     )
 
 

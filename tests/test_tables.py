@@ -57,6 +57,7 @@ def one_row(**changes: Any) -> str:
         ("text/*", True),
         ("text/csv, */*", True),
         ("text/csv, application/json", False),
+        ("text/csv, application/json;q=1", False),
         ("text/csv, application/json;q=0.9", True),
         ("text/csv;q=0.5, */*;q=0.8", False),
         ("text/csv;q=0.1, */*;q=0.01", True),
