@@ -20,8 +20,9 @@ from models.admission import ADMISSION
 from models.bikes import BIKES
 from models.errors import InputError, SettingsError
 from models.tasks import TASKS
-from service.client import Client, RefusedError
+from service.client import CHUNK, Client, RefusedError
 from service.schemas import AdmissionRow, BikesRow, FailedRow
+from service.settings import Settings
 from tests import tiny
 from tests.process import ROOT, fill, running
 from tests.serving import example
@@ -66,7 +67,9 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return made
 
 
-def scripted(*answers: httpx.Response | Exception) -> tuple[Client, list[httpx.Request]]:
+def scripted(
+    *answers: httpx.Response | Exception, attempts: int = 3
+) -> tuple[Client, list[httpx.Request]]:
     """A client that gets these answers one after the other, and the requests that it sent."""
     left, sent = list(answers), []
 
@@ -77,7 +80,8 @@ def scripted(*answers: httpx.Response | Exception) -> tuple[Client, list[httpx.R
             raise given
         return given
 
-    return Client("http://service", attempts=3, transport=httpx.MockTransport(answer)), sent
+    transport = httpx.MockTransport(answer)
+    return Client("http://service", attempts=attempts, transport=transport), sent
 
 
 def test_answers_are_typed(client: Client) -> None:
@@ -114,6 +118,7 @@ def test_many_rows_are_sent_in_chunks(client: Client, url: str) -> None:
             alone = client.predict("admission", row)
             assert math.isclose(answer.probability, alone.probability, rel_tol=1e-5)
     assert all(isinstance(row, BikesRow) for row in client.predict_many("bikes", [example(BIKES)]))
+    assert Settings().batch_rows == CHUNK
 
 
 def test_frame_goes_in_and_comes_out(client: Client, url: str) -> None:
@@ -247,9 +252,10 @@ def test_refusal_is_raised_in_the_services_words(client: Client) -> None:
     assert refused.value.problem.errors[0].pointer == "/gpa"
 
 
-def test_busy_service_is_asked_again_when_it_says(pauses: list[float]) -> None:
-    """After a 503 the client waits as long as Retry-After says, and asks again."""
-    busy = httpx.Response(503, json=BUSY, headers={"Retry-After": "2"})
+@pytest.mark.parametrize("status", [429, 502, 503])
+def test_busy_service_is_asked_again_when_it_says(pauses: list[float], status: int) -> None:
+    """After such a status the client waits as long as Retry-After says, and asks again."""
+    busy = httpx.Response(status, json=BUSY, headers={"Retry-After": "2"})
     client, sent = scripted(busy, busy, httpx.Response(200, json=ANSWERED))
     assert client.predict("admission", {"gre": 660}).probability == 0.5
     assert len(sent) == 3
@@ -343,6 +349,15 @@ def test_last_attempt_says_what_happened(pauses: list[float]) -> None:
     with pytest.raises(httpx.ConnectError, match=r"^http://service gives no answer: refused$"):
         client.predict("admission", {})
     assert len(pauses) == 4
+
+
+@pytest.mark.parametrize(("attempts", "asked"), [(-1, 1), (0, 1), (1, 1), (2, 2)])
+def test_attempts_are_how_often_is_asked(pauses: list[float], attempts: int, asked: int) -> None:
+    """At least once; after the last attempt there is no pause."""
+    client, sent = scripted(*[httpx.Response(503, json=BUSY)] * 3, attempts=attempts)
+    with pytest.raises(RefusedError):
+        client.predict("admission", {})
+    assert (len(sent), len(pauses)) == (asked, asked - 1)
 
 
 def test_answer_that_is_damaged_on_its_way_is_none(pauses: list[float]) -> None:

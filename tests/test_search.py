@@ -110,6 +110,15 @@ def test_no_test_row_is_looked_at(asked: Search, monkeypatch: pytest.MonkeyPatch
     assert search.try_one(other, 0).score == search.try_one(asked, 0).score
 
 
+def test_rows_that_choose_are_not_learned_from(asked: Search) -> None:
+    """Without validation rows of the protocol, a stratified fifth of the training rows chooses."""
+    target, rows = asked.dataset.outcome, np.arange(50, 350)
+    learned, judged = search._set_aside(target, rows, np.random.default_rng(0))
+    np.testing.assert_array_equal(np.sort(np.concatenate([learned, judged])), rows)
+    assert len(judged) == 60
+    assert target[judged].sum() == pytest.approx(target[rows].sum() / 5, abs=1.0)
+
+
 @pytest.mark.parametrize(
     ("task", "overlapping"),
     [("bikes", {"p2", "rolling"}), ("admission", {"cv", "holdout"})],
@@ -147,6 +156,9 @@ def test_interrupted_search_goes_on_with_what_is_left(
     again = search.run(asked, 5, out, 1, None)
     assert done == [0, 1, 2, 3, 4]
     assert _results(again) == _results(whole)
+    assert all(0.0 < trial.seconds < 60.0 for trial in again)
+    fewer = [result for result in _results(whole) if result[0] < 3]
+    assert _results(search.run(asked, 3, out, 1, None)) == fewer
     assert all(json.loads(line) for line in out.read_text(encoding="utf-8").splitlines())
 
 
