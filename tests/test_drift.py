@@ -74,6 +74,8 @@ def test_reference_survives_json(task: Task) -> None:
     for name, bins in drift.bins_of(task, again).items():
         assert bins.shares.sum() == pytest.approx(1.0, abs=1e-5)
         assert bins.edges.tolist() == made[name]["edges"]
+        n_bins = {"timestamp": 8, "category": len(bins.field.choices), "boolean": 2}
+        assert len(bins.shares) == n_bins.get(bins.field.kind, len(bins.edges) + 1)
 
 
 def test_no_rows_are_no_drift() -> None:

@@ -128,6 +128,13 @@ def test_widened_factors() -> None:
     np.testing.assert_allclose(wide.above, 1.5 * plain.above)
 
 
+def test_interval_of_an_ensemble_is_so_many_deviations_on_both_sides() -> None:
+    """Nine tenths of a normal distribution lie within 1.645 standard deviations, here inflated by half."""
+    found = calibrate.ensemble_spread("logit", 1.5)
+    at = np.flatnonzero(found.levels == 0.9)
+    assert found.below[at].tolist() == found.above[at].tolist() == [pytest.approx(1.5 * 1.644854)]
+
+
 @pytest.mark.parametrize(("n_rows", "windows"), [(2500, 0), (5500, 2)], ids=["short", "long"])
 def test_a_forecast_is_measured_on_later_days(n_rows: int, windows: int) -> None:
     """Windows whose networks would have too few days to learn from are left out."""

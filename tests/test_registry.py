@@ -108,6 +108,7 @@ def test_moved_pointer_is_followed(store: FakeStore) -> None:
     registry.poll()
     assert registry["bikes"].version == "v2"
     assert [(e.kind, e.version, e.previous) for e in events] == [("swapped", "v2", "v1")]
+    assert 0.0 <= events[0].seconds < 60.0
 
 
 def test_unmoved_pointer_loads_nothing(store: FakeStore) -> None:
@@ -301,20 +302,37 @@ class Damaged(FakeStore):
 
 
 def test_start_with_an_unreadable_pointer_takes_the_newest_version(tmp_path: Path) -> None:
-    """A damaged pointer keeps no service from starting; the log says what was found there."""
+    """A damaged pointer keeps no service from starting; it is told, and followed once it can be read."""
     store = Damaged(tmp_path)
     for version in ("v1", "v2"):
         store.add("bikes", version)
+    store.activate("bikes", "v1")
     registry = Registry(store=store, prepare=prepare)
     events: list[Event] = []
     registry.listeners.append(events.append)
     registry.fill(["bikes"])
     assert registry["bikes"].version == "v2"
     assert [event.kind for event in events] == ["unreadable", "swapped"]
-    store.activate("bikes", "v1")
     store.mended = True
     registry.poll()
     assert registry["bikes"].version == "v1"
+
+
+def test_refusals_are_listed_the_latest_last(store: FakeStore) -> None:
+    """Also one that was refused before."""
+    registry, _ = filled(store)
+    for version in ("v2", "v3", "v2"):
+        store.add("bikes", version, "torn")
+        registry.poll()
+    assert [refusal.version for refusal in registry.refusals] == ["v3", "v2"]
+
+
+def test_registry_without_a_store_follows_nothing() -> None:
+    """Models that are given answer, and no thread looks for others."""
+    registry = Registry({"bikes": Loaded("bikes", "v1")})  # type: ignore[dict-item]
+    registry.start()
+    assert "registry" not in {thread.name for thread in threading.enumerate()}
+    registry.stop()
 
 
 def test_draining_ends_readiness_but_not_answers(store: FakeStore) -> None:
