@@ -100,6 +100,36 @@ async def test_number_beyond_all_floats_is_refused_as_in_a_single_row() -> None:
     ]
 
 
+@pytest.mark.parametrize("n_rows", [1, 3])
+@pytest.mark.parametrize("field", ["humidity", "gre"])
+async def test_field_that_no_row_has_is_missing_in_each(field: str, n_rows: int) -> None:
+    """A column without a single value is no column of values that were left out on purpose."""
+    task = BIKES if field in BIKES.field_names else ADMISSION
+    row = {name: value for name, value in example(task).items() if name != field}
+    found = (await post(task.name, {"instances": [row] * n_rows})).json()["predictions"]
+    words = [answer["error"]["detail"].partition(":")[0] for answer in found]
+    assert words == [f"{field} is missing"] * n_rows
+
+
+@pytest.mark.parametrize("day", ["2012-06-01", "2012-07-04"])
+@pytest.mark.parametrize(
+    "holidays", [[True, ...], [False, ..., None], [...], [None], [True, True], [..., True]]
+)
+async def test_optional_field_that_some_rows_leave_out_is_as_alone(
+    holidays: list[Any], day: str
+) -> None:
+    """Whoever leaves out whether it is a holiday gets the calendar's answer, whatever the others say."""
+    there = [{} if holiday is ... else {"holiday": holiday} for holiday in holidays]
+    row = example(BIKES, timestamp=f"{day}T17:00:00")
+    del row["holiday"]
+    body = {"instances": [row | own for own in there]}
+    found = (await post("bikes", body)).json()["predictions"]
+    async with connect(APP) as client:
+        alone = [(await client.post("/predict/bikes", json=row | own)).json() for own in there]
+    wanted = [answer["rentals"] for answer in alone]
+    assert [answer["rentals"] for answer in found] == pytest.approx(wanted, rel=1e-5)
+
+
 async def test_rows_of_one_layout_in_any_order() -> None:
     """Rows whose members stand in another order, or are other ones, are each read by name."""
     row = example(BIKES)
