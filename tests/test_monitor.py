@@ -1,5 +1,6 @@
-"""Drift over a window of an hour, by version."""
+"""Drift over a window of an hour, by version, and the histogram of the answers."""
 
+import asyncio
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from models.arrays import Columns
 from models.drift import reference
+from service import monitor as module
 from service.cells import Cells
 from service.monitor import SLOT_SECONDS, SLOTS, Monitor, _Answered, answer_buckets
 from service.served import Served
@@ -49,18 +51,24 @@ def test_drift_is_small_for_rows_like_the_training_rows_and_large_for_others() -
     assert found["gre"][0] < 0.25
     assert found["gpa"][0] > 1.0
     assert found["gre"][1] == 3000
+    take(monitor, of, known)
+    assert drifts(monitor, of)["gre"][1] == 6000
 
 
 def test_rows_leave_the_window_after_an_hour() -> None:
     """What came an hour ago says nothing of now."""
     clock = Clock()
-    monitor, of = Monitor(Cells(), clock), served()
+    cells = Cells()
+    monitor, of = Monitor(cells, clock), served()
     rows = tiny.rows("admission", 10, np.random.default_rng(0))
     for expected in (10, 20, 30, 40, 50, 60, 60, 60):
         take(monitor, of, rows)
         assert drifts(monitor, of)["gre"][1] == expected
         clock.now += SLOT_SECONDS
-    clock.now += SLOTS * SLOT_SECONDS
+    assert sum(key[0] == "window" and key[2] == "gre" for key, _ in cells.read()) == SLOTS
+    clock.now += (SLOTS - 2) * SLOT_SECONDS
+    assert drifts(monitor, of)["gre"][1] == 10
+    clock.now += SLOT_SECONDS
     assert drifts(monitor, of)["gre"] == (0.0, 0.0)
 
 
@@ -124,8 +132,57 @@ def test_answers_of_another_task_are_told_apart_whatever_their_size(
     assert bounds[0] < buckets[0]
 
 
-def test_buckets_of_the_tasks_of_the_project_stay() -> None:
-    """What Prometheus has recorded of them can be added to what it records from now on."""
-    bikes = replace(served(), model=tiny.model("bikes"))
-    assert answer_buckets(bikes) == (1, 2, 5, 10, 20, 50, 100, 200, 300, 500, 700, 1000)
-    assert answer_buckets(served()) == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+@pytest.mark.parametrize(
+    ("name", "bounds"),
+    [
+        ("admission", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]),
+        ("bikes", [1, 2, 5, 10, 20, 50, 100, 200, 300, 500, 700, 1000]),
+    ],
+)
+def test_answers_are_counted_up_to_each_bound(name: str, bounds: list[float]) -> None:
+    """A value that is a bound counts below it, as Prometheus has it; beside the counts is the sum."""
+    cells = Cells()
+    of = Served(name, VERSION, tiny.model(name), {"recipe": {"name": "tiny"}})
+    values = np.array([bounds[0] / 2, *bounds, bounds[-1] * 1.05])
+    monitor = Monitor(cells, Clock())
+    columns = tiny.rows(name, len(values), np.random.default_rng(0))
+    monitor._pending.append(_Answered(of, columns, values, warned=False))
+    monitor.fold()
+    (found,) = (values for key, values in cells.read() if key[0] == "answers")
+    assert found == [2.0, *(1.0 for _ in bounds), pytest.approx(values.sum())]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("single", [True, False])
+async def test_rows_are_counted_soon_or_when_there_are_many(
+    monkeypatch: pytest.MonkeyPatch, *, single: bool
+) -> None:
+    """Whichever worker is asked shows the rows of this one, which may get no other request."""
+    monitor, of = Monitor(Cells(), Clock()), served()
+    row = {"gre": 700, "gpa": 3.7, "rank": 2}
+
+    def add() -> None:
+        if single:
+            monitor.add_row(of, row, 0.5, warned=False)
+        else:
+            columns = {field: np.array([value]) for field, value in row.items()}
+            monitor.add(of, columns, np.array([0.5]), warned=False)
+
+    def counted() -> float:
+        return drifts(monitor, of)["gre"][1]
+
+    monkeypatch.setattr(module, "_FOLD_SECONDS", 0.0)
+    for n_rows in (1, 2):
+        add()
+        assert counted() == n_rows - 1
+        for _ in range(1000):
+            await asyncio.sleep(0)
+            if counted() == n_rows:
+                break
+        assert counted() == n_rows
+    monkeypatch.setattr(module, "_FOLD_SECONDS", 3600.0)
+    for most in ("_FOLD_SINGLES", "_FOLD_ROWS"):
+        monkeypatch.setattr(module, most, 3)
+    for expected in (2, 2, 5):
+        add()
+        assert counted() == expected
