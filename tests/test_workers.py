@@ -17,6 +17,7 @@ import pytest
 from models.errors import SettingsError
 from service.workers import (
     HANGS_AFTER,
+    LONGEST_PAUSE,
     REFUSED,
     START_SECONDS,
     Group,
@@ -163,6 +164,57 @@ def test_worker_without_a_beat_is_killed_and_replaced(group: Rehearsal) -> None:
     assert first not in group.workers
     assert second in group.workers
     assert len(group.workers) == 2
+
+
+def test_worker_that_does_not_leave_is_killed_after_its_patience(group: Rehearsal) -> None:
+    """It has had the time for its last answers; who asks it again to leave gives it no more."""
+    first, second = group.workers
+    group._ask_to_leave(first, signal.SIGUSR1)
+    first.leaving_since = 5.0
+    group._ask_to_leave(first, signal.SIGUSR1)
+    group.step(14.9)
+    assert first.process.poll() is None
+    group.step(15.1)
+    assert first.process.poll() == -9
+    assert second.process.poll() is None
+
+
+def test_worker_that_dies_at_once_is_tried_again_after_growing_pauses(group: Rehearsal) -> None:
+    """Broken code costs little, and the pauses do not grow for ever; who is up begins anew."""
+    group.workers[1].last_beat = group.workers[0].last_beat = 1e9
+    end(group.workers[1], 1)
+    now = 1.0
+    group.step(now)
+    for pause in (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, LONGEST_PAUSE, LONGEST_PAUSE):
+        end(group.workers[1], 1)
+        group.step(now)
+        group.step(now + 0.99 * pause)
+        assert len(group.workers) == 1
+        now += pause
+        group.step(now)
+        assert len(group.workers) == 2
+    group._is_up(group.workers[1])
+    end(group.workers[1], 1)
+    group.step(now)
+    end(group.workers[1], 1)
+    group.step(now)
+    group.step(now + 0.5)
+    assert len(group.workers) == 2
+
+
+def test_group_that_ends_asks_its_workers_to_drain_and_at_last_to_leave(group: Rehearsal) -> None:
+    """SIGUSR2 once, SIGINT from the second request on; nobody is started, and the port is given up."""
+    workers = list(group.workers)
+    for asked in ([signal.SIGUSR2], [signal.SIGUSR2, signal.SIGINT]):
+        group._signals.append(signal.SIGTERM)
+        group.step(1.0)
+        assert [signals(worker) for worker in workers] == [asked, asked]
+    assert group.listener.fileno() == -1
+    for worker in workers:
+        end(worker, 0)
+    group.step(2.0)
+    assert group.workers == []
+    assert not group.failed
 
 
 def test_successor_that_refuses_to_start_says_why_in_the_log(
