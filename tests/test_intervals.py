@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.arrays import IntArray
+from models.arrays import FloatArray, IntArray
 from models.bundle import pack, unpack
+from models.errors import TrainingError
 from models.features import fit_encoder
-from training import calibrate, catalogue, data
+from training import calibrate, catalogue, data, intervals
 from training.crew import Crew
 from training.data import Dataset
 from training.evaluate import interval_scores
@@ -146,6 +147,69 @@ def test_a_forecast_is_measured_on_later_days(n_rows: int, windows: int) -> None
         _, interval = of_quantity(recipe, made, rows, rng, crew)
     assert sum("later days" in line for line in said) == windows
     assert (interval.below > 0).all()
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[IntArray, IntArray]]:
+    """The rows that each forecast learned from and was asked for; its answers are the rows' numbers."""
+    seen: list[tuple[IntArray, IntArray]] = []
+
+    def forecast(
+        _: Recipe, __: Dataset, learned: IntArray, judged: IntArray, *___: object
+    ) -> FloatArray:
+        seen.append((learned, judged))
+        return judged.astype(float)
+
+    monkeypatch.setattr(intervals, "_forecast", forecast)
+    return seen
+
+
+def test_each_row_is_forecast_once_by_networks_of_the_other_folds(
+    made: Dataset, asked: list[tuple[IntArray, IntArray]]
+) -> None:
+    """No fold is learned from and judged at once, whatever the folds are called, and none is lost."""
+    rows, fold = np.arange(100, 400), np.arange(300) % 3 + 5
+    with Crew(Nobody()) as crew:
+        value = intervals.cross_fit(
+            quick(fills_gaps=True), made, rows, fold, np.random.default_rng(0), crew
+        )
+    np.testing.assert_array_equal(value, rows)
+    assert len(asked) == 3
+    for learned, judged in asked:
+        assert len(judged) == 100
+        np.testing.assert_array_equal(np.sort(np.concatenate([learned, judged])), rows)
+
+
+def test_windows_are_later_than_what_their_networks_learned(
+    bikes: Dataset, asked: list[tuple[IntArray, IntArray]]
+) -> None:
+    """As P1: 21 days, by networks of the days up to 60 before; the windows end 0, 40 and 80 days early."""
+    days = bikes.hours.astype("datetime64[D]").astype(np.int64)
+    rows = np.arange(len(bikes))
+    with Crew(Nobody()) as crew:
+        recipe, rng = quick(fills_gaps=False), np.random.default_rng(0)
+        windows = intervals._later(recipe, bikes, rows, days, rng, crew)
+        found = [job.result() for _, job in windows]
+    last = days.max()
+    for (judged, _), forecast, (learned, said), early in zip(
+        windows, found, sorted(asked, key=lambda rows: -len(rows[0])), (0, 40, 80), strict=True
+    ):
+        np.testing.assert_array_equal(forecast, judged)
+        np.testing.assert_array_equal(said, judged)
+        assert (days[judged].min(), days[judged].max()) == (last - early - 20, last - early)
+        assert (days[learned].min(), days[learned].max()) == (days[0], last - early - 20 - 61)
+        assert len(judged) == np.isin(days, np.unique(days[judged])).sum()
+
+
+def test_what_no_interval_can_be_made_of_is_refused(made: Dataset) -> None:
+    """A forecast needs a week for each fold, and an answer below 0 a scale that takes it."""
+    recipe, rng = quick(fills_gaps=False), np.random.default_rng(0)
+    with Crew(Nobody()) as crew, pytest.raises(TrainingError, match="rows of at least 4 weeks are"):
+        of_quantity(recipe, made, np.arange(24 * 14), rng, crew)
+    recipe = replace(recipe, interval_link="logit")
+    free = replace(made, task=replace(made.task, bounds=(-np.inf, np.inf)))
+    with pytest.raises(TrainingError, match=r"^interval_link: logit takes no number below 0"):
+        of_quantity(recipe, free, np.arange(9), rng, crew)
 
 
 def test_lowest_and_highest_group_of_all_splits_together() -> None:
