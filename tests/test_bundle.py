@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,14 @@ def test_a_loaded_model_gives_the_same_bits(model: Model, tmp_path: Path) -> Non
         assert np.array_equal(before.value, after.value)
         assert np.array_equal(before.low, after.low)
         assert np.array_equal(before.high, after.high)
+
+
+def test_model_that_would_not_load_is_not_saved(tmp_path: Path) -> None:
+    """A training fails when it saves, and not the service a moment later."""
+    wrong = replace(tiny.model("admission"), threshold=2.0)
+    with pytest.raises(BundleError, match="threshold: must be between 0 and 1"):
+        bundle.save(wrong, {}, tmp_path / "it")
+    assert not (tmp_path / "it").exists()
 
 
 def test_details_are_in_the_manifest(model: Model, tmp_path: Path) -> None:
