@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from models.tasks import TASKS
 from service.keys import is_open
 from service.routes.pages import ASSETS, FOLDER, Site
 from tests.serving import connect, tiny_app
@@ -255,3 +256,12 @@ def test_vendored_font_is_that_of_the_readme() -> None:
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
     for path in sorted((FOLDER / "fonts").iterdir()):
         assert hashlib.sha256(path.read_bytes()).hexdigest() in text, path.name
+
+
+def test_number_below_zero_can_be_typed_on_a_phone() -> None:
+    """The keyboard of a phone for decimals has no minus; that for text has all signs."""
+    inputs = re.findall(r'<input id="(\w+)(?:-b)?" inputmode="(\w+)"', "".join(PAGES.values()))
+    lows = {field.name: field.low or 0.0 for task in TASKS.values() for field in task.fields}
+    found = {(name, mode) for name, mode in inputs if name in lows}
+    assert found == {(name, "text" if lows[name] < 0.0 else "decimal") for name, _ in found}
+    assert {"temperature", "feels_like", "humidity", "gre"} <= {name for name, _ in found}
