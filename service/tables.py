@@ -1,8 +1,8 @@
 """CSV input: its cells are converted to the values that JSON would have.
 
 The first line names the fields, in any order. An optional field may be left out, and an empty cell is a
-missing value. Numbers have a decimal point, `holiday` is true or false. A row with more or fewer cells than
-the first line is a faulty row like any other.
+missing value. Numbers have a decimal point, `holiday` is true or false, or 1 or 0. A row with more or fewer
+cells than the first line is a faulty row like any other.
 """
 
 import csv
