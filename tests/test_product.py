@@ -6,21 +6,20 @@ import numpy as np
 import pytest
 
 from models.arrays import IntArray
-from training import catalogue, data
+from training import catalogue, data, intervals, product
 from training.data import Dataset
-from training.intervals import shortcomings
-from training.product import unseen
 
 
 def test_choice_that_no_row_has_is_remarked() -> None:
     """Who trains on a file without rain is told before anybody asks about rain."""
-    bikes = data.read("bikes")
-    assert unseen(bikes) == []
+    bikes, recipe = data.read("bikes"), catalogue.RECIPES["bikes"]
+    assert product.shortcomings(recipe, bikes) == []
     fair = {**bikes.columns, "weather": np.minimum(bikes.columns["weather"], 2)}
-    assert unseen(replace(bikes, columns=fair)) == [
+    assert product.shortcomings(recipe, replace(bikes, columns=fair)) == [
         "no row has weather heavy_precipitation; answers for it are a guess, and carry a warning"
     ]
-    assert unseen(data.read("admission")) == []
+    admission = data.read("admission")
+    assert product.shortcomings(catalogue.RECIPES["admission"], admission) == []
 
 
 @pytest.mark.parametrize(
@@ -33,17 +32,17 @@ def test_rows_that_say_nothing_about_later_days_are_remarked(
     """An interval that was not widened covers less of later days than its level, which nobody could see."""
     bikes = data.read("bikes")
     first = np.flatnonzero(bikes.hours < np.datetime64("2011-01-01") + n_days)
-    told = shortcomings(catalogue.RECIPES["bikes"], _part(bikes, first))
+    told = intervals.shortcomings(catalogue.RECIPES["bikes"], _part(bikes, first))
     assert [remark.split(",")[0] for remark in told] == wanted
     assert all("before the last 81, and there are 89" in remark for remark in told)
-    assert shortcomings(catalogue.RECIPES["bikes-days"], _part(bikes, first)) == []
+    assert intervals.shortcomings(catalogue.RECIPES["bikes-days"], _part(bikes, first)) == []
 
 
 @pytest.mark.parametrize(("n_rows", "level"), [(99, None), (98, 0.98), (49, 0.98), (48, 0.97)])
 def test_rows_too_few_for_a_level_are_remarked(n_rows: int, level: float | None) -> None:
     """Of 98 rows the largest error is not rare enough for 99 %: the interval there is too narrow."""
     few = _part(data.read("bikes"), np.arange(n_rows))
-    told = shortcomings(catalogue.RECIPES["bikes-days"], few)
+    told = intervals.shortcomings(catalogue.RECIPES["bikes-days"], few)
     words = f"its intervals above the level {level} are too narrow"
     assert [remark.split(":")[0] for remark in told] == ([] if level is None else [words])
 

@@ -99,10 +99,11 @@ def test_page_fits_a_narrow_screen(of_admission: str, tmp_path: Path) -> None:
 def test_page_of_bikes(tmp_path: Path) -> None:
     """The page of a quantity shows losses, forecast, errors by time, coverage and that of groups."""
     lines = (data.DATASETS / "hour.csv").read_text().splitlines(keepends=True)
-    (tmp_path / "part.csv").write_text("".join(lines[:4000]))
+    (tmp_path / "part.csv").write_text("".join(lines[:3900]))
     dataset = data.read("bikes", tmp_path / "part.csv")
     text = page("bikes", "p1", dataset).replace(dataset.digest, data.SCHEMAS["bikes"].digest)
     check_page(text, "bikes", pictures=5)
+    assert "<li>Its intervals are not widened for later days" in text
     assert re.search(r"90% intervals: 0\.\d{3} of the outcomes inside", text)
 
 

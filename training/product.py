@@ -71,9 +71,7 @@ def make(recipe: Recipe, dataset: Dataset, seed: int, watch: Watch) -> Product:
     trained = train(
         final, dataset, np.arange(len(dataset)), None, np.random.default_rng(seed), watch
     )
-    remarks += unseen(dataset)
-    if dataset.task.threshold is None:
-        remarks += intervals.shortcomings(recipe, dataset)
+    remarks += shortcomings(recipe, dataset)
     details = {
         "recipe": described(recipe),
         "seed": seed,
@@ -87,14 +85,17 @@ def make(recipe: Recipe, dataset: Dataset, seed: int, watch: Watch) -> Product:
     return Product(trained.model, details, evaluation, (*remarks, *trained.fitted.remarks))
 
 
-def unseen(dataset: Dataset) -> list[str]:
-    """What a request may ask for and no row has, a remark each."""
-    return [
+def shortcomings(recipe: Recipe, dataset: Dataset) -> list[str]:
+    """What the rows do not suffice for, a remark each: choices that no row has, and the intervals."""
+    found = [
         f"no row has {field.name} {choice}; answers for it are a guess, and carry a warning"
         for field in dataset.task.fields
         for code, choice in enumerate(field.choices)
         if not (dataset.columns[field.name] == code).any()
     ]
+    if dataset.task.threshold is None:
+        found += intervals.shortcomings(recipe, dataset)
+    return found
 
 
 def _require_size(recipe: Recipe) -> None:
