@@ -31,7 +31,7 @@ def test_rows_that_say_nothing_about_later_days_are_remarked(
 ) -> None:
     """An interval that was not widened covers less of later days than its level, which nobody could see."""
     bikes = data.read("bikes")
-    first = np.flatnonzero(bikes.hours < np.datetime64("2011-01-01") + n_days)
+    first = np.flatnonzero(bikes.hours < np.datetime64("2011-01-01") + np.timedelta64(n_days, "D"))
     told = intervals.shortcomings(catalogue.RECIPES["bikes"], _part(bikes, first))
     assert [remark.split(",")[0] for remark in told] == wanted
     assert all("before the last 81, and there are 89" in remark for remark in told)
