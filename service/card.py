@@ -35,7 +35,7 @@ def card(served: Served) -> dict[str, Any]:
         "answer": _answer(task, served.model),
         "fields": [_field(field, served) for field in task.fields],
         "evaluation": manifest.get("evaluation"),
-        "limits_of_use": [*task.limits_of_use, *map(_sentence, manifest.get("remarks", ()))],
+        "limits_of_use": [*task.limits_of_use, *manifest.get("remarks", ())],
         "network": _network(served.model.head),
         "training": {name: manifest[name] for name in _TRAINING if name in manifest},
         "links": {
@@ -51,10 +51,6 @@ def _moment(created: str | None) -> str | None:
     if created is None:
         return None
     return datetime.fromisoformat(created).isoformat().replace("+00:00", "Z")
-
-
-def _sentence(remark: str) -> str:
-    return f"{remark[:1].upper()}{remark[1:]}."
 
 
 def _answer(task: Task, model: Model) -> dict[str, Any]:

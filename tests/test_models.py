@@ -81,7 +81,7 @@ async def test_card_describes_the_fields(name: str) -> None:
 
 def test_remarks_of_the_training_are_limits_of_use() -> None:
     """What the rows did not suffice for is told to whoever asks the model, not to its trainer alone."""
-    told = card(Served("bikes", VERSION, tiny.model("bikes"), {"remarks": ["no row has rain"]}))
+    told = card(Served("bikes", VERSION, tiny.model("bikes"), {"remarks": ["No row has rain."]}))
     assert told["limits_of_use"][-1] == "No row has rain."
 
 

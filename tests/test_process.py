@@ -206,9 +206,11 @@ def test_bad_setting_is_refused_in_one_line(
     ("settings", "words"),
     [
         ({"cors_origins": "example.org"}, "serve: SERVICE_CORS_ORIGINS must be origins"),
+        ({"signing_key_file": "/no/such"}, "serve: signing key: /no/such: No such file"),
         ({"key_file": "/no/such"}, "serve: "),
+        ({"keys": "none"}, "serve: "),
     ],
-    ids=["origins", "file of keys"],
+    ids=["origins", "signing key", "file of keys", "keys"],
 )
 def test_setting_that_a_worker_refuses_is_refused_in_one_line(
     store: Path, settings: dict[str, object], words: str

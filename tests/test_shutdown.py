@@ -35,7 +35,7 @@ from tests.traffic import (
 
 pytestmark = pytest.mark.slow
 
-RESTARTS = 20 if LONG else 2
+RESTARTS = 20 if LONG else 3
 WORKERS = 2
 # A start takes 1.5 s of processor time: ten seconds at a load of ten on two cores, forty times over.
 LONGEST = 1800 if LONG else 300

@@ -80,7 +80,7 @@ def make(recipe: Recipe, dataset: Dataset, seed: int, watch: Watch) -> Product:
         "evaluation": None if evaluation is None else summary(evaluation, dataset),
         "distillation": trained.distilled and trained.distilled.as_json(),
         "reference": drift.reference(dataset.task, dataset.columns),
-        "remarks": remarks,
+        "remarks": [*map(sentence, remarks)],
     }
     return Product(trained.model, details, evaluation, (*remarks, *trained.fitted.remarks))
 
@@ -96,6 +96,11 @@ def shortcomings(recipe: Recipe, dataset: Dataset) -> list[str]:
     if dataset.task.threshold is None:
         found += intervals.shortcomings(recipe, dataset)
     return found
+
+
+def sentence(remark: str) -> str:
+    """A remark as it stands among the limits of use."""
+    return f"{remark[:1].upper()}{remark[1:]}."
 
 
 def _require_size(recipe: Recipe) -> None:
