@@ -118,6 +118,14 @@ def test_models_imports_little() -> None:
         assert set(_imported(path)) <= allowed, path
 
 
+def test_serving_imports_what_it_depends_on() -> None:
+    """A package that no module imports would only make the image larger. Two are imported by their name."""
+    modules = [path for path in PRODUCT if not path.is_relative_to(ROOT / "training")]
+    imported = {name for path in modules for name in _imported(path)} | {"holidays", "uvloop"}
+    needed = {requirement.name.replace("-", "_") for requirement in _requirements("serve")}
+    assert needed <= imported, needed - imported
+
+
 @pytest.mark.parametrize("path", PRODUCT, ids=_ids(PRODUCT))
 def test_module_is_of_readable_size(path: Path) -> None:
     """A module of the product is one concept, of at most 400 lines."""
