@@ -138,7 +138,7 @@ def create_app(
     app.enter_by(
         [
             *headers.allow_origins(settings.cors_origins),
-            lambda inner: ExchangeLayer(inner, observers, [route.path for route in hot], templates),
+            lambda inner: ExchangeLayer(inner, observers, templates),
             *layers,
             lambda inner: Shortcut(inner, hot),
         ]

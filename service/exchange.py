@@ -28,7 +28,7 @@ class Exchange:
 
     request_id : as it is sent back.
     started : when it began, by `perf_counter`. seconds : how long it took, once it is over.
-    route : the path template of its route, or "" for none.
+    route : the path template of its route, or "none".
     served : the model version that answers, if a model is asked.
     row, value : for a single row, the row and its answer.
     columns, values : for a batch, the answered rows and their answers.
@@ -39,7 +39,7 @@ class Exchange:
 
     # Defaults on the class, because a request for a single row sets only half of them.
     seconds = 0.0
-    route = ""
+    route = "none"
     served: Served | None = None
     rows = 0
     row: Row | None = None
@@ -94,21 +94,19 @@ Template = tuple[re.Pattern[str], str]
 class ExchangeLayer:
     """Wraps an ASGI application; see the module.
 
-    paths : of the routes that are asked most, which have no parameters: found without a search.
-    templates : of all routes; a request that is refused before it is routed is counted at its route.
+    templates : of all routes. A request that is refused before it is routed is known by its route, too.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         observers: Iterable[Observer] = (),
-        paths: Iterable[str] = (),
         templates: Iterable[Template] = (),
     ) -> None:
         self._app = app
         self._observers = tuple(observers)
-        self._paths = frozenset(paths)
         self._templates = tuple(templates)
+        self._without_parameters = frozenset(t for _, t in self._templates if "{" not in t)
         self._prefix = secrets.token_hex(8).encode()
         self._numbers = itertools.count(1)
 
@@ -138,8 +136,6 @@ class ExchangeLayer:
             if not exchange.status:
                 # The caller left, or `service.connection` has refused the request: it says so here.
                 exchange.status = scope.get("refused", 0)
-            if not exchange.route and "router" not in scope:  # refused before Starlette's router
-                exchange.route = self._route_of(scope["path"])
             for observer in self._observers:
                 observer(exchange, scope)
 
@@ -155,15 +151,16 @@ class ExchangeLayer:
 
     def _begun(self, scope: Scope, send: Send) -> Exchange:
         exchange = Exchange(self._request_id(scope))
-        if scope["path"] in self._paths:
-            exchange.route = scope["path"]
+        exchange.route = self._route_of(scope["path"])
         if "at_once" in scope and scope["at_once"].send is send:  # no layer outside wraps `send`
             exchange.whole = scope["at_once"]
         return exchange
 
     def _route_of(self, path: str) -> str:
-        """The template of the route that takes a path, or "" for none."""
-        return next((template for taken, template in self._templates if taken.match(path)), "")
+        """The template of the route that takes a path, or "none"."""
+        if path in self._without_parameters:
+            return path
+        return next((template for taken, template in self._templates if taken.match(path)), "none")
 
     def _request_id(self, scope: Scope) -> bytes:
         """The caller's X-Request-ID if it is well-formed, else a new one, unique among all processes."""

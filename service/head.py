@@ -24,9 +24,4 @@ class HeadLayer:
             await send(message)
 
         # A copy, because the server looks at its own scope to see whether a body follows.
-        as_get = {**scope, "method": "GET"}
-        try:
-            await self._app(as_get, receive, without_body)
-        finally:
-            if "route" in as_get:  # the observers look for it, see `service.metrics`
-                scope["route"] = as_get["route"]
+        await self._app({**scope, "method": "GET"}, receive, without_body)

@@ -102,7 +102,6 @@ class Metrics:
         self._cells = Cells(folder)
         self._values = self._cells.values
         self.monitor = Monitor(self._cells)
-        self._requests: dict[tuple[str, int, str, str, str], int] = {}
         self._of_rows: dict[tuple[str, str], tuple[int, int, int]] = {}
         self._kinds = [gate.kind for gate in gates]
         self._buckets = {n: monitor.answer_buckets(registry[n]) for n in registry.names()}
@@ -165,18 +164,12 @@ class Metrics:
 
     def _series(self, exchange: Exchange, scope: Scope) -> int:
         """The first cell of the histogram of requests with the labels of this one."""
-        served, method = exchange.served, scope["method"]
+        served = exchange.served
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        status = str(exchange.status or CLIENT_GONE)
         name, version = (served.name, served.version) if served is not None else ("", "")
-        place = (exchange.route, exchange.status, method, name, version)
-        start = self._requests.get(place)
-        if start is None:
-            method = method if method in _METHODS else "other"
-            status = str(exchange.status or CLIENT_GONE)
-            key = (_REQUEST, route_of(exchange, scope), method, status, name, version)
-            start = self._cells.block(key, len(SECONDS) + 2)
-            if exchange.route:  # other routes are found in the scope; they are not hot
-                self._requests[place] = start
-        return start
+        key = (_REQUEST, exchange.route, method, status, name, version)
+        return self._cells.block(key, len(SECONDS) + 2)
 
     def on_event(self, event: Event) -> None:
         """Count what the registry did."""
@@ -265,11 +258,6 @@ class Metrics:
         for name, reason in registry.troubles.items():
             unreadable.add(1.0, model=name, reason=reason)
         yield from (info, psi, rows, refused, unreadable)
-
-
-def route_of(exchange: Exchange, scope: Scope) -> str:
-    """The path template of the route that took a request, "none" if there is none."""
-    return exchange.route or getattr(scope.get("route"), "path", "none")
 
 
 def _version_of(key: Key) -> set[tuple[str, str]]:

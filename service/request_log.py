@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from service import headers
-from service.metrics import CLIENT_GONE, route_of
+from service.metrics import CLIENT_GONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,6 @@ class RequestLog:
         waiting = self._waiting
         if (
             self._by_hand
-            and exchange.route
             and exchange.columns is None  # they would be kept in memory
             and scope["method"] == "POST"
             and "caller" not in scope
@@ -104,7 +103,7 @@ def fields_of(exchange: Exchange, scope: Scope, *, inputs: bool) -> dict[str, An
     said: dict[str, Any] = {
         "request_id": exchange.request_id.decode(),
         "method": scope["method"][:20],
-        "route": route_of(exchange, scope),
+        "route": exchange.route,
         "status": exchange.status or CLIENT_GONE,
         "ms": round(exchange.seconds * 1000, 3),
     }
@@ -134,7 +133,7 @@ def json_line(exchange: Exchange, scope: Scope, now: str, inputs: bool) -> str: 
 
 
 def line_by_hand(exchange: Exchange, now: str) -> str:
-    """`json_line` for a POST to a route of ours, without inputs, trace and caller.
+    """`json_line` for a POST without inputs, trace and caller.
 
     Nothing in it needs escaping: the id was checked, and the rest is our own.
     """

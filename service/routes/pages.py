@@ -30,9 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from starlette.requests import Request
-    from starlette.types import Receive, Scope, Send
-
-    from service.exchange import Exchange
+    from starlette.types import Scope
 
 FOLDER = Path(__file__).parent.parent / "web" / "pages"
 ASSETS = "/pages/assets/"
@@ -151,22 +149,12 @@ def routes(names: Iterable[str]) -> list[BaseRoute]:
         f"{path}/": moved.get(path, path) for path in (*pages, *moved, "/docs") if path != "/"
     }
     return [
-        *[_Route(path, _page(site.pages[file])) for path, file in pages.items()],
-        *[_Route(path, _redirect(to)) for path, to in moved.items()],
-        _Route("/favicon.ico", icon),
-        _Route(ASSETS + "{digest}/{name:path}", asset),
-        _Route("/pages/calendar/{date}", day),
+        *[Route(path, _page(site.pages[file])) for path, file in pages.items()],
+        *[Route(path, _redirect(to)) for path, to in moved.items()],
+        Route("/favicon.ico", icon),
+        Route(ASSETS + "{digest}/{name:path}", asset),
+        Route("/pages/calendar/{date}", day),
     ]
-
-
-class _Route(Route):
-    """A route that the observers know by its path, as they know those of FastAPI."""
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        exchange: Exchange = scope["exchange"]
-        exchange.route = self.path
-        await super().handle(scope, receive, send)
 
 
 def _redirect(to: str) -> Any:

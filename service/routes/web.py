@@ -10,7 +10,6 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
-from service.exchange import Exchange
 from service.headers import Header
 from service.routes.pages import File
 
@@ -21,9 +20,7 @@ class Assets(StaticFiles):
     """The files of `web/static`; one in a folder with a version never changes."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, which the observers know by the template of its path."""
-        exchange: Exchange = scope["exchange"]
-        exchange.route = "/static/{name}"
+        """Answer a request."""
         whole = {**scope, "headers": _without_range(scope)}
         await super().__call__(whole, receive, send)
 
