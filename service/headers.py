@@ -1,10 +1,7 @@
 """The headers of a request by name, and the security headers of answers.
 
-`service.exchange` adds ALWAYS to every answer, errors included, and a content security policy to every
-page (text/html). A route need not do anything for it. One that needs more than PAGE_POLICY allows, such as
-an inline script by its hash, sets its own policy, which is kept:
-
-    headers={"content-security-policy": policy(script_src="'self' 'sha256-...'")}
+`service.exchange` adds ALWAYS to every answer, errors included, and PAGE_POLICY to every page (text/html).
+A route need not do anything for it.
 
 No answer names the software or a version of it (uvicorn's `server` header is off), and other origins
 may not read answers unless the setting `cors_origins` names them (`allow_origins`).
@@ -34,17 +31,11 @@ ALWAYS: tuple[Header, ...] = (
     (b"referrer-policy", b"no-referrer"),
 )
 
-_ALLOWED = {
-    "default-src": "'none'",
-    "script-src": "'self'",
-    "style-src": "'self'",
-    "img-src": "'self' data:",
-    "font-src": "'self'",
-    "connect-src": "'self'",
-    "form-action": "'self'",
-    "base-uri": "'none'",
-    "frame-ancestors": "'none'",
-}
+PAGE_POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    b"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""A page may load what this service serves and nothing else, has no inline code, and is in no frame."""
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 
@@ -84,28 +75,12 @@ def is_held(tag: str, scope: Scope) -> bool:
     return tag.encode() in known or known.strip() == b"*"
 
 
-def policy(**changes: str) -> str:
-    """A content security policy that allows what this service serves and nothing else, with `changes`.
-
-    changes : directives with _ for -, such as img_src="'self'".
-    """
-    directives = _ALLOWED | {name.replace("_", "-"): value for name, value in changes.items()}
-    return "; ".join(f"{name} {value}" for name, value in directives.items())
-
-
-PAGE_POLICY = policy().encode()
-_POLICY = b"content-security-policy"
-
-
 def of_page(headers: Iterable[Header]) -> tuple[Header, ...]:
-    """The headers to add to an answer with these headers if it is a page without its own policy."""
-    is_page = False
+    """The headers to add to an answer with these headers: PAGE_POLICY if it is a page."""
     for name, value in headers:
-        if name == _POLICY:
-            return ()
         if name == b"content-type" and value.startswith(b"text/html"):
-            is_page = True
-    return ((_POLICY, PAGE_POLICY),) if is_page else ()
+            return ((b"content-security-policy", PAGE_POLICY),)
+    return ()
 
 
 def allow_origins(origins: str) -> list[Layer]:
