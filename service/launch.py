@@ -57,14 +57,14 @@ def answer(
         # What is imported stays. Searching it for garbage would take a tenth of the time until ready.
         gc.disable()
         from service.main import build  # noqa: PLC0415
-        from service.server import make_server, serve  # noqa: PLC0415
+        from service.server import Server, serve  # noqa: PLC0415
 
         gc.freeze()
         gc.enable()
         app = build(settings)
         folder = settings.metrics_folder if in_group else None
         counts = None if folder is None else ConnectionCounts(folder)
-        return serve(make_server(app, settings, app.drain, on_beat, counts), [listener])
+        return serve(Server(app, settings, on_beat, counts), [listener])
 
 
 def _allow_connections() -> None:

@@ -42,9 +42,8 @@ if TYPE_CHECKING:
     from socket import socket
     from types import FrameType
 
-    from starlette.types import ASGIApp
-
     from service.acceptor import ConnectionCounts
+    from service.app import Service
     from service.connection import Connection
     from service.settings import Settings
 
@@ -123,29 +122,34 @@ class Watch:
 class Server(uvicorn.Server):
     """uvicorn's server, see the module.
 
-    on_drain : called once, when the worker begins to leave.
+    app : its `drain` is called once, when the worker begins to leave.
     on_beat : called once a second from the event loop; false means that the worker's supervisor is
         gone, and it leaves.
     counts : for a worker with siblings, how many connections each of them holds.
     """
 
-    counts: ConnectionCounts | None = None
     _listeners: Sequence[socket] = ()
 
     def __init__(
         self,
-        config: uvicorn.Config,
-        watch: Watch,
-        drain_seconds: float,
-        on_drain: Callable[[], None],
+        app: Service,
+        settings: Settings,
         on_beat: Callable[[], bool] = lambda: True,
+        counts: ConnectionCounts | None = None,
     ) -> None:
-        super().__init__(config)
+        super().__init__(_config(app, settings))
         self._acceptors: list[Acceptor] = []
-        self.watch = watch
-        self._drain_seconds = drain_seconds
-        self._on_drain = on_drain
+        self._watch = Watch(
+            {
+                "headers": settings.header_seconds,
+                "body": settings.body_seconds,
+                "reader": settings.body_seconds,
+            }
+        )
+        self._drain_seconds = settings.drain_seconds
+        self._on_drain = app.drain
         self._on_beat = on_beat
+        self._counts = counts
         self._close_at: float | None = None
         self._leave_at: float | None = None
         self._is_told = False  # by SIGTERM; the supervisor's signal is not the first of two
@@ -157,11 +161,11 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Open the port; a worker with siblings accepts through `Acceptor`s, not asyncio servers."""
         self._listeners = sockets or ()
-        if self.counts is None or sockets is None:
+        if self._counts is None or sockets is None:
             await super().startup(sockets)
             return
         await super().startup([])
-        self._acceptors = [Acceptor(s, self.counts, self._connect, self._held) for s in sockets]
+        self._acceptors = [Acceptor(s, self._counts, self._connect, self._held) for s in sockets]
         self.servers = self._acceptors  # type: ignore[assignment]  # has what uvicorn uses of a server
 
     def _connect(self) -> Any:
@@ -202,7 +206,7 @@ class Server(uvicorn.Server):
         for acceptor in self._acceptors:
             acceptor.count()
         if counter % _TICKS_A_SECOND == 0:
-            self.watch.look(self.server_state.connections, now)
+            self._watch.look(self.server_state.connections, now)
             if not self._on_beat():
                 self.end_with_group()
         if self._close_at is None:
@@ -223,7 +227,7 @@ class Server(uvicorn.Server):
     @property
     def _is_last(self) -> bool:
         """Whether no siblings go on to accept from the same sockets, which may so be held off."""
-        return self.counts is None or self._group_ends
+        return self._counts is None or self._group_ends
 
     def _close_port(self) -> None:
         for listener in self._listeners if self._is_last else ():
@@ -236,19 +240,12 @@ class Server(uvicorn.Server):
             server.close()
 
 
-def make_server(
-    app: ASGIApp,
-    settings: Settings,
-    on_drain: Callable[[], None],
-    on_beat: Callable[[], bool] = lambda: True,
-    counts: ConnectionCounts | None = None,
-) -> Server:
-    """A server for `app` that is not started yet."""
-    config = uvicorn.Config(
+def _config(app: Service, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
-        http=connections(getattr(app, "at_once", frozenset())),
+        http=connections(app.at_once),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -258,19 +255,9 @@ def make_server(
         timeout_keep_alive=75,  # longer than the usual proxies keep idle connections
         timeout_graceful_shutdown=round(settings.shutdown_seconds),
     )
-    watch = Watch(
-        {
-            "headers": settings.header_seconds,
-            "body": settings.body_seconds,
-            "reader": settings.body_seconds,
-        }
-    )
-    server = Server(config, watch, settings.drain_seconds, on_drain, on_beat)
-    server.counts = counts
-    return server
 
 
-def serve(server: Server, sockets: list[socket] | None = None) -> int:
+def serve(server: Server, sockets: list[socket]) -> int:
     """Answer requests until a signal; returns the exit status."""
     # uvicorn handles signals only while it runs, and raises them again after it has shut down. Our own
     # handlers obey a signal that comes earlier, and keep a raised one from killing the process.

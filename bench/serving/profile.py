@@ -25,7 +25,7 @@ from uvicorn.server import ServerState
 from bench.serving import bodies, references
 from models.model import Answer, Model
 from service.main import build
-from service.server import make_server
+from service.server import Server
 from service.settings import Settings
 
 AT_ONCE = 8
@@ -100,7 +100,7 @@ def ours(folder: Path, *, observed: bool = True) -> uvicorn.Config:
     sys.stdout = shown
     if not observed:
         app._entry._observers = ()  # type: ignore[attr-defined]  # noqa: SLF001 - to tell it apart
-    return make_server(app, Settings(), app.drain).config
+    return Server(app, Settings()).config
 
 
 def reference(app: Any) -> uvicorn.Config:
