@@ -102,7 +102,7 @@ def _of_inputs(columns: Any, task: Task, most: int) -> Batch:
         raise invalid(
             [Fault(f"the lists must be of one length, and have {words} values", "/inputs")]
         )
-    return of_columns("inputs", columns, task, most)
+    return of_columns(columns, task, most)
 
 
 def _faults_of_form(columns: dict[str, Any], task: Task) -> list[Fault]:
@@ -125,7 +125,7 @@ def _at(name: str) -> str:
     return f"/inputs/{escape(name)}"
 
 
-def of_columns(form: str, columns: Values, task: Task, most: int) -> Batch:
+def of_columns(columns: Values, task: Task, most: int) -> Batch:
     """A batch from lists of values, all of one length, by field."""
     n_rows = len(next(iter(columns.values())))
     limit(n_rows, most)
@@ -140,7 +140,7 @@ def of_columns(form: str, columns: Values, task: Task, most: int) -> Batch:
         }
         return await check(values, task, turns)
 
-    return Batch(form, n_rows, piece)
+    return Batch("inputs", n_rows, piece)
 
 
 def of_table(table: Table, task: Task, most: int) -> Batch:
@@ -155,21 +155,11 @@ def of_table(table: Table, task: Task, most: int) -> Batch:
     return Batch("csv", table.n_rows, piece)
 
 
-def limit(n_rows: int, most: int) -> None:
-    """Raise Problem if a batch has more than `most` rows."""
+def limit(n_rows: int, most: int, batch: str = "A batch") -> None:
+    """Raise Problem if a batch has more than `most` rows; `batch` is what the message calls it."""
     if n_rows > most:
-        raise Problem(
-            TOO_LARGE, f"A batch may have at most {most} rows, and this one has {n_rows}."
-        )
-
-
-def limit_explained(n_rows: int, most: int) -> None:
-    """Raise Problem if a batch that is to be explained has more than `most` rows."""
-    if n_rows > most:
-        raise Problem(
-            TOO_LARGE,
-            f"With explain=true a batch may have at most {most} rows, and this one has {n_rows}.",
-        )
+        words = f"{batch} may have at most {most} rows, and this one has {n_rows}."
+        raise Problem(TOO_LARGE, words)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import headers
 from service.errors import MALFORMED, MEDIA, Problem
+from service.headers import Header
 
 JSON = b"application/json"
 
@@ -61,19 +62,15 @@ async def read_body(receive: Receive) -> bytes:
     return body
 
 
-def header(scope: Scope, name: bytes) -> bytes:
-    """The value of a header, or b""."""
-    return headers.of(scope).get(name, b"")
-
-
 def media_type(scope: Scope) -> bytes:
     """The media type of the body, lower-case, without parameters. Raises Problem for a compressed body."""
-    encoding = header(scope, b"content-encoding")
+    given = headers.of(scope)
+    encoding = given.get(b"content-encoding", b"")
     if encoding and encoding.strip().lower() != b"identity":
         shown = encoding.decode("latin-1")[:50]
         words = f"The body must be sent as it is, and Content-Encoding says {shown}."
         raise Problem(MEDIA, words, headers=[(b"accept-encoding", b"identity")])
-    found = header(scope, b"content-type")
+    found = given.get(b"content-type", b"")
     return found if found == JSON else found.split(b";", 1)[0].strip().lower()
 
 
@@ -87,16 +84,8 @@ def refuse_media(found: bytes, *taken: str) -> Problem:
     )
 
 
-async def send_bytes(send: Send, content_type: bytes, body: bytes) -> None:
-    """Send an answer of status 200."""
-    await send(
-        {
-            "type": "http.response.start",
-            "status": 200,
-            "headers": [
-                (b"content-type", content_type),
-                (b"content-length", b"%d" % len(body)),
-            ],
-        }
-    )
+async def send_bytes(send: Send, content_type: bytes, body: bytes, *more: Header) -> None:
+    """Send an answer of status 200, with these headers and `more`."""
+    given = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *more]
+    await send({"type": "http.response.start", "status": 200, "headers": given})
     await send({"type": "http.response.body", "body": body})

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from models.interval import DEFAULT_LEVEL, HIGHEST_LEVEL, LOWEST_LEVEL
-from models.model import Model, Prediction
+from models.model import Prediction
 from models.task import Field, Task
 from service.batches import limit
 from service.errors import MALFORMED, Fault, Problem, invalid
@@ -105,16 +105,13 @@ def inputs_of(task: Task) -> list[tuple[str, str]]:
     return [(field.name, _OF_KIND[field.kind][0]) for field in task.fields]
 
 
-def outputs_of(model: Model) -> list[tuple[str, str]]:
+def outputs_of(task: Task) -> list[tuple[str, str]]:
     """Name and datatype of each output; those of a CSV answer."""
-    task = model.task
     kinds = [(name, "BOOL" if name == task.decision else "FP64") for name in task.answer_names]
     return [*kinds, ("warnings", BYTES)]
 
 
-async def read(
-    body: bytes, json_length: int | None, model: Model, most: int, turns: Turns
-) -> Asked:
+async def read(body: bytes, json_length: int | None, task: Task, most: int, turns: Turns) -> Asked:
     """The request in a body whose JSON has `json_length` bytes, all if it is None.
 
     Raises Problem, also for more than `most` rows.
@@ -126,13 +123,13 @@ async def read(
     document = json_of(body[:end], most)
     await turns.pause()
     request = _request(document)
-    values = await _values(request.inputs, memoryview(body)[end:], model.task, most, turns)
+    values = await _values(request.inputs, memoryview(body)[end:], task, most, turns)
     given = request.parameters
     level = DEFAULT_LEVEL if given is None or given.level is None else given.level
     if not LOWEST_LEVEL <= level <= HIGHEST_LEVEL:
         raise _fault(f"level must be a number from {LOWEST_LEVEL} to {HIGHEST_LEVEL}")
     n_rows = len(next(iter(values.values())))
-    return Asked(request.id, level, n_rows, values, _wanted(request, model))
+    return Asked(request.id, level, n_rows, values, _wanted(request, task))
 
 
 def _request(document: Any) -> InferenceRequest:
@@ -151,10 +148,10 @@ def _fault(words: str) -> Problem:
     return invalid([Fault(words)])
 
 
-def _wanted(request: InferenceRequest, model: Model) -> dict[str, bool]:
+def _wanted(request: InferenceRequest, task: Task) -> dict[str, bool]:
     given = request.parameters
     binary = given is not None and given.binary_data_output is True
-    known = [name for name, _ in outputs_of(model)]
+    known = [name for name, _ in outputs_of(task)]
     if not request.outputs:
         return dict.fromkeys(known, binary)
     wanted: dict[str, bool] = {}
@@ -295,7 +292,7 @@ def write(
 ) -> tuple[bytes, int | None]:
     """The body of an answer, and the length of its JSON if tensors follow it."""
     columns = _columns(served, prediction, bits)
-    datatypes = dict(outputs_of(served.model))
+    datatypes = dict(outputs_of(served.model.task))
     outputs, behind = [], []
     for name, binary in asked.outputs.items():
         output: dict[str, Any] = {

@@ -56,7 +56,7 @@ class PredictBatch:
         turns = Turns(scope)
         batch = await self._read(scope, receive, served.model.task, turns)
         if options.explain:
-            batches.limit_explained(batch.n_rows, self._most_explained)
+            batches.limit(batch.n_rows, self._most_explained, "With explain=true a batch")
         as_csv = wants_csv(listed(scope, b"accept"))
         reply = await batches.answer(turns, served, batch, options, as_csv=as_csv)
         exchange.rows, exchange.outside = batch.n_rows, reply.outside

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from models import __version__
 from models.model import Prediction
 from models.tasks import TASKS
-from service import batches, tensors
+from service import batches, headers, tensors
 from service.errors import NOT_FOUND, UNAVAILABLE, Fault, Problem, invalid
 from service.exchange import Exchange
 from service.inference_schema import (
@@ -29,7 +29,7 @@ from service.inference_schema import (
     TensorMetadata,
 )
 from service.limits import RETRY_AFTER, Turns
-from service.raw_routes import JSON, RawRoute, header, media_type, read_body, refuse_media
+from service.raw_routes import JSON, RawRoute, media_type, read_body, refuse_media, send_bytes
 from service.registry import Registry
 from service.routes import documented, models
 from service.routes.models import Name
@@ -76,7 +76,7 @@ def router(registry: Registry) -> APIRouter:
             versions=[served.version],
             platform="backprop_numpy",
             inputs=_described(tensors.inputs_of(served.model.task)),
-            outputs=_described(tensors.outputs_of(served.model)),
+            outputs=_described(tensors.outputs_of(served.model.task)),
         )
 
     @routes.get("/models/{name}", summary="What a model takes and gives", responses=missing)
@@ -133,15 +133,19 @@ class Infer:
         if found not in (JSON, OCTETS, b""):
             raise refuse_media(found, "application/json", "application/octet-stream")
         body, turns = await read_body(receive), Turns(scope)
-        asked = await tensors.read(body, json_length(scope), served.model, self._most, turns)
+        task = served.model.task
+        asked = await tensors.read(body, json_length(scope), task, self._most, turns)
         prediction, bits = await answer(turns, served, asked, self._most)
         body, length = tensors.write(served, asked, prediction, bits)
-        await _send(send, body, length)
+        if length is None:
+            await send_bytes(send, JSON, body)
+        else:
+            await send_bytes(send, OCTETS, body, (JSON_LENGTH, b"%d" % length))
 
 
 def json_length(scope: Scope) -> int | None:
     """The length of the JSON in a body with binary tensors, else None. Raises Problem."""
-    value = header(scope, JSON_LENGTH)
+    value = headers.of(scope).get(JSON_LENGTH)
     if not value:
         return None
     if not (value.isdigit() and len(value) < 19):  # noqa: PLR2004 - what fits 63 bits
@@ -153,7 +157,7 @@ async def answer(
     turns: Turns, served: Served, asked: tensors.Asked, most: int
 ) -> tuple[Prediction, Any]:
     """The answers, slice by slice, and `Served.outside` of each row. Raises Problem."""
-    batch = batches.of_columns("inputs", asked.values, served.model.task, most)
+    batch = batches.of_columns(asked.values, served.model.task, most)
     pieces, bits, inputs = [], [], []
     for start in range(0, max(batch.n_rows, 1), batches.SLICE_ROWS):
         rows = await batch.piece(start, min(start + batches.SLICE_ROWS, batch.n_rows), turns)
@@ -178,17 +182,6 @@ def _refusal(faults: dict[int, list[Fault]], start: int) -> Problem:
     (row, found), *others = sorted(faults.items())
     rest = f" (and {len(others)} more rows)" if others else ""
     return invalid([Fault(f"row {start + row}: {found[0].detail}{rest}")])
-
-
-async def _send(send: Send, body: bytes, length: int | None) -> None:
-    headers = [
-        (b"content-type", JSON if length is None else OCTETS),
-        (b"content-length", b"%d" % len(body)),
-    ]
-    if length is not None:
-        headers.append((JSON_LENGTH, b"%d" % length))
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 def infer_routes(registry: Registry, settings: Settings) -> list[RawRoute]:
