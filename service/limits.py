@@ -68,13 +68,12 @@ class Gate:
     taken: int = 0
     answered: int = 0
     gauge: MutableSequence[float] | memoryview[float] = field(default_factory=lambda: [0.0])
-    on_shed: Callable[[str], None] | None = None
+    on_shed: Callable[[str], None] = lambda _: None
 
     def check(self) -> None:
         """Raise Problem if every place is taken."""
         if self.taken + self.answered >= self.places:
-            if self.on_shed is not None:
-                self.on_shed(self.kind)
+            self.on_shed(self.kind)
             raise Problem(
                 UNAVAILABLE,
                 f"All {self.places} places for {self.kind} are taken; try again after the time "

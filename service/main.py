@@ -48,8 +48,6 @@ def build(settings: Settings) -> Service:
         where = error.filename or settings.metrics_folder
         words = f"SERVICE_METRICS_FOLDER: {where}: {error.strerror}"
         raise SettingsError(words) from None
-    for gate in (limits.rows, limits.batches):
-        gate.on_shed = metrics.on_shed
     registry.listeners.append(metrics.on_event)
     writer.on_drop = metrics.on_drop
     console = logs.is_console(settings.log_format)

@@ -92,6 +92,7 @@ class Family:
 class Metrics:
     """Counts; is an observer of exchanges (called) and a listener of the registry (`on_event`).
 
+    gates : whose places, taken and refused, are counted.
     folder : where the workers of a group keep their cells; None for one process.
     """
 
@@ -103,22 +104,20 @@ class Metrics:
         self._values = self._cells.values
         self.monitor = Monitor(self._cells)
         self._of_rows: dict[tuple[str, str], tuple[int, int, int]] = {}
-        self._kinds = [gate.kind for gate in gates]
         self._buckets = {n: monitor.answer_buckets(registry[n]) for n in registry.names()}
         for gate in gates:
             cell = self._cells.block((GAUGE, "places", gate.kind))
-            gate.gauge = self._values[cell : cell + 1]
-        self._alive = self._cells.block((GAUGE, "worker"))
-        self._values[self._alive] = 1.0
-        self._begin_at_zero()
+            gate.gauge, gate.on_shed = self._values[cell : cell + 1], self.on_shed
+        self._values[self._cells.block((GAUGE, "worker"))] = 1.0
+        self._begin_at_zero(gates)
         for refusal in registry.refusals:  # at the start, before anybody could listen
             self._values[self._cells.block((_EVENT, "refused", refusal.model))] += 1.0
 
-    def _begin_at_zero(self) -> None:
+    def _begin_at_zero(self, gates: Sequence[Gate]) -> None:
         """Create all counters at 0: Prometheus misses an increase from a counter that did not exist."""
         self._dropped = self._cells.block((_DROPPED,))
-        for kind in self._kinds:
-            self._cells.block((_SHED, kind))
+        for gate in gates:
+            self._cells.block((_SHED, gate.kind))
         for model in self._registry.names():
             self._cells.block((_LOAD, model), 2)
             for kind in _EVENTS:

@@ -44,7 +44,6 @@ class Worker:
         self.registry = Registry({name: tiny_served(name) for name in TASKS})
         limits = limits_of(settings, (f"/predict/{name}" for name in TASKS))
         self.metrics = Metrics(self.registry, (limits.rows, limits.batches), folder)
-        limits.rows.on_shed = limits.batches.on_shed = self.metrics.on_shed
         self.limits = limits
 
         def limiting(app: ASGIApp) -> ASGIApp:
