@@ -82,7 +82,6 @@ class Watch:
     def __init__(self, limits: dict[str, float]) -> None:
         self._limits = limits
         self._since: WeakKeyDictionary[Connection, tuple[object, float]] = WeakKeyDictionary()
-        self.cut_off = 0
 
     def look(self, connections: set[Any], now: float) -> None:
         """Check every connection once; `now` is monotonic time in seconds."""
@@ -101,7 +100,6 @@ class Watch:
                 self._cut(connection, what)
 
     def _cut(self, connection: Connection, what: str) -> None:
-        self.cut_off += 1
         self._since.pop(connection, None)
         if what == "reader":
             connection.transport.abort()

@@ -51,7 +51,6 @@ class Worker:
 
     process: subprocess.Popen[bytes]
     pipe: int
-    started: float
     last_beat: float
     up: bool = False
     leaving_since: float | None = None
@@ -123,8 +122,7 @@ class Group:
             if replaces is not None:
                 self._to_replace.insert(0, replaces)
             return
-        now = time.monotonic()
-        worker = Worker(process, reading, now, now, replaces=replaces)
+        worker = Worker(process, reading, time.monotonic(), replaces=replaces)
         self.workers.append(worker)
         self._selector.register(reading, selectors.EVENT_READ, worker)
 

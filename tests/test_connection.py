@@ -373,10 +373,9 @@ async def test_short_waits_of_many_requests_are_not_one_long_wait() -> None:
         connection.cycle = None
         connection.cycle = Cycle()
         watch.look({connection}, float(second))
-    assert (watch.cut_off, wire.written) == (0, [])
+    assert wire.written == []
     connection.scope = connection.cycle.scope = {"path": "/predict/bikes"}
     watch.look({connection}, 12.0)
-    assert watch.cut_off == 1
     assert wire.written[0].startswith(b"HTTP/1.1 408 ")
 
 

@@ -62,7 +62,7 @@ class Rehearsal(Group):
         os.close(writing)
         process: Any = Process()
         self._selector.register(reading, selectors.EVENT_READ)
-        self.workers.append(Worker(process, reading, 0.0, 0.0, replaces=replaces))
+        self.workers.append(Worker(process, reading, 0.0, replaces=replaces))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from service.headers import Header
-from service.routes.pages import File
+from service.routes.pages import FOR_EVER, File
 
 FOLDER = Path(__file__).parent.parent / "web"
 
@@ -28,9 +28,7 @@ class Assets(StaticFiles):
         """A file with its caching headers."""
         response = super().file_response(full_path, *arguments, **options)
         versioned = Path(full_path).parent.name[-1:].isdigit()
-        response.headers["cache-control"] = (
-            "public, max-age=31536000, immutable" if versioned else "no-cache"
-        )
+        response.headers["cache-control"] = FOR_EVER if versioned else "no-cache"
         del response.headers["accept-ranges"]
         return response
 
