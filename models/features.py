@@ -39,6 +39,11 @@ class Category:
     variables: tuple[str, ...]
     sizes: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        if len(self.sizes) != len(self.variables):
+            found = f"{len(self.sizes)} for {len(self.variables)}"
+            raise ValueError(f"a category has one size for each variable, and not {found}")
+
     @property
     def size(self) -> int:
         """The number of codes: one for each combination of values."""

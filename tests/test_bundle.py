@@ -142,6 +142,10 @@ FAULTS: dict[str, tuple[Change, str]] = {
         _set("model.encoder.categories.0.variables", ["rank"]),
         "manifest.json: model.encoder.categories.0: a background row has none of its 4 codes",
     ),
+    "sizes": (
+        _set("model.encoder.categories.0.sizes", [4, 2]),
+        "manifest.json: encoder.categories.0: does not make sense (a category has one size for each",
+    ),
     "no threshold": (
         _set("model.threshold", None),
         "manifest.json: threshold: the task admission has one",
