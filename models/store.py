@@ -150,16 +150,20 @@ class Store:
         """Fill in the bundles of `artifacts`, <model>/ each, for models without an active version.
 
         With a key they are signed with it: they come with the code and are trusted as the code is.
-        Returns the names of the models that were filled.
+        Returns the names of the models that were filled. Raises BundleError, which names the folder, for
+        one that is refused.
         """
         filled = []
         for folder in sorted(artifacts.iterdir()) if artifacts.is_dir() else []:
             if not _NAME.fullmatch(folder.name) or self.current(folder.name) is not None:
                 continue
-            content = bundle.read(folder)
-            content = content if key is None else bundle.sign(content, key)
-            loaded = bundle.unpack(content, key)
-            _check_place(loaded, folder.name, loaded.version)
+            try:
+                content = bundle.read(folder)
+                content = content if key is None else bundle.sign(content, key)
+                loaded = bundle.unpack(content, key)
+                _check_place(loaded, folder.name, loaded.version)
+            except BundleError as error:  # such as the bundle of a task that was removed
+                raise BundleError(f"{folder}: {error}") from None
             with self._writing(folder.name):
                 if self.current(folder.name) is None:  # nobody was quicker
                     self._add(folder.name, loaded.version, content)

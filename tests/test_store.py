@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from models import bundle
 from models.errors import BundleError, StoreError
 from models.store import Store
-from tests import tiny
+from tests import mutants, tiny
 from tests.process import descriptors
 
 NAME = "admission"
@@ -75,6 +76,15 @@ def test_an_empty_store_is_filled_once(tmp_path: Path) -> None:
     signed = Store(tmp_path / "signed")
     assert signed.fill_from(carried, b"key") == [NAME, "bikes"]
     signed.load("bikes", key=b"key")
+
+
+def test_a_carried_bundle_of_no_task_is_told_with_its_folder(tmp_path: Path) -> None:
+    """Who has removed a task reads which folder to delete."""
+    content = mutants.resealed(mutants.GOOD["bikes"], task="weather")
+    mutants.write(content)(tmp_path / "weather")
+    said = f"{tmp_path / 'weather'}: manifest.json: task: must be one of"
+    with pytest.raises(BundleError, match=re.escape(said)):
+        Store(tmp_path / "store").fill_from(tmp_path)
 
 
 def test_the_next_writer_removes_what_a_killed_one_has_left(tmp_path: Path) -> None:
