@@ -4,13 +4,14 @@ import errno
 import hmac
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
 
 from models.errors import SettingsError
 from models.tasks import TASKS
-from service import keys, main
+from service import keys, logs, main
 from service.app import create_app
 from service.keys import Keyring, KeysLayer, digest_of, is_open, parse
 from service.registry import Registry
@@ -226,10 +227,23 @@ async def test_request_needs_a_key() -> None:
     assert "bad" not in answers[4].text
 
 
-def test_required_keys_must_be_there() -> None:
-    """A service that was told to require keys does not start without one."""
-    with pytest.raises(SettingsError, match="SERVICE_REQUIRE_KEYS is set and there is no key"):
-        main._keys(Settings(require_keys=True))
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"require_keys": True}, "SERVICE_REQUIRE_KEYS is set and there is no key"),
+        ({"keys": "bad"}, "SERVICE_KEYS, entry 1: must be"),
+        ({"cors_origins": "bad"}, "SERVICE_CORS_ORIGINS must be origins"),
+    ],
+)
+def test_a_bad_setting_is_refused_before_the_store_is_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], said: str
+) -> None:
+    """A service that was told to require keys does not start without one, and leaves nothing behind."""
+    monkeypatch.setattr(logs, "configure_by", lambda _: None)
+    store = tmp_path / "store"
+    with pytest.raises(SettingsError, match=said):
+        main.build(Settings(store=store, **settings))
+    assert not store.exists()
 
 
 def test_made_key_is_good_for_its_line(capsys: pytest.CaptureFixture[str]) -> None:
