@@ -117,6 +117,14 @@ def take_waiting(listener: socket) -> Iterator[socket]:
             return
 
 
+def warn_of_want() -> None:
+    """Log if no file can be opened: uvloop then closes what connects without a word."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        _log.error("no connection can be taken: %s", error)
+
+
 class Acceptor:
     """Accepts connections from a socket shared with siblings, in the place of an `asyncio.Server`.
 

@@ -33,7 +33,7 @@ from weakref import WeakKeyDictionary, ref
 import uvicorn
 from typing_extensions import override
 
-from service.acceptor import Acceptor, hold_off, take_waiting
+from service.acceptor import Acceptor, hold_off, take_waiting, warn_of_want
 from service.connection import connections, refuse
 from service.errors import TIMEOUT
 
@@ -205,6 +205,8 @@ class Server(uvicorn.Server):
             acceptor.count()
         if counter % _TICKS_A_SECOND == 0:
             self._watch.look(self.server_state.connections, now)
+            if self._counts is None:  # an `Acceptor` would say so
+                warn_of_want()
             if not self._on_beat():
                 self.end_with_group()
         if self._close_at is None:

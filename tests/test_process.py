@@ -147,6 +147,18 @@ def test_soft_limit_of_open_files_drops_no_connection(
             assert _received(connection).startswith(b"HTTP/1.1 200 ")
 
 
+def test_want_of_open_files_is_told(store: Path, tmp_path: Path) -> None:
+    """Who comes when no file may be opened any more is sent away, and the log says why."""
+    command = ["sh", "-c", f"ulimit -n {SOFT_LIMIT}; exec {sys.executable} -m service"]
+    log = tmp_path / "log"
+    with launched_by(command, log, {"store": store}) as (_, url), ExitStack() as stack:
+        with httpx.Client(base_url=url) as client:
+            for _ in range(MANY):
+                stack.enter_context(_connected(client))
+        said = "no connection can be taken: [Errno 24]"
+        wait_until(lambda: said in log.read_text("utf-8"), 30, said)
+
+
 @pytest.mark.parametrize(
     ("host", "url"),
     [
