@@ -192,6 +192,33 @@ def test_slider_moves_the_forecast_within_a_tenth_of_a_second(bikes: Visit) -> N
     assert waited < 100
 
 
+@pytest.mark.parametrize(
+    ("typed", "keys", "shown"),
+    [
+        ("24", ["ArrowUp", "ArrowUp"], "25"),
+        ("21,5", ["ArrowUp"], "22"),
+        ("0.1", ["ArrowDown"], "-0.4"),
+        ("39.8", ["ArrowUp", "ArrowUp"], "40"),
+        ("45", ["ArrowUp"], "45"),
+        ("45", ["ArrowDown"], "44.5"),
+        ("24", ["Shift+ArrowUp"], "24"),
+        ("hot", ["ArrowUp"], "hot"),
+    ],
+)
+def test_arrow_keys_step_a_number(bikes: Visit, typed: str, keys: list[str], shown: str) -> None:
+    """By the steps of its slider, as far as that reaches, and a screen reader is told the number."""
+    number = bikes.page.get_by_role("spinbutton", name="Temperature", exact=True).first
+    number.fill(typed)
+    for key in keys:
+        number.press(key)
+    expect(number).to_have_value(shown)
+    told = number.get_attribute("aria-valuenow")
+    assert told == (None if shown == "hot" else shown)
+    if shown == "25":
+        expect(bikes.page).to_have_url(re.compile("temperature=25"))
+        expect(bikes.page.get_by_label("Temperature, slider").first).to_have_value("25")
+
+
 def test_fast_changes_end_with_the_last(bikes: Visit, url: str) -> None:
     """However fast someone moves, the picture is that of the last position."""
     page = bikes.page

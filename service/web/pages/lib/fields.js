@@ -37,10 +37,31 @@ export function fieldsOf(root, changed) {
 
 /** A number and a slider that follow each other; the number may go where the slider does not reach. */
 function pair(number, slider) {
-  if (!slider) return;
-  slider.value = numberIn(number);
-  slider.addEventListener("input", () => (number.value = slider.value));
-  number.addEventListener("input", () => (slider.value = numberIn(number)));
+  number.setAttribute("role", "spinbutton");
+  follow(number, slider);
+  slider?.addEventListener("input", () => setPair(number, slider, slider.value));
+  number.addEventListener("input", () => follow(number, slider));
+  number.addEventListener("keydown", (event) => step(event, number, slider));
+}
+
+/** Tell the slider and a screen reader what stands in the number. */
+function follow(number, slider) {
+  const value = numberIn(number);
+  if (slider) slider.value = value;
+  if (typeof value === "number") number.setAttribute("aria-valuenow", value);
+  else number.removeAttribute("aria-valuenow");
+}
+
+/** Up and down step a number as far as its slider reaches, by the slider's steps, or by 1. */
+function step(event, number, slider) {
+  const way = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+  const value = numberIn(number);
+  if (!way || typeof value !== "number" || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault(); // the cursor stays where it is
+  const { step: by = 1, min = -Infinity, max = Infinity } = slider ?? {};
+  const next = Number((value + way * by).toFixed(6)); // 0.1 + 0.2 is 0.3
+  number.value = way > 0 ? Math.min(next, Math.max(max, value)) : Math.max(next, Math.min(min, value));
+  number.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
 /**
@@ -76,6 +97,10 @@ function mark(field, words) {
 export function setNumber(field, value) {
   const input = field.querySelector("input[inputmode]");
   const slider = field.querySelector("input[type=range]");
-  input.value = value;
-  if (slider) slider.value = numberIn(input);
+  setPair(input, slider, value);
+}
+
+function setPair(number, slider, value) {
+  number.value = value;
+  follow(number, slider);
 }
