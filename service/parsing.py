@@ -18,6 +18,8 @@ from service.errors import MALFORMED, TOO_LARGE, Problem
 VALUES_A_ROW = 20
 """The most values per row, on average; no task has half as many fields."""
 _OBJECTS_A_ROW = 2
+_LISTS_A_ROW = VALUES_A_ROW // 2
+"""A tensor of the shape [rows, 1] has a list for each of its values."""
 _SHORT = 200_000
 """A body of fewer bytes is not checked: it has no room for too many values."""
 
@@ -30,6 +32,7 @@ def json_of(body: bytes, most: int, task: Task | None = None) -> Any:
     if len(body) > _SHORT:
         _refuse_many(body, b",", "values", VALUES_A_ROW, most)
         _refuse_many(body, b"{", "objects", _OBJECTS_A_ROW, most)
+        _refuse_many(body, b"[", "lists", _LISTS_A_ROW, most)  # which need no comma when nested
     document = None if task is None else texts.parse(body, task)
     if document is not None:
         return document

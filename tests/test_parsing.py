@@ -36,6 +36,12 @@ BATCH, V2 = "/predict/bikes/batch", "/v2/models/bikes/infer"
         (BATCH, "text/csv", HEADER + b"," * MANY, "cells and lines"),
         (BATCH, "text/csv", b"a," * MANY + b"a\r\n", "cells and lines"),
         (V2, "application/json", b'{"inputs":[%b{}]}' % (b"{}," * MANY), f"{MANY} values"),
+        (
+            BATCH,
+            "application/json",
+            b'{"instances":[%b0]}' % ((b"[" * 300 + b"]" * 300 + b",") * 1000),
+            "300001 lists, more than 10 for each",
+        ),
     ],
 )
 async def test_more_than_any_batch_has_is_refused(
