@@ -57,9 +57,14 @@ def range_of(field: Field) -> str:
     return f"{field.low:g} to {field.high:g}{unit}"
 
 
-def escape(name: str) -> str:
-    """A name, escaped for a JSON pointer (RFC 6901)."""
-    return name.replace("~", "~0").replace("/", "~1")
+def pointer_to(name: str, at: str = "") -> str:
+    """The JSON pointer (RFC 6901) of a member of the object at `at`; of the object itself for a long name.
+
+    Otherwise a body that is one name of megabytes would be sent back, several times as large in memory.
+    """
+    if len(name) > _LONGEST_NAME:
+        return at
+    return f"{at}/" + name.replace("~", "~0").replace("/", "~1")
 
 
 def type_words(value: Any) -> str:
@@ -80,7 +85,7 @@ def unknown_fields(names: Iterable[str], known: Collection[str], at: str) -> lis
     faults = [
         Fault(
             f"there is no field {name[:_LONGEST_NAME]}; {instead_of(name, known)}",
-            f"{at}/{escape(name)}",
+            pointer_to(name, at),
         )
         for name in unknown[:MOST_UNKNOWN]
     ]
@@ -101,7 +106,7 @@ def _fault(entry: Any, fields: Mapping[str, Field]) -> Fault:
         detail = f"a row is an object with fields, and this is {type_words(entry['input'])}"
         return Fault(detail, "")
     name = str(entry["loc"][0])
-    return Fault(f"{name} {_what_is_wrong(entry, fields[name])}", f"/{escape(name)}")
+    return Fault(f"{name} {_what_is_wrong(entry, fields[name])}", pointer_to(name))
 
 
 def _what_is_wrong(entry: Any, field: Field) -> str:  # noqa: PLR0911 - a table with conditions

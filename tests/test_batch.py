@@ -237,6 +237,25 @@ async def test_many_unknown_fields_are_counted(form: str) -> None:
     assert found[at] == f"there are {5000 - fault_messages.MOST_UNKNOWN} more fields that are none"
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "at"),
+    [
+        ("", "{%s}", ""),
+        ("/batch", '{"instances": [{%s}]}', "/instances/0"),
+        ("/batch", '{"inputs": {%s}}', "/inputs"),
+        ("/batch", "{%s}", ""),
+    ],
+)
+async def test_a_long_name_is_not_sent_back(path: str, body: str, at: str) -> None:
+    """The fault of a name that is no field and too long to be a misspelling points at its object."""
+    async with connect(APP) as client:
+        answer = await client.post(f"/predict/bikes{path}", content=body % f'"{"~" * 60_000}": []')
+    assert len(answer.content) < 2000
+    error = answer.json()
+    faults = (error["predictions"][0]["error"] if "predictions" in error else error)["errors"]
+    assert {fault["pointer"] for fault in faults if "~" in fault["detail"]} == {at}
+
+
 class Work:
     """A clock that goes on with the work alone, and what others had to wait for their turns by it."""
 
