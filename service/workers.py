@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.errors import ProjectError, SettingsError
@@ -133,8 +134,8 @@ class Group:
         try:
             os.set_blocking(reading, False)
             process = subprocess.Popen(
-                [sys.executable, "-m", "service.worker", *map(str, inherited)],
-                env=dict(self.environment),
+                [sys.executable, "-P", "-m", "service.worker", *map(str, inherited)],
+                env=_with_path(self.environment),
                 pass_fds=inherited,
             )
         except OSError:
@@ -253,6 +254,16 @@ class Group:
         for sig in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(sig, lambda number, _: self._signals.append(number))
         signal.set_wakeup_fd(waker)
+
+
+def _with_path(environment: Mapping[str, str]) -> dict[str, str]:
+    """`environment` for a worker, so that it imports from where this process does.
+
+    Without the option -P, Python would look into the current folder first, which may be another
+    project's, with a module `models` of its own.
+    """
+    path = (str(Path(sys.path[0]).absolute()), environment.get("PYTHONPATH"))
+    return {**environment, "PYTHONPATH": os.pathsep.join(filter(None, path))}
 
 
 def open_port(host: str, port: int) -> socket.socket:

@@ -102,6 +102,21 @@ def restart(group: Rehearsal) -> tuple[Worker, Worker, Worker]:
     return first, second, successor
 
 
+def test_worker_imports_nothing_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command may be called in a folder of another project, whose modules have the same names."""
+    (tmp_path / "models.py").write_text("raise SystemExit('of another project')", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with socket.socket() as listener:
+        group = Group(listener, {"SERVICE_LOG_FORMAT": "none"}, 1, 10.0, on_up=lambda: None)
+        process, pipe = group._begin()
+    process.wait()
+    said = os.read(pipe, 4096)
+    os.close(pipe)
+    assert said.startswith(REFUSED + b"SERVICE_LOG_FORMAT must be"), said
+
+
 def test_dead_worker_is_replaced(group: Rehearsal) -> None:
     """There are always as many workers as were asked for."""
     first, second = group.workers
