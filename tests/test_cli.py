@@ -180,6 +180,14 @@ def test_bad_data_is_one_line_and_nothing_is_written(
     assert not (tmp_path / "store").exists()
 
 
+def test_all_models_are_not_offered_one_file(train: Run) -> None:
+    """The help of `train all` has no option that is always refused."""
+    status, out, _ = train("all", "--help")
+    assert status == 0
+    assert "--seed" in out
+    assert "--data" not in out
+
+
 BAD_CALLS = {
     "no such file": (["bikes", "--data", "nowhere.csv"], "nowhere.csv: no such file"),
     "data of all": (["all", "--data", "some.csv"], "--data is the file of one model"),

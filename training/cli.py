@@ -115,7 +115,7 @@ def options(
 
 @app.command("all")
 def train_all(
-    data_: Data = None,
+    data_: Annotated[Path | None, typer.Option("--data", hidden=True)] = None,
     store: StoreFolder = DEFAULT_STORE,
     seed: Seed = 0,
     key: KeyFile = None,
