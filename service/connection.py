@@ -22,6 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service import headers
 from service.errors import HEADERS_TOO_LARGE, NO_REQUEST, Kind, Problem, answer_of, instance_of
+from service.exchange import id_for
 from service.microbatch import Microbatch
 
 if TYPE_CHECKING:
@@ -251,11 +252,15 @@ def refuse(connection: Connection, kind: Kind, detail: str) -> None:
         **dict(headers.ALWAYS),
         b"connection": b"close",
     }
+    cycle = connection.cycle
+    begun: Any = None if cycle is None or cycle.response_complete else cycle.scope
+    if begun is not None:  # metrics and log are to know the status, and the caller the log's id
+        begun["refused"] = status
+        given[b"x-request-id"] = id_for(begun)
     lines = b"".join(b"%b: %b\r\n" % header for header in given.items())
     transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (status, kind.title.encode(), lines, body))
-    if connection.cycle is None or connection.cycle.response_complete:
+    if begun is None:
         transport.write_eof()
         connection.loop.call_later(_LINGER_SECONDS, transport.close)
-    else:  # an application is at work, and might go on writing; metrics and log are to know the status
-        connection.cycle.scope["refused"] = status  # type: ignore[typeddict-unknown-key]
+    else:  # an application is at work, and might go on writing
         transport.close()

@@ -20,6 +20,7 @@ from service.served import Served
 
 _OK = 200
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}\Z").match
+_ID = b"x-request-id"
 _log = logging.getLogger("service")
 
 
@@ -78,10 +79,21 @@ class Exchange:
         served = self.served
         return [
             *given,
-            (b"x-request-id", self.request_id),
+            (_ID, self.request_id),
             *headers.ALWAYS,
             *(served.headers if served else headers.of_page(given)),
         ]
+
+
+def id_for(scope: Scope) -> bytes:
+    """The id of a request that `service.connection` refuses: its exchange has it, or will take it."""
+    if "exchange" in scope:
+        exchange: Exchange = scope["exchange"]
+        return exchange.request_id
+    given = headers.of(scope)
+    if not _SANE_ID(given.get(_ID, b"")):
+        given[_ID] = secrets.token_hex(8).encode()
+    return given[_ID]
 
 
 Observer = Callable[[Exchange, Scope], None]
@@ -133,9 +145,8 @@ class ExchangeLayer:
             await self._refuse(exchange, scope, error, answer)
         finally:
             exchange.seconds = perf_counter() - exchange.started
-            if not exchange.status:
-                # The caller left, or `service.connection` has refused the request: it says so here.
-                exchange.status = scope.get("refused", 0)
+            # What `service.connection` has refused got that answer, whatever the layers say of it.
+            exchange.status = scope.get("refused", exchange.status)
             for observer in self._observers:
                 observer(exchange, scope)
 
@@ -164,7 +175,7 @@ class ExchangeLayer:
 
     def _request_id(self, scope: Scope) -> bytes:
         """The caller's X-Request-ID if it is well-formed, else a new one, unique among all processes."""
-        given = headers.of(scope).get(b"x-request-id")
+        given = headers.of(scope).get(_ID)
         if given is not None and _SANE_ID(given):
             return given
         return b"%b-%x" % (self._prefix, next(self._numbers))

@@ -374,9 +374,38 @@ async def test_short_waits_of_many_requests_are_not_one_long_wait() -> None:
         connection.cycle = Cycle()
         watch.look({connection}, float(second))
     assert wire.written == []
-    connection.scope = connection.cycle.scope = {"path": "/predict/bikes"}
+    connection.scope = connection.cycle.scope = {"path": "/predict/bikes", "headers": []}
     watch.look({connection}, 12.0)
     assert wire.written[0].startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize("target", ["/predict/bikes", "/predict/bikes/batch"])
+@pytest.mark.parametrize("given", ["mine", "not sane", ""])
+@pytest.mark.parametrize("length", [50, 5000])
+async def test_slow_body_has_the_same_id_and_status_in_the_answer_and_for_the_observers(
+    length: int, given: str, target: str
+) -> None:
+    """Whoever got 408 can be found in the log, also if the body would have been too large."""
+    seen: list[tuple[bytes, int]] = []
+    registry = Registry({name: tiny_served(name) for name in TASKS})
+    limits = limits_of(Settings(row_bytes=1000), PATHS)
+    app = create_app(
+        registry,
+        Settings(),
+        layers=[lambda inner: LimitsLayer(inner, limits)],
+        observers=[lambda exchange, _: seen.append((exchange.request_id, exchange.status))],
+    )
+    connection, wire = Server(app).connect()
+    begun = request(b" " * length, target).replace(b"mine", given.encode())
+    connection.data_received(begun[: -length + 1])
+    await asyncio.sleep(0)
+    refuse(connection, TIMEOUT, "It is too slow.")
+    connection.connection_lost(None)
+    await until(lambda: bool(seen))
+    ((found, status),) = seen
+    assert (status, wire.written[0][9:12]) == (408, b"408")
+    assert b"\r\nx-request-id: %b\r\n" % found in wire.written[0]
+    assert (found == b"mine") == (given == "mine")
 
 
 async def test_refused_connection_lingers() -> None:
