@@ -28,14 +28,16 @@ async def test_service_without_models_lives_and_is_not_ready() -> None:
     assert ready.status_code == 503
     assert ready.headers["Retry-After"] == "1"
     assert ready.headers["content-type"] == "application/problem+json"
+    assert ready.json()["detail"] == "No model is loaded."
 
 
 async def test_service_that_leaves_is_not_ready_and_answers() -> None:
-    """A process about to leave sends traffic elsewhere, and answers what comes nevertheless."""
+    """A process about to leave says so, sends traffic elsewhere, and answers what comes nevertheless."""
     registry = Registry({name: tiny_served(name) for name in TASKS})
     app = create_app(registry, Settings())
     app.drain()
     async with connect(app) as client:
-        assert (await client.get("/health/ready")).status_code == 503
+        ready = await client.get("/health/ready")
+        assert (ready.status_code, ready.json()["detail"]) == (503, "The service is about to stop.")
         assert (await client.get("/health/live")).status_code == 200
         assert (await client.get("/models/bikes")).status_code == 200

@@ -42,7 +42,8 @@ def router(registry: Registry) -> APIRouter:
     )
     async def health_ready() -> Ready:
         if not registry.ready:
-            raise Problem(UNAVAILABLE, "The models are not loaded.", headers=RETRY_AFTER)
+            why = "The service is about to stop." if registry.names() else "No model is loaded."
+            raise Problem(UNAVAILABLE, why, headers=RETRY_AFTER)
         return Ready(models={name: registry[name].version for name in registry.names()})
 
     return routes
