@@ -159,7 +159,7 @@ FAULTS: dict[str, tuple[str | bytes, str]] = {
     "out of range": (HEADER + "1,600,3.5,2\n0,900,3.1,1\n", "row 2 (line 3): gre is 900"),
     "not a CSV": (b"\x89PNG\r\n\x1a\n\0\0\xff", "not a CSV file"),
     "empty": ("", "the file is empty"),
-    "too small": (HEADER + "1,600,3.5,2\n0,500,3.1,1\n", "too small to train on"),
+    "too small": (HEADER + "1,600,3.5,2\n0,500,3.1,1\n", "2 of its 2 rows are too few to train on"),
 }
 
 

@@ -367,7 +367,7 @@ def test_too_few_rows(folder: Path) -> None:
         columns=whole.take(np.arange(4)),
         targets={"duration": whole.targets["duration"][:4]},
     )
-    with pytest.raises(TrainingError, match=r"too small to train on: at least 4 rows are needed"):
+    with pytest.raises(TrainingError, match=r"too few to train on; at least 4 rows are needed"):
         evaluate.evaluate(RECIPES["espresso"], few, "p2", 0, 1, Nobody())
 
 

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 
 from models.arrays import IntArray
+from models.errors import DivergedError
 from training import catalogue, data, intervals, product
 from training.data import Dataset
+from training.evaluate import Evaluation
+from training.progress import Nobody
+from training.recipes import Recipe
 
 
 def test_choice_that_no_row_has_is_remarked() -> None:
@@ -45,6 +49,38 @@ def test_rows_too_few_for_a_level_are_remarked(n_rows: int, level: float | None)
     told = intervals.shortcomings(catalogue.RECIPES["bikes-days"], few)
     words = f"its intervals above the level {level} are too narrow"
     assert [remark.split(":")[0] for remark in told] == ([] if level is None else [words])
+
+
+@pytest.mark.parametrize(("n_days", "judged"), [(50, 0), (94, 0), (114, 1)])
+def test_part_of_the_file_too_short_to_be_judged_is_trained_on(n_days: int, judged: int) -> None:
+    """Held-out days that leave none, or too few, to learn from are no reason to refuse the file."""
+    bikes = data.read("bikes")
+    part = _part(bikes, np.flatnonzero(bikes.hours < bikes.hours[0] + np.timedelta64(n_days, "D")))
+    made = product.make(_hasty("lecture-bikes"), part, 0, Nobody())
+    assert (made.evaluation is not None) == judged
+    told = [remark for remark in made.remarks if remark.startswith("not judged on held-out rows")]
+    assert len(told) == 1 - judged
+    if n_days == 94:
+        few = f"301 of its {len(part)} rows are too few to train on; rows of at least 4 weeks are needed"
+        assert told[0].endswith(few)
+
+
+def test_recipe_that_diverges_where_it_is_judged_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That is the recipe's fault, not the file's: what it gives on all rows would not be trusted."""
+
+    def diverges(*_: object) -> Evaluation:
+        raise DivergedError("the loss is not finite")
+
+    monkeypatch.setattr(product, "evaluate", diverges)
+    with pytest.raises(DivergedError):
+        product.make(_hasty("lecture-bikes"), data.read("bikes"), 0, Nobody())
+
+
+def _hasty(name: str) -> Recipe:
+    recipe = catalogue.RECIPES[name]
+    return replace(recipe, fit=replace(recipe.fit, epochs=1))
 
 
 def _part(dataset: Dataset, rows: IntArray) -> Dataset:

@@ -76,11 +76,12 @@ def of_quantity(
     fold = rng.permutation(len(rows)) % GAP_FOLDS
     windows: list[tuple[IntArray, Job[FloatArray]]] = []
     if recipe.fills_gaps or not dataset.task.time_field:
-        require(len(rows) >= FOLDS, dataset, f"at least {FOLDS} rows")
+        require(len(rows) >= FOLDS, dataset, rows, f"at least {FOLDS} rows")
     else:
         days = dataset.hours[rows].astype("datetime64[D]").astype(np.int64)
         fold = days // BLOCK_DAYS % FOLDS
-        require(len(np.unique(fold)) >= FOLDS, dataset, f"rows of at least {FOLDS} weeks")
+        has_all = len(np.unique(fold)) >= FOLDS
+        require(has_all, dataset, rows, f"rows of at least {FOLDS} weeks")
         windows = _later(recipe, dataset, rows, days, rng, crew)
     value = cross_fit(recipe, dataset, rows, fold, rng, crew)
     later = [(judged, forecast.result()) for judged, forecast in windows]
@@ -272,7 +273,8 @@ def _distance(link: str, truth: FloatArray, value: FloatArray) -> FloatArray:
     return np.abs(to_link(truth) - to_link(value))
 
 
-def require(holds: bool, dataset: Dataset, what: str) -> None:  # noqa: FBT001  # an assertion
-    """Raise TrainingError, saying that `what` is needed, unless `holds`."""
+def require(holds: bool, dataset: Dataset, rows: IntArray, what: str) -> None:  # noqa: FBT001  # an assertion
+    """Raise TrainingError, saying that `what` is needed, unless it `holds` of `rows`, (n_rows,)."""
     if not holds:
-        raise TrainingError(f"{dataset.source} is too small to train on: {what} are needed")
+        few = f"{len(rows)} of its {len(dataset)} rows are too few to train on"
+        raise TrainingError(f"{dataset.source}: {few}; {what} are needed")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from models import bundle, drift, few, rows
-from models.errors import SettingsError, StoreError, TrainingError
+from models.errors import DivergedError, SettingsError, StoreError, TrainingError
 from models.model import Model
 from models.store import Store
 from training import intervals, metrics, protocols
@@ -62,11 +62,11 @@ def make(recipe: Recipe, dataset: Dataset, seed: int, watch: Watch) -> Product:
     remarks: list[str] = []
     evaluation = None
     try:
-        protocols.splits(dataset, protocol, seed)
-    except TrainingError as error:
-        remarks.append(f"not judged on held-out rows: {error}")
-    else:
         evaluation = evaluate(recipe, dataset, protocol, seed, 1, watch)
+    except DivergedError:
+        raise
+    except TrainingError as error:  # one that all rows have, too, is raised again below
+        remarks.append(f"not judged on held-out rows: {error}")
     final = fixed_epochs(recipe, evaluation.scores[0].history) if evaluation else recipe
     trained = train(
         final, dataset, np.arange(len(dataset)), None, np.random.default_rng(seed), watch

@@ -158,7 +158,7 @@ def _of_probability(  # noqa: PLR0913  # as `train`
     """
     target = dataset.outcome
     of_each = min(int((target[rows] == outcome).sum()) for outcome in (0.0, 1.0))
-    require(of_each >= FOLDS, dataset, f"at least {FOLDS} rows of each outcome")
+    require(of_each >= FOLDS, dataset, rows, f"at least {FOLDS} rows of each outcome")
     if recipe.bootstrap:
         factor = inflation(recipe, dataset, rows, rng, crew.watch)
         return None, calibrate.ensemble_spread("logit", factor)
