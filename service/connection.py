@@ -148,7 +148,11 @@ class Connection(HttpToolsProtocol):
         if self._unparsed + len(self._data) > HEADER_LIMIT and _size(cycle.scope) > HEADER_LIMIT:
             # They were complete before they were found to be too large: it depends on the packets.
             cycle.response_complete = True  # no application answers
-            self._refuse_headers()
+            self.cycle = cycle  # nor what came after it
+            if self._reading:
+                self._refuse_headers()
+            else:  # it waited for the answer before it, which may have to be sent yet
+                self.loop.call_soon(self._refuse_headers)
             return
         if cycle.waiting_for_100_continue:
             app = _mind_expectation(cycle, app)
@@ -235,13 +239,46 @@ def connections(paths: frozenset[str]) -> type[Connection]:
 def refuse(connection: Connection, kind: Kind, detail: str) -> None:
     """Answer a request before it reaches the application, and close its connection.
 
-    Closing with unread data would reset the connection, and the peer might lose the answer. So, as in
-    RFC 9112, section 9.6, only our side is closed at first, and for a moment more data is read.
+    The requests before it, which may still be at work, are answered first.
     """
-    transport = connection.transport
+    transport, cycle, waiting = connection.transport, connection.cycle, connection.pipeline
     if transport.is_closing() or connection.is_refused:
         return
     connection.is_refused = True
+    at_work = cycle is not None and cycle.more_body and not cycle.response_complete
+    begun: Any = cycle.scope if at_work else None  # the request that is refused, if it has begun
+    status, answer = _answer(connection, kind, detail, begun)
+    if cycle is None or cycle.response_complete:
+        _end(connection, answer)
+    elif not cycle.more_body:  # the last one before it
+        complete = cycle.on_response
+
+        def completed() -> None:
+            complete()
+            # not at once: a microbatch may have to send the answer yet
+            connection.loop.call_soon(_end, connection, answer)
+
+        cycle.on_response = completed
+    elif waiting and waiting[0][0] is cycle:  # it waits for those before it
+
+        async def refused(*_: object) -> None:
+            cycle.response_started = cycle.response_complete = True
+            _end(connection, answer)
+
+        waiting[0] = (cycle, refused)
+    else:  # an application is at work, and might go on writing; metrics and log are to know the status
+        begun["refused"] = status
+        transport.write(answer)
+        transport.close()
+
+
+def _answer(
+    connection: Connection, kind: Kind, detail: str, begun: Scope | None
+) -> tuple[int, bytes]:
+    """The status of a refusal, and all bytes of its answer.
+
+    begun : the request that is refused, if its headers have been read: its answer has the log's id.
+    """
     scope: Any = connection.scope or {}
     path = instance_of(scope) if "path" in scope else "about:blank"
     status, media_type, body = answer_of(Problem(kind, detail), path)
@@ -252,15 +289,20 @@ def refuse(connection: Connection, kind: Kind, detail: str) -> None:
         **dict(headers.ALWAYS),
         b"connection": b"close",
     }
-    cycle = connection.cycle
-    begun: Any = None if cycle is None or cycle.response_complete else cycle.scope
-    if begun is not None:  # metrics and log are to know the status, and the caller the log's id
-        begun["refused"] = status
+    if begun is not None:
         given[b"x-request-id"] = id_for(begun)
     lines = b"".join(b"%b: %b\r\n" % header for header in given.items())
-    transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (status, kind.title.encode(), lines, body))
-    if begun is None:
+    return status, b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (status, kind.title.encode(), lines, body)
+
+
+def _end(connection: Connection, answer: bytes) -> None:
+    """Send the last answer of a connection, and close it.
+
+    Closing with unread data would reset the connection, and the peer might lose the answer. So, as in
+    RFC 9112, section 9.6, only our side is closed at first, and for a moment more data is read.
+    """
+    transport = connection.transport
+    if not transport.is_closing():
+        transport.write(answer)
         transport.write_eof()
         connection.loop.call_later(_LINGER_SECONDS, transport.close)
-    else:  # an application is at work, and might go on writing
-        transport.close()

@@ -61,7 +61,7 @@ def waiting_for(connection: Connection) -> str:
     cycle = connection.cycle
     if connection.transport.is_closing():
         return "reader"  # closing waits until the peer has taken what is written
-    if connection.is_refused:
+    if connection.is_refused and (cycle is None or cycle.response_complete):
         return ""  # it is closed in a moment
     if cycle is None:
         return "headers"

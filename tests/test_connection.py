@@ -7,6 +7,7 @@ import gc
 import inspect
 import itertools
 import json
+import re
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -459,6 +460,46 @@ async def test_requests_that_follow_each_other_unasked_are_answered_in_order() -
     await until(lambda: b"".join(wire.written).count(b"HTTP/1.1 ") == 3)
     statuses = [part[:3] for part in b"".join(wire.written).split(b"HTTP/1.1 ")[1:]]
     assert statuses == [b"200", b"422", b"200"]
+
+
+NO_REQUEST = b"nonsense\r\n\r\n"
+NO_HOST = b"GET / HTTP/1.1\r\n\r\n"
+LARGE = request(target="/health/live", first="GET", X_More="x" * 70_000)
+BAD_BODY = request().replace(b"Content-Length: %d" % len(ROW), b"Transfer-Encoding: chunked")
+"""Its first line is the length of no chunk."""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [(NO_REQUEST, b"400"), (NO_HOST, b"400"), (LARGE, b"431"), (BAD_BODY, b"400")],
+    ids=["no request", "no host", "large", "bad body"],
+)
+@pytest.mark.parametrize("target", ["", "?explain=true"])
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("before", [1, 2])
+async def test_refusal_comes_after_the_answers_to_the_requests_before_it(
+    wrong: bytes, status: bytes, target: str, parts: int, before: int
+) -> None:
+    """Who sends on unasked would else take the refusal for the answer to a request that was right."""
+    connection, wire = Server(service()).connect()
+    good = request(target=f"/predict/bikes{target}") * before
+    for part in (good + wrong,) if parts == 1 else (good, wrong):
+        connection.data_received(part)
+    await until(lambda: wire.ended)
+    connection.data_received(request())  # is discarded
+    statuses = re.findall(rb"HTTP/1.1 (\d{3}) ", b"".join(wire.written))
+    assert statuses == [*[b"200"] * before, status]
+
+
+async def test_who_is_refused_must_still_read_the_answers_before() -> None:
+    """A connection that waits to be refused is cut off like any other when nobody reads."""
+    connection, _ = Server(service()).connect()
+    connection.data_received(request(target="/predict/bikes?explain=true") + NO_REQUEST)
+    connection.pause_writing()
+    assert waiting_for(connection) == "reader"
+    connection.resume_writing()
+    await settled(connection)
+    assert not waiting_for(connection)
 
 
 def upgrading(body: bytes = ROW, target: str = "/predict/bikes") -> bytes:
