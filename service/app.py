@@ -2,7 +2,7 @@
 
 (CORS, where it is set)
   -> ExchangeLayer (request id, clock, errors, security headers, observers)
-    -> layers (keys, limits)
+    -> (preflights, with CORS), layers (keys, limits)
       -> Shortcut -> the prediction routes
                   -> HeadLayer -> FastAPI: everything else
 """
@@ -135,10 +135,12 @@ def create_app(
     app.drain = registry.drain
     templates = _templates([app.router, *included])
     app.at_once = frozenset(f"/predict/{name}" for name in registry.names())
+    cors, preflights = headers.allow_origins(settings.cors_origins)
     app.enter_by(
         [
-            *headers.allow_origins(settings.cors_origins),
+            *cors,
             lambda inner: ExchangeLayer(inner, observers, templates),
+            *preflights,
             *layers,
             lambda inner: Shortcut(inner, hot),
         ]

@@ -20,7 +20,7 @@ from models.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from starlette.types import Scope
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from service.app import Layer
 
@@ -83,10 +83,27 @@ def of_page(headers: Iterable[Header]) -> tuple[Header, ...]:
     return ()
 
 
-def allow_origins(origins: str) -> list[Layer]:
-    """The CORS layer that lets pages of other origins read answers, in a list; empty for "".
+class _Fork:
+    """Sends preflights (a browser asks whether it may) one way, and all other requests another."""
+
+    def __init__(self, preflights: ASGIApp, others: ASGIApp) -> None:
+        self._preflights, self._others = preflights, others
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_preflight = (
+            scope["type"] == "http"
+            and scope["method"] == "OPTIONS"
+            and b"access-control-request-method" in of(scope)
+        )
+        await (self._preflights if is_preflight else self._others)(scope, receive, send)
+
+
+def allow_origins(origins: str) -> tuple[list[Layer], list[Layer]]:
+    """The CORS layers that let pages of other origins read answers; none for "".
 
     origins : as in the setting, separated by commas; "*" for all. Raises SettingsError.
+    Returns a layer outside the exchange, so that refusals have its headers, too, and one within it that
+    answers preflights, so that they have an id and a line in the log.
     """
     named = [origin.strip() for origin in origins.split(",") if origin.strip()]
     for origin in named:
@@ -116,4 +133,6 @@ def allow_origins(origins: str) -> list[Layer]:
             "X-Request-ID",
         ],
     )
-    return [layer] if named else []
+    if not named:
+        return [], []
+    return [lambda app: _Fork(app, layer(app))], [lambda app: _Fork(layer(app), app)]

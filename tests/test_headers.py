@@ -68,6 +68,8 @@ async def test_named_origin_may_read_answers_and_errors() -> None:
     assert preflight.status_code == 200
     assert preflight.headers["access-control-allow-origin"] == ORIGIN
     assert "x-api-key" in preflight.headers["access-control-allow-headers"].lower()
+    assert preflight.headers["x-request-id"]
+    assert preflight.headers["x-content-type-options"] == "nosniff"
     assert error.status_code == 422
     assert error.headers["access-control-allow-origin"] == ORIGIN
     assert "X-Request-ID" in error.headers["access-control-expose-headers"]
