@@ -146,6 +146,7 @@ def _timestamps(field: Field, column: pa.Array) -> Found:
         fixed = None if letters is None else timestamps.parse_letters(letters)
         return fixed or timestamps.parse_many(column.to_pylist())
     if column.type.tz is not None:
+        # An instant has no year that is written, as in a text: the local one counts.
         column = pc.local_timestamp(column.cast(pa.timestamp(column.type.unit, TIME_ZONE.key)))
     missing = _missing(column)
     moments = column.fill_null(0).to_numpy(zero_copy_only=False)
