@@ -10,6 +10,7 @@ from training.bikes import BIKES, BIKES_DAYS
 from training.catalogue import RECIPES
 from training.distil import Student
 from training.lecture import BIKES as LECTURE_BIKES
+from training.lecture import GRE
 from training.overrides import check, override
 from training.recipes import Recipe
 
@@ -17,10 +18,10 @@ from training.recipes import Recipe
 def test_each_kind_of_value() -> None:
     """Numbers, whole numbers, truth values, names and lists are read by the field's type."""
     changes = ["rate=0.01", "epochs=3", "average_epochs=2", "skip=false", "hidden=7,5"]
-    changed = override(BIKES, [*changes, "links=sqrt,log", "schedule=constant", "loss=poisson"])
+    changed = override(BIKES, [*changes, "links=sqrt,log", "schedule=constant", "loss=linex"])
     assert (changed.fit.rate, changed.fit.epochs, changed.fit.average_epochs) == (0.01, 3, 2)
     assert (changed.skip, changed.hidden, changed.links) == (False, (7, 5), ("sqrt", "log"))
-    assert (changed.fit.schedule, changed.fit.loss) == ("constant", "poisson")
+    assert (changed.fit.schedule, changed.fit.loss) == ("constant", "linex")
     assert changed.columns == BIKES.columns
 
 
@@ -127,6 +128,42 @@ def test_every_scale_that_holds_the_answers_is_taken() -> None:
     assert override(ADMISSION, ["links=logit"]).links == ("logit",)
     for recipe in RECIPES.values():
         assert check(recipe) == recipe
+
+
+@pytest.mark.parametrize(
+    ("recipe", "changes", "words"),
+    [
+        (BIKES, ["loss=poisson"], "loss=poisson needs links=exp, "),
+        (
+            BIKES,
+            ["standardise_target=false"],
+            "links must be identity where standardise_target is false",
+        ),
+        (BIKES, ["loss=linex", "standardise_target=false"], "links must be identity where "),
+        (
+            GRE,
+            ["loss=cross_entropy"],
+            "loss=cross_entropy needs links=logit, output_activation=identity ",
+        ),
+        (GRE, ["loss=cross_entropy", "links=logit"], "loss=cross_entropy needs links=logit, "),
+        (ADMISSION, ["loss=half_mse"], "links must be identity where standardise_target is false"),
+        (ADMISSION, ["standardise_target=true"], "loss=cross_entropy needs "),
+        (ADMISSION, ["output_activation=sigmoid"], "loss=cross_entropy needs "),
+    ],
+)
+def test_a_loss_whose_output_would_be_read_on_another_scale_is_refused(
+    recipe: Recipe, changes: list[str], words: str
+) -> None:
+    """A network that learns a logit and answers with it as if it were a probability is wrong in silence."""
+    with pytest.raises(SettingsError, match=f"^{recipe.name}: {words}"):
+        override(recipe, changes)
+
+
+def test_a_loss_is_taken_with_the_scale_of_its_output() -> None:
+    """The lecture's network can learn by the cross-entropy, once its output is a logit."""
+    changed = override(GRE, ["loss=cross_entropy", "links=logit", "output_activation=identity"])
+    assert (changed.fit.loss, changed.links) == ("cross_entropy", ("logit",))
+    assert override(LECTURE_BIKES, ["standardise_target=false", "loss=linex"]).fit.loss == "linex"
 
 
 def test_a_student_needs_networks_that_it_can_stand_for() -> None:

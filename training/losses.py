@@ -22,10 +22,13 @@ class Loss:
 
     value : (output, target) -> array of the shape of `output`.
     derivative : (output, target, out) -> the same shape; `out` is an array to write to, or None.
+    link : the scale of the output, a name in `models.links.LINKS`. With another than "identity" the target
+        is as it is, neither linked nor standardised.
     """
 
     value: Callable[[FloatArray, FloatArray], FloatArray]
     derivative: Callable[[FloatArray, FloatArray, FloatArray | None], FloatArray]
+    link: str = "identity"
 
 
 def half_mse(output: FloatArray, target: FloatArray) -> FloatArray:
@@ -98,8 +101,8 @@ def linex_derivative(
 
 LOSSES: dict[str, Loss] = {
     "half_mse": Loss(half_mse, half_mse_derivative),
-    "cross_entropy": Loss(cross_entropy, cross_entropy_derivative),
-    "poisson": Loss(poisson, poisson_derivative),
+    "cross_entropy": Loss(cross_entropy, cross_entropy_derivative, "logit"),
+    "poisson": Loss(poisson, poisson_derivative, "exp"),
     "linex": Loss(linex, linex_derivative),
 }
 

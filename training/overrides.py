@@ -113,6 +113,7 @@ def check(recipe: Recipe) -> Recipe:
         **_demands_of_parts(recipe),
         **_demands_of_student(recipe),
         **_demands_of_links(recipe),
+        **_demands_of_loss(recipe),
     }
     for demand, holds in demands.items():
         if not holds:
@@ -169,3 +170,17 @@ def _demands_of_links(recipe: Recipe) -> dict[str, bool]:
         f"student_link must be a scale {words}": recipe.student is None
         or recipe.student.link in able,
     }
+
+
+def _demands_of_loss(recipe: Recipe) -> dict[str, bool]:
+    """What a loss demands, in words, and whether it is met: else the answers are not what was learned."""
+    loss, link = recipe.fit.loss, LOSSES[recipe.fit.loss].link
+    linked = set(recipe.links) == {link}
+    if link == "identity":
+        words = f"links must be {link} where standardise_target is false and loss is {loss}"
+        return {words: recipe.standardise_target or linked}
+    words = (
+        f"loss={loss} needs links={link}, output_activation=identity and standardise_target=false"
+    )
+    plain = recipe.output_activation == "identity" and not recipe.standardise_target
+    return {words: linked and plain}
