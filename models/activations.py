@@ -30,11 +30,13 @@ class Activation:
     gain : factor of the standard deviation 1/sqrt(n_in) of the initial weights that keeps the
         signal's variance from layer to layer: 1 for sigmoid-like functions (LeCun 1998), sqrt(2)
         for rectifiers (He et al. 2015).
+    increasing : whether a never falls while z rises, as `training.monotone` needs it.
     """
 
     function: Callable[[FloatArray, FloatArray | None], FloatArray]
     derivative: Callable[[FloatArray, FloatArray, FloatArray | None], FloatArray]
     gain: float
+    increasing: bool = True
 
 
 def identity(z: FloatArray, out: FloatArray | None = None) -> FloatArray:
@@ -118,5 +120,5 @@ ACTIVATIONS: dict[str, Activation] = {
     "sigmoid": Activation(sigmoid, sigmoid_derivative, gain=1.0),
     "tanh": Activation(tanh, tanh_derivative, gain=1.0),
     "relu": Activation(relu, relu_derivative, gain=math.sqrt(2.0)),
-    "silu": Activation(silu, silu_derivative, gain=math.sqrt(2.0)),
+    "silu": Activation(silu, silu_derivative, gain=math.sqrt(2.0), increasing=False),
 }

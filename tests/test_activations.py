@@ -48,6 +48,13 @@ def test_derivative_is_the_derivative(activation: Activation) -> None:
 
 
 @EVERY
+def test_increasing_is_what_it_says(activation: Activation) -> None:
+    """What is declared to be increasing falls nowhere, and what is not falls somewhere."""
+    z = np.linspace(-30.0, 30.0, 6001)
+    assert activation.increasing is bool((np.diff(activation.function(z, None)) >= 0.0).all())
+
+
+@EVERY
 def test_both_are_pure_and_write_only_to_out(activation: Activation) -> None:
     """Arguments stay as they are, `out` gets the result, and `out` may be `z` itself."""
     z = some_z()

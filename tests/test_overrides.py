@@ -125,7 +125,8 @@ def test_every_scale_that_holds_the_answers_is_taken() -> None:
         assert override(BIKES, changes).links == (link,)
     poisson = ["links=exp", "loss=poisson", "standardise_target=false"]
     assert override(BIKES, poisson).links == ("exp",)
-    assert override(ADMISSION, ["links=logit"]).links == ("logit",)
+    assert override(ADMISSION, ["links=logit", "bootstrap=false"]).links == ("logit",)
+    assert override(ADMISSION, ["links=logit,logit"]).links == ("logit", "logit")
     for recipe in RECIPES.values():
         assert check(recipe) == recipe
 
@@ -174,6 +175,10 @@ def test_a_student_needs_networks_that_it_can_stand_for() -> None:
         override(BIKES_DAYS, ["student=true"])
     with pytest.raises(SettingsError, match="interval of a probability needs every network"):
         override(ADMISSION, ["student=true"])
+    signs = f"signs=1,{','.join('0' * (BIKES.n_inputs - 1))}"
+    with pytest.raises(SettingsError, match="student must be false: it would not keep the signs"):
+        override(BIKES, [signs, "activation=tanh"])
+    assert override(BIKES, [signs, "activation=tanh", "student=false"]).student is None
 
 
 @pytest.mark.parametrize(
@@ -184,6 +189,21 @@ def test_a_student_needs_networks_that_it_can_stand_for() -> None:
         (ADMISSION, "signs=1,1", "signs must be empty or have 4 entries, one an input"),
         (ADMISSION, "signs=1", "signs must be empty or have 4 entries, one an input"),
         (ADMISSION, "signs=1,1,-1,2", "signs must be 1, -1 or 0"),
+        (
+            ADMISSION,
+            "activation=silu",
+            "activation and output_activation must be of identity, sigmoid, tanh, relu, as there are signs",
+        ),
+        (
+            ADMISSION,
+            "links=logit",
+            "links must have at least two entries, as bootstrap is true: .* differences make the interval",
+        ),
+        (
+            BIKES,
+            f"signs=1,{','.join('0' * (BIKES.n_inputs - 1))}",
+            "activation and output_activation must be of identity, sigmoid, tanh, relu, as there are signs",
+        ),
         (BIKES_DAYS, "skip=false", "skip must be true: what fills gaps is a part of it"),
     ],
 )
@@ -199,5 +219,6 @@ def test_signs_are_one_an_input() -> None:
     """No sign at all leaves every input free, and so does 0; a category has an input for each code."""
     assert override(ADMISSION, ["signs="]).fit.signs == ()
     assert override(ADMISSION, ["signs=1,0,-1,0"]).fit.signs == (1, 0, -1, 0)
+    assert override(ADMISSION, ["signs=0,0,0,0", "activation=silu"]).activation == "silu"
     with pytest.raises(SettingsError, match="have 56 entries"):
         override(LECTURE_BIKES, ["signs=1"])

@@ -27,3 +27,14 @@ def test_an_anchored_member_is_pulled_back_to_its_start() -> None:
     assert (output.weights == 0).all()
     assert sorted(set(penalty.strength.tolist())) == pytest.approx([0.0, 0.1, 0.4, 1.6, 10.0])
     np.testing.assert_array_equal(penalty.gradient(start.flat), 0.0)
+
+
+def test_an_input_without_a_sign_is_drawn_as_it_comes() -> None:
+    """Free is not 0: its weights start, and are anchored, where they would without any sign."""
+    prior = Prior(skip=0.5, hidden=0.25, hidden_bias=1.0, output=0.1)
+    drawn = [
+        anchored(Architecture((3, 4, 1), "tanh"), prior, 10, np.random.default_rng(0), signs)
+        for signs in ((), (0, 1, -1))
+    ]
+    free, signed = (start.network.layers[0].weights[0] for start, _ in drawn)
+    np.testing.assert_array_equal(signed, [free[0], np.abs(free[1]), -np.abs(free[2])])

@@ -122,8 +122,10 @@ def check(recipe: Recipe) -> Recipe:
 
 
 def _demands_of_parts(recipe: Recipe) -> dict[str, bool]:
-    """What a prior, kriging and signs demand of the networks, in words, and whether it is met."""
-    signs = recipe.fit.signs
+    """What a prior, kriging, signs and a bootstrap demand, in words, and whether it is met."""
+    signs, task = recipe.fit.signs, TASKS[recipe.task]
+    rising = [name for name, of in ACTIVATIONS.items() if of.increasing]
+    rises = {recipe.activation, recipe.output_activation} <= set(rising)
     return {
         "hidden must have one layer, which the prior is for": recipe.prior is None
         or len(recipe.hidden) == 1,
@@ -131,6 +133,10 @@ def _demands_of_parts(recipe: Recipe) -> dict[str, bool]:
         f"signs must be empty or have {recipe.n_inputs} entries, one an input": len(signs)
         in {0, recipe.n_inputs},
         "signs must be 1, -1 or 0": set(signs) <= {1, -1, 0},
+        f"activation and output_activation must be of {', '.join(rising)}, as there are signs": rises
+        or not any(signs),
+        "links must have at least two entries, as bootstrap is true: the networks' differences make the "
+        "interval": not recipe.bootstrap or task.threshold is None or len(recipe.links) > 1,
     }
 
 
@@ -145,6 +151,7 @@ def _demands_of_student(recipe: Recipe) -> dict[str, bool]:
         is None,
         "student must be false: its rows are made up around a timestamp": bool(task.time_field),
         "student must be false: what fills gaps knows every hour": recipe.kriging is None,
+        "student must be false: it would not keep the signs": not any(recipe.fit.signs),
         "student_hidden must have widths of at least 1": all(n >= 1 for n in student.hidden),
         "student_rows must be at least 1": student.rows >= 1,
         "student_rate must be above 0": 0.0 < student.rate < math.inf,

@@ -60,15 +60,15 @@ def anchored(
 
     n_rows : the number of training rows. The penalty is added to the *mean* loss of the rows, so its
         strength is 1 / (n_rows * sd^2); its minimum is then the posterior mode of each member.
-    signs : see `FitSettings.signs`; the hidden weights of an input are drawn with its sign.
+    signs : see `FitSettings.signs`; the hidden weights of an input that has a sign are drawn with it.
     """
     start, strength = zeros(architecture), zeros(architecture)
     hidden, output = start.network.layers
     hidden.weights[...] = rng.normal(0.0, prior.hidden, hidden.weights.shape)
     hidden.biases[...] = rng.normal(0.0, prior.hidden_bias, hidden.biases.shape)
     if signs:
-        np.abs(hidden.weights, out=hidden.weights)
-        hidden.weights[...] *= np.array(signs, dtype=hidden.weights.dtype)[:, np.newaxis]
+        sign = np.array(signs, dtype=hidden.weights.dtype)[:, np.newaxis]
+        np.copyto(hidden.weights, np.abs(hidden.weights) * sign, where=sign != 0.0)
     if start.network.skip is not None:
         start.network.skip[...] = rng.normal(0.0, prior.skip, start.network.skip.shape)
     hidden, output = strength.network.layers
