@@ -129,6 +129,19 @@ def test_logistic_regression_is_compared_row_by_row() -> None:
     assert ours - reference["metrics"]["log_loss"] == pytest.approx(less["mean"])
 
 
+def test_an_evaluation_says_what_became_of_its_fits() -> None:
+    """Scores of networks that stopped at once say so: else a rate that is too large looks like bad data."""
+    recipe = quick("lecture-gre")
+    wild = replace(recipe, fit=replace(recipe.fit, rate=100.0, epochs=100, check_every=1))
+    found = evaluate(wild, data.read("admission"), "holdout", 0, 1, Nobody())
+    told = [remark for score in found.scores for remark in score.remarks]
+    assert len(told) > 1
+    assert tables.remarks(found)[-1] == f"remark on {len(told)} fits, here of the first: {told[0]}"
+    once = replace(found.scores[0], remarks=tuple(told[:1]))
+    assert tables.remarks(replace(found, scores=(once,)))[-1] == f"remark on a fit: {told[0]}"
+    assert "remark" not in tables.remarks(replace(found, scores=(replace(once, remarks=()),)))[-1]
+
+
 def test_a_quantity_has_no_logistic_regression() -> None:
     """Of hours there is no such reference."""
     found = evaluate(quick("lecture-bikes"), first_hours(3000), "p1", 0, 1, Nobody())

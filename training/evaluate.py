@@ -41,6 +41,7 @@ class Scores:
     prediction, model : the forecasts with their intervals, and the model; None for a probability.
     interval : see `interval_scores`; None for a probability.
     reference : (n_rows,), the forecasts of logistic regression; None for a quantity.
+    remarks : what `fit` remarked, of every fit that it did on.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Scores:
     model: Model | None = None
     interval: dict[str, Any] | None = None
     reference: FloatArray | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,7 @@ def _judge_quantity(
             prediction=said,
             model=trained.model,
             interval=interval_scores(dataset, split.test, truth, said),
+            remarks=trained.fitted.remarks,
         )
 
 
@@ -183,7 +186,7 @@ def _judge_probability(
     """The folds of one partition are scored together: their rows are the whole data set."""
     target = dataset.outcome
     for name, folds in groupby(made, key=lambda split: split.name.partition(".")[0]):
-        rows, said, simple, reference = [], [], [], []
+        rows, said, simple, reference, remarks = [], [], [], [], list[str]()
         history: tuple[Check, ...] = ()
         for split in folds:
             rng = np.random.default_rng(seed)
@@ -194,6 +197,7 @@ def _judge_probability(
             simple.append(baselines.baseline(dataset, split.train, split.test))
             reference.append(baselines.logistic_probability(dataset, split.train, split.test))
             history = fitted.fitted.history
+            remarks += fitted.fitted.remarks
         judged, forecast = np.concatenate(rows), np.concatenate(said)
         truth = target[judged]
         yield Scores(
@@ -205,6 +209,7 @@ def _judge_probability(
             baseline=metrics.classification(truth, np.concatenate(simple)),
             history=history,
             reference=np.concatenate(reference),
+            remarks=tuple(remarks),
         )
 
 

@@ -160,7 +160,7 @@ def fit(  # noqa: PLR0913  # parameters, data, settings, randomness, callback
         if averaged < settings.average_epochs:  # stopped early, or fewer epochs than that
             mean *= settings.average_epochs / averaged
         parameters.flat[...] = mean
-    return Fitted(frozen(parameters.network), tuple(history), tuple(stopping.remarks))
+    return Fitted(frozen(parameters.network), tuple(history), stopping.remarks())
 
 
 def loss_of(network: Network, rows: Rows | None, loss: str) -> float | None:
@@ -264,7 +264,7 @@ class _Stopping:
         self.best_loss = math.inf
         self.bad_checks = 0
         self.last_training = math.inf
-        self.remarks: list[str] = []
+        self.rises: list[int] = []
 
     def after(self, check: Check) -> bool:
         """Whether to stop after this check."""
@@ -284,8 +284,19 @@ class _Stopping:
         self.last_training = check.training
         if not rises or self.settings.on_rise == "ignore":
             return False
-        self.remarks.append(f"the training loss rose at epoch {check.epoch}")
+        self.rises.append(check.epoch)
         return self.settings.on_rise == "stop"
+
+    def remarks(self) -> tuple[str, ...]:
+        """What is to be known of the epochs at which the training loss had risen."""
+        if not self.rises:
+            return ()
+        rose = f"the training loss rose at epoch {self.rises[0]}"
+        if self.settings.on_rise == "stop":
+            lower = f"lower the learning rate (it was {self.settings.rate:g})"
+            return (f"{rose}, where the training stopped: {lower}",)
+        more = len(self.rises) - 1
+        return (f"{rose}, and at {more} later checks" if more else rose,)
 
 
 def _require_finite(loss: float, flat: FloatArray, epoch: int, settings: FitSettings) -> None:

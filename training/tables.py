@@ -90,7 +90,15 @@ def remarks(found: Evaluation) -> list[str]:
         *_interval_lines(found),
         *_lecture_lines(found),
         *_reference_lines(found),
+        *_fit_lines(found),
     ]
+
+
+def _fit_lines(found: Evaluation) -> list[str]:
+    """How many fits have a remark, and that of the first."""
+    told = [remark for score in found.scores for remark in score.remarks]
+    fits = f"{len(told)} fits, here of the first" if len(told) > 1 else "a fit"
+    return [f"remark on {fits}: {remark}" for remark in told[:1]]
 
 
 def _interval_lines(found: Evaluation) -> list[str]:
