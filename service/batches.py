@@ -51,11 +51,8 @@ class Batch:
         """The JSON pointer of a row's fault in the body; in a CSV /<row>/<field>, counted from 0."""
         if self.form == "inputs":
             return f"/inputs{fault.pointer}/{row}"
-        return (
-            f"/instances/{row}{fault.pointer}"
-            if self.form == "instances"
-            else f"/{row}{fault.pointer}"
-        )
+        rows = "/instances" if self.form == "instances" else ""
+        return f"{rows}/{row}{fault.pointer}"
 
 
 def read_json(body: bytes, task: Task, most: int) -> Batch:

@@ -51,12 +51,6 @@ def instead_of(name: str, known: Iterable[str]) -> str:
     return f"known are {', '.join(known)}"
 
 
-def range_of(field: Field) -> str:
-    """The accepted range of a field: `-30 to 50 °C`."""
-    unit = f" {field.unit}" if field.unit and field.kind != "timestamp" else ""
-    return f"{field.low:g} to {field.high:g}{unit}"
-
-
 def pointer_to(name: str, at: str = "") -> str:
     """The JSON pointer (RFC 6901) of a member of the object at `at`; of the object itself for a long name.
 
@@ -141,5 +135,6 @@ def _meaning(field: Field) -> str:
     if field.choices:
         return f"{meaning}, one of {', '.join(field.choices)}"
     if field.low is not None and field.kind != "timestamp":
-        return f"{meaning}, {range_of(field)}"
+        unit = f" {field.unit}" if field.unit else ""
+        return f"{meaning}, {field.low:g} to {field.high:g}{unit}"
     return meaning

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from service.errors import BY_STATUS, INVALID, MEDIA_TYPE, Fault, Kind, Problem
 from service.inference_schema import InferenceError
 from service.schemas import ProblemDocument
@@ -40,16 +42,8 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def problem(kind: Kind) -> dict[str, Any]:
     """The response of one kind of problem, with an example."""
     faults = [Fault(kind.example, "/humidity")] if kind is INVALID else []
-    return {
-        "description": f"{kind.title}. {kind.remedy}",
-        "headers": headers("X-Request-ID", *kind.headers),
-        "content": {
-            MEDIA_TYPE: {
-                "schema": {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"},
-                "example": Problem(kind, kind.example, faults).document("/predict/bikes"),
-            }
-        },
-    }
+    example = Problem(kind, kind.example, faults).document("/predict/bikes")
+    return _response(kind, MEDIA_TYPE, ProblemDocument, example)
 
 
 def inference_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -63,11 +57,13 @@ def inference_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def inference_problem(kind: Kind) -> dict[str, Any]:
     """The response of one kind of problem in the form of the protocol."""
-    schema = {"$ref": f"#/components/schemas/{InferenceError.__name__}"}
+    return _response(kind, "application/json", InferenceError, {"error": kind.example})
+
+
+def _response(kind: Kind, media_type: str, form: type[BaseModel], example: Any) -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{form.__name__}"}
     return {
         "description": f"{kind.title}. {kind.remedy}",
         "headers": headers("X-Request-ID", *kind.headers),
-        "content": {
-            "application/json": {"schema": schema, "example": {"error": kind.example}},
-        },
+        "content": {media_type: {"schema": schema, "example": example}},
     }

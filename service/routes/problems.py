@@ -48,10 +48,4 @@ def router() -> APIRouter:
 
 
 def _described(kind: Kind) -> ProblemKind:
-    return ProblemKind(
-        type=kind.type,
-        title=kind.title,
-        status=kind.status,
-        remedy=kind.remedy,
-        example=kind.example,
-    )
+    return ProblemKind.model_validate(kind, from_attributes=True)
