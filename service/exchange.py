@@ -1,7 +1,8 @@
 """One request and its answer: the outermost layer of the service.
 
-It gives the request its id (X-Request-ID), times it, turns what the layers below raise into answers, adds
-the security headers (`service.headers`), and tells the observers (metrics, logs) when it is over.
+It gives the request its id (X-Request-ID), finds its route, times it, turns what the layers below raise
+into answers, adds the security headers (`service.headers`), and tells the observers (metrics, logs) when it
+is over.
 """
 
 import itertools

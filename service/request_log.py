@@ -66,7 +66,7 @@ class RequestLog:
         ):
             waiting.append(exchange)
         else:
-            waiting.append(self._form(exchange, scope, self._at(time.time()), self._inputs))
+            waiting.append(self._form(exchange, scope, self._at(time.time()), inputs=self._inputs))
         if len(waiting) == 1:
             asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
         elif len(waiting) >= _MOST_LINES:
@@ -126,7 +126,7 @@ def fields_of(exchange: Exchange, scope: Scope, *, inputs: bool) -> dict[str, An
     return said
 
 
-def json_line(exchange: Exchange, scope: Scope, now: str, inputs: bool) -> str:  # noqa: FBT001
+def json_line(exchange: Exchange, scope: Scope, now: str, *, inputs: bool) -> str:
     """The line of a request as JSON, as structlog would write `fields_of`."""
     said = {"timestamp": now, "level": "info", "event": "request"}
     return orjson.dumps(said | fields_of(exchange, scope, inputs=inputs)).decode() + "\n"
@@ -148,7 +148,7 @@ def line_by_hand(exchange: Exchange, now: str) -> str:
     )
 
 
-def console_line(exchange: Exchange, scope: Scope, now: str, inputs: bool) -> str:  # noqa: FBT001
+def console_line(exchange: Exchange, scope: Scope, now: str, *, inputs: bool) -> str:
     """The line of a request for a terminal: time, status, request, milliseconds, the rest."""
     said = fields_of(exchange, scope, inputs=inputs)
     request = f"{said.pop('method')} {said.pop('route')}"
