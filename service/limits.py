@@ -109,14 +109,17 @@ class Limits:
     row_paths : the paths of requests for a single row. With `explain` in the query they count as batches
         (and with a percent sign, which might encode it).
     deadline : seconds for a request that does not set its own, or None for no limit.
-    buffer : the most bytes of incomplete bodies, over all requests.
     """
 
     rows: Gate
     batches: Gate
     row_paths: frozenset[str]
     deadline: float | None = None
-    buffer: int = 256_000_000
+
+    @property
+    def buffer(self) -> int:
+        """The most bytes of incomplete bodies, over all requests: twice what finds a place."""
+        return 2 * sum(gate.places * gate.body_limit for gate in (self.rows, self.batches))
 
     def gate_of(self, scope: Scope) -> Gate:
         """The gate of a request that has a body."""

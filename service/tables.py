@@ -77,8 +77,9 @@ async def read_csv(body: bytes, task: Task, turns: Turns) -> Table:
         raise Problem(MALFORMED, f"The CSV is not UTF-8: byte {error.start}.") from None
     plain = _plain_lines(text)
     lines: list[Any] = plain or []
+    del text  # up to four times as large as the body
     if not lines:
-        for piece in _pieces(text):
+        for piece in _pieces(body):
             lines += piece
             await turns.pause()
     if not lines:
@@ -103,9 +104,10 @@ def _plain_lines(text: str) -> list[str] | None:
     return [line for line in lines if line]
 
 
-def _pieces(text: str) -> Iterator[list[list[str]]]:
+def _pieces(body: bytes) -> Iterator[list[list[str]]]:
     """The non-empty lines as lists of cells, some hundred at a time. Raises Problem."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    lines = io.TextIOWrapper(io.BytesIO(body), "utf-8-sig", newline="")
+    reader = csv.reader(lines, strict=True)
     try:
         while piece := list(itertools.islice(reader, _PIECE)):
             yield [line for line in piece if line]

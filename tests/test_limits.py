@@ -217,11 +217,33 @@ async def test_endless_body_is_read_no_further_than_the_limit() -> None:
 
 
 async def test_unfinished_bodies_share_one_buffer() -> None:
-    """When too many bodies are on their way at once, the next is refused with 503."""
-    slow, held = Slow(), limits(buffer=500)
-    status, headers, _ = await ask(slow, held, "/batch", parts=[b"x" * 300, b"x" * 300])
-    assert status == 503
-    assert "retry-after" in headers
+    """Of what is on its way twice as much is kept as finds a place; who sends more gets 503."""
+    held = limits()
+    layer = ExchangeLayer(LimitsLayer(Slow(), held))
+    assert held.buffer == 2 * (2 * 100 + 1000)
+
+    def stalled() -> Receive:
+        parts = iter([b"x" * 900])
+
+        async def receive() -> Any:
+            body = next(parts, None)
+            if body is None:
+                await asyncio.Event().wait()
+            return {"type": "http.request", "body": body, "more_body": True}
+
+        return receive
+
+    waiting = []
+    for _ in range(2):
+        waiting.append(asyncio.create_task(layer(http_scope("/batch"), stalled(), Recorder())))
+        await asyncio.sleep(0.01)
+    recorder = Recorder()
+    await asyncio.wait_for(layer(http_scope("/batch"), stalled(), recorder), 10)
+    assert recorder.status == 503
+    assert "retry-after" in recorder.headers
+    assert not any(task.done() for task in waiting)
+    for task in waiting:
+        task.cancel()
 
 
 async def test_body_in_parts_arrives_whole() -> None:

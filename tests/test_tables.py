@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import tempfile
+import tracemalloc
 from typing import Any
 
 import httpx
@@ -185,6 +186,23 @@ async def test_forms_of_a_csv_that_spreadsheets_write() -> None:
     assert (await post(b"\xef\xbb\xbf" + text.encode())).json()["predictions"] == plain
 
 
+async def test_a_quoted_csv_is_not_held_as_text() -> None:
+    """One letter beyond the basic plane makes a text four times as large; nobody keeps it."""
+    held = []
+
+    class Watched(Turns):
+        async def pause(self) -> None:
+            """Look at the memory where others would have their turn."""
+            held.append(tracemalloc.get_traced_memory()[0])
+
+    lines = HEADER.encode() + b"\n" + (b'"' + b"a" * 2000 + b'"\n') * 1000
+    body = lines + "\N{BICYCLE}".encode() * 2
+    tracemalloc.start()
+    await tables.read_csv(body, BIKES, Watched({}))
+    tracemalloc.stop()
+    assert min(held) < 2 * len(body)
+
+
 @given(
     lines=st.lists(st.text(st.sampled_from("a1.-, \t\x0b\u2028"), max_size=6), max_size=6),
     end=st.sampled_from(["\n", "\r\n", "\r", "\n\r", "\n\n"]),
@@ -193,7 +211,7 @@ def test_plain_lines_are_what_the_csv_reader_reads(lines: list[str], end: str) -
     """The short way to the cells gives what the csv module gives, or leaves the text to it."""
     text = end.join(lines)
     found = tables._plain_lines(text)
-    read = [line for piece in tables._pieces(text) for line in piece]
+    read = [line for piece in tables._pieces(text.encode()) for line in piece]
     assert found is None or [line.split(",") for line in found] == read
     assert tables._plain_lines('a,"b"') is None
     assert tables._plain_lines("a" * (csv.field_size_limit() + 1)) is None
