@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from models.errors import SettingsError
 from service.errors import UNAUTHORIZED, Problem
+from service.limits import WITHOUT_BODY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -60,7 +61,7 @@ OPEN_PREFIXES = (
     "/pages/",
     "/learned/",
 )
-"""Paths that need no key: health, and pages without any model's answer."""
+"""Paths that need no key to be read: health, and pages without any model's answer."""
 
 _log = logging.getLogger("service.keys")
 
@@ -158,8 +159,13 @@ class KeysLayer:
         self._keyring = keyring
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on a request with a valid key or for an open path. Raises Problem for any other."""
-        if scope["type"] == "http" and not is_open(scope["path"]):
+        """Pass on a request with a valid key, or that reads an open path. Raises Problem for any other.
+
+        What has a body is asked for a key wherever it goes: keeping the body takes memory from others.
+        """
+        if scope["type"] == "http" and not (
+            scope["method"] in WITHOUT_BODY and is_open(scope["path"])
+        ):
             key = presented(scope)
             owner = self._keyring.owner(key) if key else None
             if owner is None:
@@ -174,7 +180,7 @@ class KeysLayer:
 
 
 def is_open(path: str) -> bool:
-    """Whether a path answers without a key."""
+    """Whether a path is read without a key."""
     return (
         path in OPEN_PATHS or path.startswith(OPEN_PREFIXES) or path.removesuffix("/") in OPEN_PATHS
     )

@@ -47,7 +47,8 @@ RETRY_AFTER = ((b"retry-after", b"1"),)
 LONGEST_DEADLINE = 3600.0
 TURN_SECONDS = 0.004
 """How long interruptible work keeps the event loop before it yields, which costs microseconds."""
-_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
+WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
+"""The methods of requests that no place is needed for, and whose body nobody reads."""
 
 
 @dataclass(slots=True)
@@ -149,7 +150,7 @@ class LimitsLayer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on a request that is within the limits; raise Problem for one that is not."""
-        if scope["type"] != "http" or scope["method"] in _WITHOUT_BODY:
+        if scope["type"] != "http" or scope["method"] in WITHOUT_BODY:
             await self._app(scope, receive, send)
             return
         gate = self._limits.gate_of(scope)

@@ -2,6 +2,7 @@
 
 import errno
 import hmac
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,12 @@ def asking_app() -> FastAPI:
     return create_app(registry, Settings(), layers=[partial(KeysLayer, keyring=ring)])
 
 
+async def unread() -> AsyncIterator[bytes]:
+    """A body that must not be asked for."""
+    pytest.fail("a body was read without a key")
+    yield b""
+
+
 @pytest.mark.anyio
 async def test_request_needs_a_key() -> None:
     """Either header carries it; without one, or with a wrong one, the answer is 401 and how to ask."""
@@ -217,6 +224,10 @@ async def test_request_needs_a_key() -> None:
             )
         ]
         live = await client.get("/health/live")
+        posted = [
+            await client.post(path, content=unread()) for path in ("/health/live", "/pages/x")
+        ]
+    assert [answer.status_code for answer in posted] == [401, 401]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 401, 401, 401, 401]
     assert live.status_code == 200
     refused = answers[3]
