@@ -525,8 +525,8 @@ def test_environment_that_only_serves_says_what_is_missing(
     monkeypatch.setitem(sys.modules, "typer", None)
     assert main() == 2
     assert capsys.readouterr().err == (
-        "train: the package typer is missing: pip install -r requirements/train.txt, "
-        "or `make train` in a checkout\n"
+        "train: the package typer is missing: `make train` in a checkout installs it, "
+        "else pip install 'backprop-service[train]'\n"
     )
 
 

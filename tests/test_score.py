@@ -477,6 +477,7 @@ def test_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     result = _command("bikes", tmp_path, "--out", tmp_path / "out")
-    assert "needs the package pyarrow: pip install -r requirements/score.txt" in str(
-        result.exception
+    assert str(result.exception) == (
+        "train score needs the package pyarrow: pip install -r requirements/score.txt in a checkout, "
+        "else pip install 'backprop-service[score]'"
     )

@@ -17,7 +17,7 @@ def main() -> int:
 
         return run()
     except ModuleNotFoundError as error:
-        needs = "pip install -r requirements/train.txt, or `make train` in a checkout"
+        needs = "`make train` in a checkout installs it, else pip install 'backprop-service[train]'"
         print(f"train: the package {error.name} is missing: {needs}", file=sys.stderr)  # noqa: T201
         return 2
     except KeyboardInterrupt:  # while the packages are imported, which takes a second

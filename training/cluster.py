@@ -47,7 +47,9 @@ def backend(dask: str | None) -> Iterator[None]:
     try:
         from distributed import Client  # noqa: PLC0415  # an extra, and slow to import
     except ModuleNotFoundError:
-        raise SettingsError("--dask needs the package distributed: the extra `dask`") from None
+        raise SettingsError(
+            "--dask needs the package distributed: pip install 'backprop-service[dask]'"
+        ) from None
     _check(dask)
     with (
         Client(dask, timeout=CONNECT_SECONDS),  # type: ignore[no-untyped-call]

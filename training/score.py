@@ -55,7 +55,8 @@ def score(  # noqa: PLR0913  # a command line
         from training.scoring.run import Request, run  # noqa: PLC0415  # an extra, slow to import
     except ModuleNotFoundError as error:
         raise SettingsError(
-            f"train score needs the package {error.name}: pip install -r requirements/score.txt"
+            f"train score needs the package {error.name}: pip install -r requirements/score.txt "
+            "in a checkout, else pip install 'backprop-service[score]'"
         ) from None
     request = Request(
         model,
