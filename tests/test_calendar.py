@@ -1,6 +1,7 @@
 """The calendar rules against the data: they hold on every one of the 731 days."""
 
 import csv
+import os
 import subprocess
 import sys
 from datetime import date, datetime, timedelta
@@ -199,6 +200,13 @@ for year in range(calendar.FIRST_YEAR, calendar.LAST_YEAR + 1):
     assert calendar.holidays_of(year) == wanted
 assert holidays.country_holidays("DE", years=2020)
 """
+
+
+def test_system_without_time_zones_is_enough() -> None:
+    """A minimal image has no database of time zones; a package carries one for it."""
+    code = "from models.calendar import TIME_ZONE; print(TIME_ZONE)"
+    without = {**os.environ, "PYTHONTZPATH": ""}
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=without)
 
 
 def test_one_country_is_imported_and_says_what_the_package_says() -> None:
