@@ -42,6 +42,14 @@ def test_losses_with_and_without_validation() -> None:
     assert labels(plots.losses(alone, "losses", "loss")) == ["training"]
 
 
+def test_losses_below_zero_are_inside_the_axes() -> None:
+    """The Poisson loss leaves out log(y!), and is below 0 for large counts."""
+    for history in (HISTORY, [Check(1, -500.0, None), Check(2, -860.0, None)]):
+        low, high = plots.losses(history, "losses", "loss").axes[0].get_ylim()
+        assert low < min(check.training for check in history)
+        assert high > max(check.training for check in history)
+
+
 def test_month_below_a_forecast_is_that_of_its_days() -> None:
     """The last days of December stand above 2012-Dec: the axis ends before the next January."""
     hours = np.arange("2012-12-11", "2013-01-01", dtype="datetime64[h]")

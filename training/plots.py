@@ -110,7 +110,7 @@ def losses(history: Sequence[Check], title: str, unit: str) -> Figure:
         axes.plot(*zip(*validation, strict=True), color=ORANGE, label="validation")
     axes.set(title=title, xlabel="epoch", ylabel=unit)
     every = [loss for c in history for loss in (c.training, c.validation) if loss is not None]
-    if min(every) < 0.5 * max(every):  # else the curve would be a flat line at the top
+    if 0.0 <= min(every) < 0.5 * max(every):  # else the curve would be flat, or outside
         axes.set_ylim(0.0, 1.05 * max(every))
     axes.legend(frameon=False)
     axes.grid(alpha=0.3)
