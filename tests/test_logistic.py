@@ -32,6 +32,17 @@ def test_separated_outcomes_need_a_ridge(rows: FloatArray) -> None:
     assert np.isfinite(logistic.coefficients(rows, target, ridge=1e-3)).all()
 
 
+def test_a_step_that_leads_past_the_optimum_is_halved() -> None:
+    """Of sums of money a few are huge: there a whole Newton step overshoots, and the next ones diverge."""
+    rng = np.random.default_rng(450)
+    columns = rng.lognormal(0.0, 5.0, size=(200, 2))
+    target = (rng.random(200) < 1.0 / (1.0 + np.exp(-np.log(columns[:, 0])))).astype(float)
+    rows = logistic.design(columns, columns)
+    got = logistic.coefficients(rows, target, ridge=1e-3)
+    slope = rows.T @ (1.0 / (1.0 + np.exp(-np.clip(rows @ got, -500, 500))) - target) + 1e-3 * got
+    np.testing.assert_allclose(slope, 0.0, atol=1e-6)
+
+
 def test_design_standardises_by_the_training_rows() -> None:
     """Means and scales are those of the training rows; a constant column stays at 0."""
     train = np.array([[1.0, 7.0], [3.0, 7.0]])

@@ -22,6 +22,11 @@ def coefficients(rows: FloatArray, target: FloatArray, ridge: float = 0.0) -> Fl
     ridge : adds ridge / 2 * |b|^2 to the sum of the rows' losses; above 0 there is always a solution.
     All NaN if there is none: a single outcome, collinear columns, or perfectly separated outcomes.
     """
+
+    def loss(b: FloatArray) -> float:
+        z = rows @ b
+        return float((np.logaddexp(0.0, z) - target * z).sum() + ridge / 2.0 * b @ b)
+
     b = np.zeros(rows.shape[1])
     for _ in range(NEWTON_STEPS):
         p = sigmoid(rows @ b)
@@ -29,6 +34,10 @@ def coefficients(rows: FloatArray, target: FloatArray, ridge: float = 0.0) -> Fl
         if np.linalg.cond(curvature) > FLAT:
             break
         step = np.linalg.solve(curvature, rows.T @ (target - p) - ridge * b)
+        while loss(b + step) > loss(b) * (
+            1.0 + STILL
+        ):  # far from the optimum a whole step may lead past it
+            step /= 2.0
         b += step
         if np.abs(step).max() < STILL:
             return b
