@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from models import rows
 from service import headers
 from service.metrics import CLIENT_GONE
 
@@ -116,13 +117,14 @@ def fields_of(exchange: Exchange, scope: Scope, *, inputs: bool) -> dict[str, An
         said["trace_id"] = trace
     if "caller" in scope:
         said["caller"] = scope["caller"]
-    if inputs and exchange.row is not None:
-        said["inputs"] = {name: [str(value)] for name, value in exchange.row.items()}
-    elif inputs and exchange.columns is not None:
-        said["inputs"] = {
-            name: values[:_MOST_INPUT_ROWS].astype(str).tolist()
-            for name, values in exchange.columns.items()
-        }
+    if inputs and exchange.served is not None:
+        task = exchange.served.model.task
+        answered = (
+            exchange.columns if exchange.row is None else rows.columns_of([exchange.row], task)
+        )
+        if answered:
+            first = {name: values[:_MOST_INPUT_ROWS] for name, values in answered.items()}
+            said["inputs"] = rows.to_json(task, first)
     return said
 
 

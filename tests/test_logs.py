@@ -15,13 +15,16 @@ import numpy as np
 import pytest
 import structlog
 
+from models.bikes import BIKES
+from models.rows import columns_of
 from service import logs, request_log
 from service.exchange import Exchange
 from service.logs import EventLog, LineWriter
 from service.registry import Event
 from service.request_log import RequestLog, console_line, trace_id
+from service.schemas import BikesRequest
 from tests.asgi import http_scope
-from tests.serving import VERSION, tiny_served
+from tests.serving import VERSION, example, tiny_served
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 NOW = "2026-01-02T03:04:05.678Z"
@@ -94,7 +97,7 @@ def test_line_says_who_what_and_how_long() -> None:
 
 def test_members_of_a_line_are_those_of_the_guide() -> None:
     """The guide lists every member that the line of a request can have, and no other."""
-    made = exchange(row={"gre": 712})
+    made = exchange()
     line = json_line(made, scope(f"00-{TRACE}-00f067aa0ba902b7-01", caller="us"), inputs=True)
     guide = (Path(__file__).parent.parent / "docs/guides/operate.md").read_text(encoding="utf-8")
     table = guide.split("| member | what it is |", 1)[1].split("\n\n", 1)[0]
@@ -104,8 +107,30 @@ def test_members_of_a_line_are_those_of_the_guide() -> None:
 
 def test_inputs_are_written_only_where_the_setting_asks() -> None:
     """With `log_inputs` the values of the fields stand in the line, of a batch the first twenty."""
-    line = json_line(exchange(columns={"gre": np.arange(500)}), scope(), inputs=True)
-    assert said(line)["inputs"] == {"gre": [str(i) for i in range(20)]}
+    one = exchange().columns or {}
+    many = {name: np.repeat(column, 500) for name, column in one.items()}
+    line = json_line(exchange(columns=many), scope(), inputs=True)
+    assert said(line)["inputs"] == {"gre": [712] * 20, "gpa": [3.71] * 20, "rank": [2] * 20}
+    assert "inputs" not in said(json_line(exchange(columns={}), scope(), inputs=True))
+
+
+def test_inputs_of_a_row_and_of_a_batch_are_written_as_they_are_sent() -> None:
+    """Neither the model's codes (of weather 1, which is mist, and in UCI's data clear) nor None."""
+    sent = example(BIKES, weather="mist", holiday=None)
+    row = BikesRequest.model_validate(sent).__dict__
+    wanted = {
+        "timestamp": ["2012-06-01T17"],
+        "temperature": [24.0],
+        "feels_like": [25.0],
+        "humidity": [55.0],
+        "wind_speed": [12.0],
+        "weather": ["mist"],
+        "holiday": [None],
+    }
+    served = tiny_served("bikes")
+    for changes in ({"row": row, "columns": None}, {"columns": columns_of([row], BIKES)}):
+        line = json_line(exchange(served=served, **changes), scope(), inputs=True)
+        assert said(line)["inputs"] == wanted
 
 
 def test_request_that_no_route_took_and_nobody_waited_for() -> None:
