@@ -62,8 +62,11 @@ async def read_body(receive: Receive) -> bytes:
     return body
 
 
-def media_type(scope: Scope) -> bytes:
-    """The media type of the body, lower-case, without parameters. Raises Problem for a compressed body."""
+def media_type(scope: Scope, *taken: bytes) -> bytes:
+    """The media type of the body, lower-case, without parameters; b"" where the caller does not say.
+
+    Raises Problem for one that is not `taken`, and for a compressed body.
+    """
     given = headers.of(scope)
     encoding = given.get(b"content-encoding", b"")
     if encoding and encoding.strip().lower() != b"identity":
@@ -71,17 +74,13 @@ def media_type(scope: Scope) -> bytes:
         words = f"The body must be sent as it is, and Content-Encoding says {shown}."
         raise Problem(MEDIA, words, headers=[(b"accept-encoding", b"identity")])
     found = given.get(b"content-type", b"")
-    return found if found == JSON else found.split(b";", 1)[0].strip().lower()
-
-
-def refuse_media(found: bytes, *taken: str) -> Problem:
-    """The problem of a body whose media type is `found`, and not one of those `taken`."""
-    shown = found.decode("latin-1")[:50]
-    return Problem(
-        MEDIA,
-        f"The body must be {' or '.join(taken)}, and Content-Type says {shown}.",
-        headers=[(b"accept-post", ", ".join(taken).encode())],
-    )
+    if found not in taken:
+        found = found.split(b";", 1)[0].strip().lower()
+    if found and found not in taken:
+        shown = found.decode("latin-1")[:50]
+        words = f"The body must be {b' or '.join(taken).decode()}, and Content-Type says {shown}."
+        raise Problem(MEDIA, words, headers=[(b"accept-post", b", ".join(taken))])
+    return found
 
 
 async def send_bytes(send: Send, content_type: bytes, body: bytes, *more: Header) -> None:

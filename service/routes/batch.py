@@ -19,14 +19,7 @@ from service.headers import listed, qualities
 from service.limits import Turns
 from service.parsing import check_csv
 from service.query import DEFAULTS
-from service.raw_routes import (
-    JSON,
-    RawRoute,
-    media_type,
-    read_body,
-    refuse_media,
-    send_bytes,
-)
+from service.raw_routes import JSON, RawRoute, media_type, read_body, send_bytes
 from service.registry import Registry
 from service.routes import documented
 from service.schemas import BATCH_ANSWERS, REQUESTS
@@ -66,9 +59,7 @@ class PredictBatch:
     async def _read(
         self, scope: Scope, receive: Receive, task: Task, turns: Turns
     ) -> batches.Batch:
-        found = media_type(scope)
-        if found not in (JSON, CSV, FORM, b""):
-            raise refuse_media(found, "application/json", "text/csv", "multipart/form-data")
+        found = media_type(scope, JSON, CSV, FORM)
         body = await read_body(receive)
         if found == FORM:
             body = await uploaded_file(scope, body)

@@ -29,7 +29,7 @@ from service.inference_schema import (
     TensorMetadata,
 )
 from service.limits import RETRY_AFTER, Turns
-from service.raw_routes import JSON, RawRoute, media_type, read_body, refuse_media, send_bytes
+from service.raw_routes import JSON, RawRoute, media_type, read_body, send_bytes
 from service.registry import Registry
 from service.routes import documented, models
 from service.routes.models import Name
@@ -129,9 +129,7 @@ class Infer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request. Raises Problem."""
         served = find(self._registry, scope, **scope["path_params"])
-        found = media_type(scope)
-        if found not in (JSON, OCTETS, b""):
-            raise refuse_media(found, "application/json", "application/octet-stream")
+        media_type(scope, JSON, OCTETS)  # raises for any other
         body, turns = await read_body(receive), Turns(scope)
         task = served.model.task
         asked = await tensors.read(body, json_length(scope), task, self._most, turns)

@@ -18,7 +18,7 @@ from service.exchange import Exchange
 from service.fault_messages import faults_of, type_words
 from service.microbatch import shared
 from service.query import DEFAULTS
-from service.raw_routes import JSON, RawRoute, media_type, read_body, refuse_media, send_bytes
+from service.raw_routes import JSON, RawRoute, media_type, read_body, send_bytes
 from service.registry import Registry
 from service.routes import documented
 from service.schemas import ANSWERS, REQUESTS
@@ -38,9 +38,7 @@ class Predict:
         """Answer a request. Raises Problem."""
         exchange: Exchange = scope["exchange"]
         served = exchange.served = self._registry[self._name]
-        found = media_type(scope)
-        if found not in (JSON, b""):
-            raise refuse_media(found, "application/json")
+        media_type(scope, JSON)  # raises for any other
         options = query.parse(scope["query_string"], PARAMETERS)
         body = await read_body(receive)
         try:
