@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -22,6 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = {PREFIX + name.upper(): text for name, text in options.items() if text is not None}
     try:
         settings = Settings.from_environment({**os.environ, **given})
+        # Until the server listens to signals. Without a handler the first process of a container is not
+        # ended by SIGTERM: it would go on to serve until it is killed.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         from service.launch import run  # noqa: PLC0415 - slow, and not needed to refuse a setting
 
         return run(settings)

@@ -286,6 +286,7 @@ def test_ctrl_c_during_the_start_is_the_end_and_no_fault(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("service.launch.run", interrupted)
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # the tests keep their own handlers
     assert main([]) == 130
     assert capsys.readouterr().err == ""
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.engine import free_port
-from tests.process import environment, fill, launched, lines, workers_of
+from tests.process import ROOT, environment, fill, launched, lines, workers_of
 from tests.traffic import (
     LONG,
     Answer,
@@ -82,6 +82,23 @@ def test_signal_at_the_end_of_the_start_is_obeyed(tmp_path: Path, name: str) -> 
         command, env=environment(store=fill(tmp_path)), timeout=60, check=False, capture_output=True
     )
     assert (process.returncode, process.stderr) == (0, b"")
+
+
+TOLD_WHILE_IT_STARTS = """
+import signal, sys
+from service import cli, launch
+launch.run = lambda _: signal.raise_signal(signal.SIGTERM) or 1
+sys.exit(cli.main())
+"""
+
+
+def test_sigterm_during_the_start_is_handled() -> None:
+    """The kernel spares the first process of a container a signal that has no handler."""
+    command = [sys.executable, "-c", TOLD_WHILE_IT_STARTS]
+    process = subprocess.run(
+        command, cwd=ROOT, env=environment(), timeout=60, check=False, capture_output=True
+    )
+    assert (process.returncode, process.stdout, process.stderr) == (0, b"", b"")
 
 
 def test_terminated_service_answers_what_it_has_taken(tmp_path: Path) -> None:
