@@ -23,8 +23,11 @@ DTYPES = {
 }
 """The dtype of the column of each kind of field."""
 
-NUMBER = r"[+-]?(?:[0-9]+[.]?[0-9]*|[.][0-9]+)(?:[eE][+-]?[0-9]+)?"
-"""Matches the whole of a cell that is a number, in the CSV of a request or of a file."""
+NUMBER = r"[+-]?(?:[0-9]+(?:[.][0-9]*)?|[.][0-9]+)(?:[eE][+-]?[0-9]+)?"
+"""Matches the whole of a cell that is a number, in the CSV of a request or of a file.
+
+Digits are matched in one way only: a cell of 100,000 digits and a letter would else be tried in billions.
+"""
 
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
 """Written by programs in locales with a decimal comma, or by copying from a spreadsheet."""

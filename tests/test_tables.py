@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import tempfile
+import time
 import tracemalloc
 from typing import Any
 
@@ -222,6 +223,15 @@ def test_plain_numbers_are_those_of_single_cells(cells: list[str]) -> None:
     """The short way to a column of numbers gives what each cell gives, or leaves the column to it."""
     found = tables._plain_numbers(tuple(cells))
     assert found is None or found == [tables._number(cell.strip()) for cell in cells]
+
+
+@pytest.mark.parametrize("form", ["{}x", ".{}x", "{}.{}x", "1e{}x", "{}.x", "+{}ex"])
+def test_long_cell_that_is_no_number_costs_no_more_than_it_is_long(form: str) -> None:
+    """The regular expression matches in linear time; others wait for it, for minutes if it did not."""
+    cell = form.replace("{}", "1" * 20_000)
+    started = time.process_time()
+    assert tables._number(cell) == cell
+    assert time.process_time() - started < 1.0
 
 
 @pytest.mark.parametrize("spoilt", [(), (" true ",)], ids=["plain", "with blanks"])
