@@ -26,7 +26,7 @@ DTYPES = {
 NUMBER = r"[+-]?(?:[0-9]+(?:[.][0-9]*)?|[.][0-9]+)(?:[eE][+-]?[0-9]+)?"
 """Matches the whole of a cell that is a number, in the CSV of a request or of a file.
 
-Digits are matched in one way only: a cell of 100,000 digits and a letter would else be tried in billions.
+Digits are matched in one way only: Python would try a cell of 100,000 digits and a letter in billions.
 """
 
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}

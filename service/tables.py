@@ -14,15 +14,16 @@ from typing import Any
 
 import orjson
 
-from models.rows import NUMBER, other_separator
+from models.rows import other_separator
 from models.task import Field, Task
 from service.errors import MALFORMED, Fault, Problem, invalid
 from service.fault_messages import MOST_UNKNOWN, unknown_fields
 from service.limits import Turns
 from service.rows import MISSING, Values
 
-_NUMBER = re.compile(NUMBER).fullmatch
-_NUMBERS = re.compile(r"[0-9.+\-eE]*").fullmatch
+_NUMBERS = re.compile(
+    r"[0-9.+\-eE]*+"
+).fullmatch  # possessive: a long cell is not tried again and again
 _PIECE = 500
 """Lines that are read between two pauses for other requests."""
 _HEADER = ""
@@ -174,7 +175,8 @@ def _plain_numbers(cells: tuple[str, ...]) -> list[Any] | None:
 
 
 def _number(cell: str) -> Any:
-    """A cell as a number; any other text stays text, and is refused later."""
-    if _NUMBER(cell):
-        return float(cell)
-    return cell or MISSING
+    """A cell as a number (see `models.rows.NUMBER`); any other text stays text, and is refused later."""
+    try:
+        return float(cell) if _NUMBERS(cell) else cell
+    except ValueError:
+        return cell or MISSING

@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import json
+import re
 import tempfile
 import time
 import tracemalloc
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.bikes import BIKES
-from models.rows import to_json
+from models.rows import NUMBER, to_json
 from models.tasks import TASKS
 from service import tables
 from service.batches import SLICE_ROWS
@@ -225,12 +226,20 @@ def test_plain_numbers_are_those_of_single_cells(cells: list[str]) -> None:
     assert found is None or found == [tables._number(cell.strip()) for cell in cells]
 
 
+@given(cell=st.text(st.sampled_from("01.+-eE_ n٣"), max_size=6))
+def test_single_cell_is_a_number_as_declared(cell: str) -> None:
+    """What a request takes for a number is what the scoring of files does."""
+    is_number = re.fullmatch(NUMBER, cell) is not None
+    assert isinstance(tables._number(cell), float) == is_number
+
+
 @pytest.mark.parametrize("form", ["{}x", ".{}x", "{}.{}x", "1e{}x", "{}.x", "+{}ex"])
 def test_long_cell_that_is_no_number_costs_no_more_than_it_is_long(form: str) -> None:
     """The regular expression matches in linear time; others wait for it, for minutes if it did not."""
     cell = form.replace("{}", "1" * 20_000)
     started = time.process_time()
     assert tables._number(cell) == cell
+    assert re.fullmatch(NUMBER, cell) is None
     assert time.process_time() - started < 1.0
 
 
