@@ -108,6 +108,9 @@ def test_line_on_the_intervals_pools_the_days_of_all_splits() -> None:
     for times in (1, 2):  # a day that is in two splits is one day
         lines = tables.remarks(replace(found, scores=(score,) * times))
         assert any("(standard error 0.500, by day)" in line for line in lines)
+    alone = replace(score, interval=interval | {"per_day": [[24, 23]], "days": [5]})
+    lines = tables.remarks(replace(found, scores=(alone,)))
+    assert any("outcomes inside (all of one day)" in line for line in lines)
 
 
 def test_logistic_regression_is_compared_row_by_row() -> None:

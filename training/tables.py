@@ -113,7 +113,8 @@ def _interval_lines(found: Evaluation) -> list[str]:
     counts, days = (np.concatenate([one[key] for one in intervals]) for key in ("per_day", "days"))
     error = metrics.share_error(counts, days)  # a day may be in the test rows of several splits
     by = "day" if TASKS[found.recipe.task].time_field else "row"
-    said = f"{share:.3f} of the outcomes inside (standard error {error:.3f}, by {by})"
+    trust = f"all of one {by}" if np.isnan(error) else f"standard error {error:.3f}, by {by}"
+    said = f"{share:.3f} of the outcomes inside ({trust})"
     ranges = "; ".join(_group_range(intervals, kind) for kind in intervals[0]["groups"])
     return [
         f"{intervals[0]['level']:.0%} intervals: {said}, mean width {number(width)}",
