@@ -21,9 +21,8 @@ from service.fault_messages import MOST_UNKNOWN, unknown_fields
 from service.limits import Turns
 from service.rows import MISSING, Values
 
-_NUMBERS = re.compile(
-    r"[0-9.+\-eE]*+"
-).fullmatch  # possessive: a long cell is not tried again and again
+# possessive: a long cell is not tried again and again
+_NUMBERS = re.compile(r"[0-9.+\-eE]*+").fullmatch
 _PIECE = 500
 """Lines that are read between two pauses for other requests."""
 _HEADER = ""

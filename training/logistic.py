@@ -34,9 +34,8 @@ def coefficients(rows: FloatArray, target: FloatArray, ridge: float = 0.0) -> Fl
         if np.linalg.cond(curvature) > FLAT:
             break
         step = np.linalg.solve(curvature, rows.T @ (target - p) - ridge * b)
-        while loss(b + step) > loss(b) * (
-            1.0 + STILL
-        ):  # far from the optimum a whole step may lead past it
+        # far from the optimum a whole step may lead past it
+        while loss(b + step) > loss(b) * (1.0 + STILL):
             step /= 2.0
         b += step
         if np.abs(step).max() < STILL:
