@@ -530,6 +530,19 @@ def test_environment_that_only_serves_says_what_is_missing(
     )
 
 
+def test_locale_without_the_letters_of_a_formula_is_enough() -> None:
+    """In a locale of Latin-1 or ASCII, what cannot be written is a question mark, not a traceback."""
+    process = subprocess.run(
+        [sys.executable, "-m", "training", "trace"],
+        cwd=data.DATASETS.parents[1],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert (process.returncode, process.stderr) == (0, b"")
+    assert b"0.118890 before the step" in process.stdout
+
+
 def test_commands_that_read_no_data_do_not_wait_for_pandas() -> None:
     """pandas, two thirds of the imports, is imported by what reads a file."""
     code = "import sys, training.cli; sys.exit('pandas' in sys.modules)"

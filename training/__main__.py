@@ -1,5 +1,6 @@
 """`python -m training` is the command `train`."""
 
+import io
 import os
 import sys
 
@@ -12,6 +13,9 @@ def main() -> int:
     # The products here are small: more than one thread of BLAS for each only waits for the other.
     # It must be said before NumPy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a locale need not have every letter of a formula
+            stream.reconfigure(errors="replace")
     try:
         from training.cli import run  # noqa: PLC0415
 
