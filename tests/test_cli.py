@@ -160,6 +160,10 @@ FAULTS: dict[str, tuple[str | bytes, str]] = {
     "not a CSV": (b"\x89PNG\r\n\x1a\n\0\0\xff", "not a CSV file"),
     "empty": ("", "the file is empty"),
     "too small": (HEADER + "1,600,3.5,2\n0,500,3.1,1\n", "2 of its 2 rows are too few to train on"),
+    "one row": (
+        HEADER + "1,600,3.5,2\n",
+        "1 of its 1 rows are too few to train on; at least 4 rows",
+    ),
 }
 
 
@@ -194,6 +198,7 @@ BAD_CALLS = {
     "recipe": (["bikes", "--recipe", "lecture-bike"], "Did you mean 'lecture-bikes'?"),
     "recipe of the other": (["bikes", "--recipe", "lecture-gre"], "there is no recipe"),
     "setting": (["bikes", "--set", "rat=1"], "Did you mean 'rate'?"),
+    "partitions": (["evaluate", "bikes", "--partitions", "2"], "and the protocol is p1"),
     "value": (["bikes", "--set", "epochs=many"], "--set epochs=many: must be a whole number"),
     "no value": (["bikes", "--set", "epochs"], "write it as key=value"),
     "rate": (["bikes", "--set", "rate=-1"], "rate must be above 0"),

@@ -166,6 +166,10 @@ def evaluate_(
     dataset = data.read(task, data_)
     protocol = protocol or protocols.main(dataset.task)
     protocols.splits(dataset, protocol, seed, partitions)
+    if partitions > 1 and protocol != "cv":
+        raise SettingsError(
+            f"--partitions is how often cv is repeated, and the protocol is {protocol}"
+        )
     _check_writable(plots)
     watch = Nobody() if as_json else watch_for(_progress)
     with cluster.backend(dask):

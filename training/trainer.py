@@ -54,6 +54,8 @@ def train(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who wat
 
     Raises TrainingError for too few rows, DivergedError if the losses do not stay finite.
     """
+    if dataset.task.threshold is not None:
+        _require_outcomes(dataset, train_rows)
     for_student, for_interval = rng.spawn(2)
     with Crew(watch) as crew:
         call = recipe, dataset, train_rows, validation, rng, for_student, crew.watch
@@ -79,6 +81,12 @@ def train(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who wat
         background=background(dataset, train_rows, answers(regressor, dataset, train_rows), rng),
     )
     return Trained(model, regressor.fitted, distilled)
+
+
+def _require_outcomes(dataset: Dataset, rows: IntArray) -> None:
+    """Fail before the fits: the logit of a single outcome is infinite, and the interval needs both."""
+    of_each = min(int((dataset.outcome[rows] == outcome).sum()) for outcome in (0.0, 1.0))
+    require(of_each >= FOLDS, dataset, rows, f"at least {FOLDS} rows of each outcome")
 
 
 def _networks(  # noqa: PLR0913  # as `train`, with randomness for the student
@@ -156,13 +164,10 @@ def _of_probability(  # noqa: PLR0913  # as `train`
     The spread of a bootstrapped ensemble is scaled until it covers the known probabilities of simulated
     applications (`training.simulate`). That of other networks is a grouped jackknife's.
     """
-    target = dataset.outcome
-    of_each = min(int((target[rows] == outcome).sum()) for outcome in (0.0, 1.0))
-    require(of_each >= FOLDS, dataset, rows, f"at least {FOLDS} rows of each outcome")
     if recipe.bootstrap:
         factor = inflation(recipe, dataset, rows, rng, crew.watch)
         return None, calibrate.ensemble_spread("logit", factor)
-    fold = stratified_folds(target[rows], rng, FOLDS)
+    fold = stratified_folds(dataset.outcome[rows], rng, FOLDS)
     value = cross_fit(recipe, dataset, rows, fold, rng, crew)
     whole = answers(regressor, dataset, rows)
     to_link = LINKS["logit"].to_link
