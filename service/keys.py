@@ -190,7 +190,7 @@ def presented(scope: Scope) -> bytes:
     """The key that a request carries, or nothing."""
     for name, value in scope["headers"]:
         if name == b"x-api-key":
-            return bytes(value)
+            return bytes(value).strip()
         if name == b"authorization" and value[:7].lower() == b"bearer ":
             return bytes(value[7:]).strip()
     return b""
