@@ -24,7 +24,7 @@ DTYPES = {
 """The dtype of the column of each kind of field."""
 
 NUMBER = r"[+-]?(?:[0-9]+(?:[.][0-9]*)?|[.][0-9]+)(?:[eE][+-]?[0-9]+)?"
-"""Matches the whole of a cell that is a number, in the CSV of a request or of a file.
+"""Matches the whole of a cell that is a number, in the CSV of a file; a request takes the same cells.
 
 Digits are matched in one way only: Python would try a cell of 100,000 digits and a letter in billions.
 """

@@ -148,7 +148,8 @@ class Connection(HttpToolsProtocol):
         if self._unparsed + len(self._data) > HEADER_LIMIT and _size(cycle.scope) > HEADER_LIMIT:
             # They were complete before they were found to be too large: it depends on the packets.
             cycle.response_complete = True  # no application answers
-            self.cycle = cycle  # nor what came after it
+            self.cycle = cycle  # nor what came after it,
+            self.is_refused = False  # be it refused already: this refusal is the one to send
             if self._reading:
                 self._refuse_headers()
             else:  # it waited for the answer before it, which may have to be sent yet
@@ -260,16 +261,25 @@ def refuse(connection: Connection, kind: Kind, detail: str) -> None:
 
         cycle.on_response = completed
     elif waiting and waiting[0][0] is cycle:  # it waits for those before it
+        app: Any = waiting[0][1]
+        begun["refused"] = status
 
-        async def refused(*_: object) -> None:
+        async def refused(scope: Any, receive: Any, _: Any) -> None:
             cycle.response_started = cycle.response_complete = True
+            cycle.waiting_for_100_continue = False
             _end(connection, answer)
+            # for metrics and log; it is told that the caller left
+            await app(scope, receive, _nowhere)
 
         waiting[0] = (cycle, refused)
     else:  # an application is at work, and might go on writing; metrics and log are to know the status
         begun["refused"] = status
         transport.write(answer)
         transport.close()
+
+
+async def _nowhere(_: Message) -> None:
+    """The `send` of an application whose answer nobody gets."""
 
 
 def _answer(

@@ -262,7 +262,8 @@ def _with_path(environment: Mapping[str, str]) -> dict[str, str]:
     Without the option -P, Python would look into the current folder first, which may be another
     project's, with a module `models` of its own.
     """
-    path = (str(Path(sys.path[0]).absolute()), environment.get("PYTHONPATH"))
+    given = None if sys.flags.ignore_environment else environment.get("PYTHONPATH")
+    path = (str(Path(sys.path[0]).absolute()), given)
     return {**environment, "PYTHONPATH": os.pathsep.join(filter(None, path))}
 
 

@@ -159,11 +159,11 @@ FAULTS: dict[str, tuple[str | bytes, str]] = {
     "out of range": (HEADER + "1,600,3.5,2\n0,900,3.1,1\n", "row 2 (line 3): gre is 900"),
     "not a CSV": (b"\x89PNG\r\n\x1a\n\0\0\xff", "not a CSV file"),
     "empty": ("", "the file is empty"),
-    "too small": (HEADER + "1,600,3.5,2\n0,500,3.1,1\n", "2 of its 2 rows are too few to train on"),
-    "one row": (
-        HEADER + "1,600,3.5,2\n",
-        "1 of its 1 rows are too few to train on; at least 4 rows",
+    "too small": (
+        HEADER + "1,600,3.5,2\n0,500,3.1,1\n",
+        "1 of the 2 rows to train on have the rarer outcome",
     ),
+    "one row": (HEADER + "1,600,3.5,2\n", "0 of the 1 rows to train on have the rarer outcome"),
 }
 
 

@@ -491,6 +491,33 @@ async def test_refusal_comes_after_the_answers_to_the_requests_before_it(
     assert statuses == [*[b"200"] * before, status]
 
 
+@pytest.mark.parametrize("after", [NO_REQUEST, NO_HOST, BAD_BODY])
+@pytest.mark.parametrize("target", ["", "?explain=true"])
+async def test_of_two_refusals_the_first_is_sent(after: bytes, target: str) -> None:
+    """What comes after a request whose headers are too large may be none either."""
+    connection, wire = Server(service()).connect()
+    connection.data_received(request(target=f"/predict/bikes{target}") + LARGE + after)
+    await until(lambda: wire.ended)
+    statuses = re.findall(rb"HTTP/1.1 (\d{3}) ", b"".join(wire.written))
+    assert statuses == [b"200", b"431"]
+
+
+async def test_refused_body_of_a_request_that_waits_is_known_to_the_observers() -> None:
+    """The id of every answer to a request whose headers were read is in the log."""
+    seen: list[tuple[bytes, int]] = []
+    app = create_app(
+        Registry({name: tiny_served(name) for name in TASKS}),
+        Settings(),
+        observers=[lambda exchange, _: seen.append((exchange.request_id, exchange.status))],
+    )
+    connection, wire = Server(app).connect()
+    second = BAD_BODY.replace(b"mine", b"second")
+    connection.data_received(request(target="/predict/bikes?explain=true") + second)
+    await until(lambda: len(seen) > 1)
+    assert seen == [(b"mine", 200), (b"second", 400)]
+    assert re.findall(rb"x-request-id: (\S+)\r", b"".join(wire.written)) == [b"mine", b"second"]
+
+
 async def test_who_is_refused_must_still_read_the_answers_before() -> None:
     """A connection that waits to be refused is cut off like any other when nobody reads."""
     connection, _ = Server(service()).connect()

@@ -30,7 +30,7 @@ from training.evaluate import (
 )
 from training.progress import Watch
 from training.recipes import Recipe
-from training.trainer import fixed_epochs, train
+from training.trainer import fixed_epochs, require_outcomes, train
 
 _NOT_ON_CARD = {"per_day", "days", "groups"}
 """Of an interval's scores."""
@@ -58,6 +58,7 @@ def make(recipe: Recipe, dataset: Dataset, seed: int, watch: Watch) -> Product:
     """
     _require_size(recipe)
     _require_declared(dataset)
+    require_outcomes(dataset, np.arange(len(dataset)))
     protocol = protocols.main(dataset.task)
     remarks: list[str] = []
     evaluation = None

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.arrays import Columns, FloatArray, IntArray
+from models.errors import TrainingError
 from models.features import Encoder
 from models.interval import Interval
 from models.links import LINKS
@@ -23,7 +24,7 @@ from training.crew import Crew
 from training.data import NOT_MEASURED, Dataset
 from training.distil import Distilled, distil
 from training.fit import Check, Fitted
-from training.intervals import FOLDS, cross_fit, of_quantity, require
+from training.intervals import FOLDS, cross_fit, of_quantity
 from training.pipeline import Regressor, answers, fit_rows
 from training.progress import Watch
 from training.protocols import stratified_folds
@@ -54,8 +55,7 @@ def train(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who wat
 
     Raises TrainingError for too few rows, DivergedError if the losses do not stay finite.
     """
-    if dataset.task.threshold is not None:
-        _require_outcomes(dataset, train_rows)
+    require_outcomes(dataset, train_rows)
     for_student, for_interval = rng.spawn(2)
     with Crew(watch) as crew:
         call = recipe, dataset, train_rows, validation, rng, for_student, crew.watch
@@ -83,10 +83,19 @@ def train(  # noqa: PLR0913  # recipe, data, which rows, randomness, and who wat
     return Trained(model, regressor.fitted, distilled)
 
 
-def _require_outcomes(dataset: Dataset, rows: IntArray) -> None:
-    """Fail before the fits: the logit of a single outcome is infinite, and the interval needs both."""
-    of_each = min(int((dataset.outcome[rows] == outcome).sum()) for outcome in (0.0, 1.0))
-    require(of_each >= FOLDS, dataset, rows, f"at least {FOLDS} rows of each outcome")
+def require_outcomes(dataset: Dataset, rows: IntArray) -> None:
+    """Raise TrainingError, before the fits, for too few `rows` of an outcome, if there are two of them.
+
+    The logit of a single outcome is infinite, and the interval of a probability needs some of each.
+    """
+    if dataset.task.threshold is None:
+        return
+    rarer = min(int((dataset.outcome[rows] == outcome).sum()) for outcome in (0.0, 1.0))
+    if rarer < FOLDS:
+        raise TrainingError(
+            f"{dataset.source}: {rarer} of the {len(rows)} rows to train on have the rarer outcome, and at "
+            f"least {FOLDS} are needed"
+        )
 
 
 def _networks(  # noqa: PLR0913  # as `train`, with randomness for the student
