@@ -41,7 +41,7 @@ class Scores:
     prediction, model : the forecasts with their intervals, and the model; None for a probability.
     interval : see `interval_scores`; None for a probability.
     reference : (n_rows,), the forecasts of logistic regression; None for a quantity.
-    remarks : what `fit` remarked, of every fit that it did on.
+    remarks : those of its fits, see `training.fit.Fitted`.
     """
 
     name: str
