@@ -25,7 +25,6 @@ from training.pipeline import fit_rows
 from training.progress import Lines
 
 PROTOCOLS = {"p1": "P1", "p1_refit": "P1, refitted", "p3": "P3", "rolling": "rolling"}
-ARTIFACT = Path(__file__).parents[2] / "models" / "artifacts" / "bikes"
 TABLE = Path(__file__).with_name("DISTILLED.md")
 ROUNDS, ROWS, EXPLAINED = 15, 1000, 60
 HEAD = """# One network for eight
@@ -109,7 +108,7 @@ def main() -> None:
         for protocol, name in PROTOCOLS.items()
         for who, recipe in recipes.items()
     ]
-    student = bundle.load(ARTIFACT).model
+    student = bundle.load(bundle.ARTIFACTS / "bikes").model
     eight = fit_rows(BIKES, dataset, np.arange(len(dataset)), None, np.random.default_rng(0))
     models = {"eight networks": replace(student, head=eight.head), "one for all": student}
     parts = [HEAD + "\n".join(lines), costs(models, dataset), explanations(models, dataset)]

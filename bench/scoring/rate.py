@@ -25,7 +25,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import models
 from models import bundle
 from models.bikes import WEATHERS
 from models.model import Model
@@ -46,7 +45,7 @@ def main() -> None:
     n_rows = parser.parse_args().rows
     print(f"{'':10}" + "".join(f"{step:>10}" for step in STEPS) + "   of declared, of computed")
     for name, make in (("bikes", bikes), ("admission", admission)):
-        model = bundle.load(Path(models.__file__).with_name("artifacts") / name).model
+        model = bundle.load(bundle.ARTIFACTS / name).model
         table = make(n_rows, np.random.default_rng(0))
         times = measure(name, model, table)
         shares = [f"{times[of] / times['score']:.0%}" for of in ("declared", "computed")]
@@ -104,16 +103,6 @@ def timed(work: Callable[[], object], times: int) -> float:
     for _ in range(times):
         work()
     return (time.process_time() - started) / times
-
-
-def declared(model: Model) -> Callable[[], object]:
-    """Every weight matrix times a full slice, as the layers are declared."""
-    return products(model, model.encoder.n_inputs)
-
-
-def computed(model: Model) -> Callable[[], object]:
-    """The same without the one-hot columns."""
-    return products(model, len(model.encoder.numbers))
 
 
 def products(model: Model, n_inputs: int) -> Callable[[], object]:
