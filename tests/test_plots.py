@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from models.bikes import BIKES
+from models.model import Prediction
 from training import plots
 from training.fit import Check
 
@@ -54,16 +55,15 @@ def test_month_below_a_forecast_is_that_of_its_days() -> None:
     """The last days of December stand above 2012-Dec: the axis ends before the next January."""
     hours = np.arange("2012-12-11", "2013-01-01", dtype="datetime64[h]")
     values = np.arange(len(hours), dtype=np.float64)
-    figure = plots.forecast(BIKES, hours, values, values, "the last 21 days")
+    said = Prediction(values, values - 5.0, values + 5.0)
+    figure = plots.forecast(BIKES, hours, values, said, "the last 21 days")
     figure.draw_without_rendering()
     assert figure.axes[0].xaxis.get_offset_text().get_text() == "2012-Dec"
 
 
-def test_forecast_with_and_without_interval() -> None:
-    """Reality and forecast are drawn, and the interval where there is one."""
+def test_forecast_stands_in_its_interval_beside_reality() -> None:
+    """What is drawn, and what each is called."""
     hours = np.arange("2012-12-11", "2012-12-13", dtype="datetime64[h]")
-    actual, predicted = np.arange(48.0), np.arange(48.0)[::-1]
-    series = BIKES, hours, actual, predicted, "t"
-    assert labels(plots.forecast(*series)) == ["rentals", "forecast"]
-    both = plots.forecast(*series, predicted - 5, predicted + 5)
-    assert labels(both) == ["interval", "rentals", "forecast"]
+    actual, value = np.arange(48.0), np.arange(48.0)[::-1]
+    figure = plots.forecast(BIKES, hours, actual, Prediction(value, value - 5.0, value + 5.0), "t")
+    assert labels(figure) == ["interval", "rentals", "forecast"]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.arrays import FloatArray
 from models.errors import SettingsError
+from models.model import Prediction
 from models.task import Task
 from training.data import Dataset
 from training.evaluate import Evaluation
@@ -118,22 +119,24 @@ def losses(history: Sequence[Check], title: str, unit: str) -> Figure:
     return figure
 
 
-def forecast(  # noqa: PLR0913  # the series that are drawn, and the title
+def forecast(
     task: Task,
     hours: NDArray[np.datetime64],
     actual: FloatArray,
-    predicted: FloatArray,
+    said: Prediction,
     title: str,
-    low: FloatArray | None = None,
-    high: FloatArray | None = None,
 ) -> Figure:
-    """Forecast against reality, hour by hour: all of shape (n_rows,), hours as datetime64[h]."""
+    """A forecast with its interval against reality, hour by hour.
+
+    hours, actual : (n_rows,), datetime64[h] and what happened.
+    """
     figure = blank(14.0, 5.0)
     axes = figure.subplots()
-    if low is not None and high is not None:
-        axes.fill_between(hours, low, high, color=BLUE, alpha=0.18, linewidth=0, label="interval")
+    axes.fill_between(
+        hours, said.low, said.high, color=BLUE, alpha=0.18, linewidth=0, label="interval"
+    )
     axes.plot(hours, actual, color=GREY, linewidth=1.2, label=task.target)
-    axes.plot(hours, predicted, color=BLUE, linewidth=1.2, label="forecast")
+    axes.plot(hours, said.value, color=BLUE, linewidth=1.2, label="forecast")
     locator = AutoDateLocator(minticks=8, maxticks=22)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
@@ -157,8 +160,7 @@ def save_evaluation(found: Evaluation, dataset: Dataset, folder: Path) -> list[P
     if score.prediction is not None and dataset.task.time_field:
         saved.append(folder / f"{name}-forecast.png")
         title = f"{name}: {found.protocol}, hours that the networks never saw"
-        said = score.prediction
         hours = dataset.hours[score.rows]
-        figure = forecast(dataset.task, hours, score.target, said.value, title, said.low, said.high)
+        figure = forecast(dataset.task, hours, score.target, score.prediction, title)
         save(figure, saved[1])
     return saved

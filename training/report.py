@@ -188,14 +188,13 @@ def _by_time(dataset: Dataset, score: Scores, said: Prediction) -> list[Picture]
     """The pictures that need the hour of each row."""
     hours, task = dataset.hours[score.rows], dataset.task
     title = "hours that the networks never saw"
-    series = hours, score.target, said.value
     return [
         Picture(
-            plots.forecast(task, *series, title, said.low, said.high),
+            plots.forecast(task, hours, score.target, said, title),
             f"Forecast with its 90 % interval against the real {task.target} of the last 21 days.",
         ),
         Picture(
-            figures.errors_by_time(task, *series),
+            figures.errors_by_time(task, hours, score.target, said.value),
             f"Mean absolute error and mean {task.target} by hour of the day and by weekday.",
         ),
     ]
