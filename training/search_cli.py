@@ -65,9 +65,8 @@ def search(  # noqa: PLR0913  # a command line
     if overlaps(asked):
         why = f"validation rows of one split of {protocol} are test rows of another"
         _out.print(f"its score there will be a little too good: {why}", soft_wrap=True)
-    words = ["train", "evaluate", task, "--recipe", chosen.name]
+    words = ["train", "evaluate", task, "--recipe", chosen.name, "--protocol", protocol]
     words += ["--data", str(data_)] if data_ else []
-    words += ["--protocol", protocol] if protocol else []
     words += ["--seed", str(seed)] if seed else []
     words += [word for change in best.changes for word in ("--set", change)]
     _out.print(f"judge it: {shlex.join(words)}", soft_wrap=True)
