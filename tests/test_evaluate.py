@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from models.model import Prediction
+from tests.parts import part_of
 from training import catalogue, data, tables
 from training.data import Dataset
 from training.evaluate import evaluate, interval_scores
@@ -22,10 +23,7 @@ def quick(name: str) -> Recipe:
 
 def first_hours(n_rows: int) -> Dataset:
     """The first hours of the bike data."""
-    whole = data.read("bikes")
-    rows = np.arange(n_rows)
-    targets = {name: values[rows] for name, values in whole.targets.items()}
-    return replace(whole, columns=whole.take(rows), targets=targets)
+    return part_of(data.read("bikes"), np.arange(n_rows))
 
 
 def with_other_targets(dataset: Dataset, rows: np.ndarray) -> Dataset:

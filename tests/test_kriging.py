@@ -8,6 +8,7 @@ import pytest
 from models.errors import TrainingError
 from models.features import Category, Number, fit_encoder
 from models.network import forward
+from tests.parts import part_of
 from training import catalogue, data
 from training.kriging import NEAR, Kriging, widened, with_deviation, with_left_over
 from training.parameters import Architecture, initial
@@ -116,12 +117,10 @@ def test_network_with_deviation_multiplies_the_spread() -> None:
 
 def test_rows_of_days_that_the_recipe_does_not_know_are_refused() -> None:
     """They would all count as the hours of the last day, and only the last row of each would be kept."""
-    whole = data.read("bikes")
     rows = np.arange(48)
-    columns = dict(whole.take(rows))
-    columns["timestamp"] = columns["timestamp"] + np.timedelta64(8 * 365, "D")
-    targets = {name: values[rows] for name, values in whole.targets.items()}
-    later = replace(whole, columns=columns, targets=targets, source="later.csv")
+    part = part_of(data.read("bikes"), rows)
+    moved = {"timestamp": part.hours + np.timedelta64(8 * 365, "D")}
+    later = replace(part, columns={**part.columns, **moved}, source="later.csv")
     recipe = catalogue.RECIPES["bikes-days"]
     with pytest.raises(TrainingError, match=r"bikes-days: .* later\.csv has rows of other days; "):
         fit_rows(recipe, later, rows, None, np.random.default_rng(0))

@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.arrays import IntArray
 from models.errors import DivergedError
+from tests.parts import part_of
 from training import catalogue, data, intervals, product
-from training.data import Dataset
 from training.evaluate import Evaluation
 from training.progress import Nobody
 from training.recipes import Recipe
@@ -36,16 +35,16 @@ def test_rows_that_say_nothing_about_later_days_are_remarked(
     """An interval that was not widened covers less of later days than its level, which nobody could see."""
     bikes = data.read("bikes")
     first = np.flatnonzero(bikes.hours < np.datetime64("2011-01-01") + np.timedelta64(n_days, "D"))
-    told = intervals.shortcomings(catalogue.RECIPES["bikes"], _part(bikes, first))
+    told = intervals.shortcomings(catalogue.RECIPES["bikes"], part_of(bikes, first))
     assert [remark.split(",")[0] for remark in told] == wanted
     assert all("before the last 81, and there are 89" in remark for remark in told)
-    assert intervals.shortcomings(catalogue.RECIPES["bikes-days"], _part(bikes, first)) == []
+    assert intervals.shortcomings(catalogue.RECIPES["bikes-days"], part_of(bikes, first)) == []
 
 
 @pytest.mark.parametrize(("n_rows", "level"), [(99, None), (98, 0.98), (49, 0.98), (48, 0.97)])
 def test_rows_too_few_for_a_level_are_remarked(n_rows: int, level: float | None) -> None:
     """Of 98 rows the largest error is not rare enough for 99 %: the interval there is too narrow."""
-    few = _part(data.read("bikes"), np.arange(n_rows))
+    few = part_of(data.read("bikes"), np.arange(n_rows))
     told = intervals.shortcomings(catalogue.RECIPES["bikes-days"], few)
     words = f"its intervals above the level {level} are too narrow"
     assert [remark.split(":")[0] for remark in told] == ([] if level is None else [words])
@@ -55,7 +54,9 @@ def test_rows_too_few_for_a_level_are_remarked(n_rows: int, level: float | None)
 def test_part_of_the_file_too_short_to_be_judged_is_trained_on(n_days: int, judged: int) -> None:
     """Held-out days that leave none, or too few, to learn from are no reason to refuse the file."""
     bikes = data.read("bikes")
-    part = _part(bikes, np.flatnonzero(bikes.hours < bikes.hours[0] + np.timedelta64(n_days, "D")))
+    part = part_of(
+        bikes, np.flatnonzero(bikes.hours < bikes.hours[0] + np.timedelta64(n_days, "D"))
+    )
     made = product.make(_hasty("lecture-bikes"), part, 0, Nobody())
     assert (made.evaluation is not None) == judged
     told = [remark for remark in made.remarks if remark.startswith("not judged on held-out rows")]
@@ -81,8 +82,3 @@ def test_recipe_that_diverges_where_it_is_judged_is_refused(
 def _hasty(name: str) -> Recipe:
     recipe = catalogue.RECIPES[name]
     return replace(recipe, fit=replace(recipe.fit, epochs=1))
-
-
-def _part(dataset: Dataset, rows: IntArray) -> Dataset:
-    targets = {name: values[rows] for name, values in dataset.targets.items()}
-    return replace(dataset, columns=dataset.take(rows), targets=targets)

@@ -9,6 +9,7 @@ from models.admission import ADMISSION
 from models.arrays import IntArray
 from models.bikes import BIKES
 from models.errors import TrainingError
+from tests.parts import part_of
 from training.data import Dataset
 from training.protocols import Split, choosing, main, of_task, splits, stratified_folds
 
@@ -141,20 +142,13 @@ def test_unknown_protocol(bikes: Dataset) -> None:
 
 def test_data_without_the_days_of_a_protocol(bikes: Dataset) -> None:
     """Data that a protocol cannot split are refused, with the split and what it would need."""
-    part = np.arange(2_000)
-    short = Dataset(
-        bikes.task,
-        bikes.take(part),
-        {name: values[part] for name, values in bikes.targets.items()},
-        bikes.digest,
-        "part.csv",
-    )
+    short = replace(part_of(bikes, np.arange(2_000)), source="part.csv")
     missing = (
         r"part\.csv has no rows to be judged on in the split 'rolling 480'; it would judge six wind"
     )
     with pytest.raises(TrainingError, match=missing):
         splits(short, "rolling")
-    short = replace(short, columns=bikes.take(part[:700]), targets={"rentals": np.ones(700)})
+    short = replace(part_of(bikes, np.arange(700)), source="part.csv")
     missing = (
         r"rows to learn from in the split 'p1'; it would judge the last 21 days, by .* 60 days bef"
     )
