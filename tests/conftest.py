@@ -1,14 +1,15 @@
 """Fixtures for every test."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from models.model import Model
 from models.tasks import TASKS
-from tests import tiny
+from tests import process, tiny
 from training import cli
 from training.data import Dataset, read
 
@@ -35,6 +36,19 @@ def admission() -> Dataset:
 def model(request: pytest.FixtureRequest) -> Model:
     """A small random model of each task in turn."""
     return tiny.model(request.param)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a tiny model of each task."""
+    return process.fill(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="module")
+def url(store: Path) -> Iterator[str]:
+    """A running service that answers from `store`, or from that of the module."""
+    with process.running(store=store) as address:
+        yield address
 
 
 @pytest.fixture

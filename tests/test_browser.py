@@ -53,13 +53,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def url(store: Path) -> Iterator[str]:
-    """A running service."""
-    with running(store=store) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
 def url_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A running service whose models learned from data of someone's own."""
     store = Store(tmp_path_factory.mktemp("elsewhere"))

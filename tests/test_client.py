@@ -24,7 +24,7 @@ from service.client import CHUNK, Client, RefusedError
 from service.schemas import AdmissionRow, BikesRow, FailedRow
 from service.settings import Settings
 from tests import tiny
-from tests.process import ROOT, fill, running
+from tests.process import ROOT
 from tests.serving import example
 
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -43,13 +43,6 @@ ANSWERED = {
     "warnings": [],
     "model": {"name": "admission", "version": "v"},
 }
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A running service."""
-    with running(store=fill(tmp_path_factory.mktemp("store"))) as address:
-        yield address
 
 
 @pytest.fixture

@@ -15,22 +15,9 @@ from models.rows import to_json
 from models.store import Store
 from models.tasks import TASKS
 from tests import tiny
-from tests.process import ROOT, fill, running
+from tests.process import ROOT
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with tiny models."""
-    return fill(tmp_path_factory.mktemp("store"))
-
-
-@pytest.fixture(scope="module")
-def url(store: Path) -> Iterator[str]:
-    """A running service."""
-    with running(store=store) as address:
-        yield address
 
 
 @pytest.fixture

@@ -18,22 +18,16 @@ from service.launch import url_of
 from service.schemas import REQUESTS
 from tests import tiny
 from tests.engine import free_port, wait_until
-from tests.process import ROOT, environment, fill, launched_by, running, workers_of
+from tests.process import ROOT, environment, launched_by, workers_of
 from tests.serving import example
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with tiny models."""
-    return fill(tmp_path_factory.mktemp("store"))
-
-
-@pytest.fixture(scope="module")
-def client(store: Path) -> Iterator[httpx.Client]:
+def client(url: str) -> Iterator[httpx.Client]:
     """A client of a running service."""
-    with running(store=store) as url, httpx.Client(base_url=url) as connected:
+    with httpx.Client(base_url=url) as connected:
         yield connected
 
 

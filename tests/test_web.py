@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import re
 import shutil
-from collections.abc import Iterator
 from threading import Event
 from typing import Any
 
@@ -14,17 +13,9 @@ from playwright.sync_api import sync_playwright
 from conftest import CHROMIUM_NAMES
 from service import openapi
 from service.routes.web import FOLDER
-from tests.process import fill, running
 from tests.serving import connect, tiny_app
 
 APP = tiny_app()
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A running service."""
-    with running(store=fill(tmp_path_factory.mktemp("store"))) as address:
-        yield address
 
 
 @pytest.mark.anyio
