@@ -19,7 +19,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from tests.engine import free_port
 from tests.fences import ROOT, Fence, fences
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Reader:
         self.folder = folder / "project"
         self.printed: str | None = None
         self._used_docker = False
-        self._port = _free_port()
+        self._port = free_port()
         self._service: subprocess.Popen[bytes] | None = None
         self._log = folder / "service.log"
         _copy_project(self.folder)
@@ -232,12 +232,6 @@ def _session(text: str) -> Iterator[tuple[str, str]]:
         match = re.match(r"(?:.*\\\n)*.*\n?", part)
         assert match is not None
         yield match[0], part[match.end() :]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _copy_project(folder: Path) -> None:
