@@ -47,6 +47,7 @@ def test_bikes_are_complete() -> None:
     assert (np.diff(bikes.columns["timestamp"]) > np.timedelta64(0, "h")).all()
     for field in bikes.task.fields:
         values = bikes.columns[field.name]
+        assert type(values) is np.ndarray
         assert values.shape == (17_379,)
         if field.kind == "number":
             assert field.low is not None
@@ -96,6 +97,13 @@ def test_blank_weather_is_that_of_the_hour_before(tmp_path: Path) -> None:
     assert bikes.targets["rentals"].tolist() == [16, 40, 32]
 
 
+def test_blank_felt_temperature_stays_missing(tmp_path: Path) -> None:
+    """It is an optional field of a request: what fills it there fills it here, and no other hour does."""
+    path = write(tmp_path, HOUR_HEADER, GOOD_HOURS[0], GOOD_HOURS[1].replace("0.2727", ""))
+    felt = data.read("bikes", path).columns["feels_like"]
+    np.testing.assert_allclose(felt, [0.2879 * 66 - 16, np.nan])
+
+
 def test_all_609_blanks_are_filled() -> None:
     """No weather of the embedded file is left blank, and the counts of codes are those expected."""
     weather = data.read("bikes").columns["weather"]
@@ -130,6 +138,15 @@ def test_spaces_around_the_names_of_columns_do_not_count(tmp_path: Path) -> None
     assert data.read("admission", path).columns["gpa"].tolist() == [3.0]
     path = write(tmp_path, "admit,gre, gre,gpa,rank", "0,500,510,3.0,4")
     assert fault("admission", path) == "some.csv: the column gre is there twice"
+
+
+def test_spaces_around_a_cell_do_not_count(tmp_path: Path) -> None:
+    """A date or a word among spaces is read, and spaces alone are a blank: in all cells, no row at all."""
+    spaced = GOOD_HOURS[1].replace("2011-01-01", " 2011-01-01 ").replace(",6,0,2,", ",6,0, ,")
+    no_row = " ," * HOUR_HEADER.count(",")
+    bikes = data.read("bikes", write(tmp_path, HOUR_HEADER, GOOD_HOURS[0], no_row, spaced))
+    assert bikes.hours.astype(str).tolist() == ["2011-01-01T00", "2011-01-01T01"]
+    assert bikes.columns["weather"].tolist() == [0, 0]
 
 
 def test_embedded_file_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,6 +294,7 @@ def test_several_bad_rows_are_counted(tmp_path: Path) -> None:
         ),
     ],
 )
+@pytest.mark.filterwarnings("ignore")  # what makes them errors must be the code, not pytest
 def test_wrong_file(tmp_path: Path, content: bytes, said: str) -> None:
     """A file that is no CSV of the schema is refused, saying why."""
     path = tmp_path / "wrong.csv"
