@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models import rows
 from models.errors import DataError
 from training import data
 from training.catalogue import RECIPES
@@ -41,6 +42,7 @@ def test_bikes_are_complete() -> None:
     """The embedded hours are all there, in the order of time, in the units of a request."""
     bikes = data.read("bikes")
     assert len(bikes) == 17_379
+    assert rows.fault(bikes.task, bikes.columns) is None
     assert bikes.targets["rentals"].sum() == 3_292_679
     total = bikes.targets["casual"] + bikes.targets["registered"]
     np.testing.assert_array_equal(total, bikes.targets["rentals"])
@@ -88,6 +90,23 @@ def test_bikes_units() -> None:
         np.testing.assert_allclose(bikes.columns[field], wanted)
 
 
+def test_rows_are_in_the_order_of_time_whatever_that_of_the_file(tmp_path: Path) -> None:
+    """Every column and every target of a row moves with its hour."""
+    lines = [
+        f"{i},2011-01-01,1,0,1,{i},{i % 2},6,0,{i},0.{i},0.{i},0.{i},0.{i},{i},{i},{2 * i}"
+        for i in (1, 2, 3)
+    ]
+    in_order, shuffled = (
+        data.read("bikes", write(tmp_path, HOUR_HEADER, *(lines[i] for i in order)))
+        for order in ((0, 1, 2), (2, 0, 1))
+    )
+    for of in ("columns", "targets"):
+        wanted, found = getattr(in_order, of), getattr(shuffled, of)
+        assert wanted.keys() == found.keys()
+        for name in wanted:
+            np.testing.assert_array_equal(found[name], wanted[name], name)
+
+
 def test_blank_weather_is_that_of_the_hour_before(tmp_path: Path) -> None:
     """A blank weather code takes the hour before it; at the head of a file, the first known one."""
     blank = [line.replace(",6,0,1,0.2", ",6,0,,0.2") for line in GOOD_HOURS]
@@ -117,6 +136,7 @@ def test_admission_is_complete() -> None:
     """The embedded applications are all there."""
     admission = data.read("admission")
     assert len(admission) == 400
+    assert rows.fault(admission.task, admission.columns) is None
     assert admission.targets["admitted"].sum() == 127
     assert admission.columns["gre"].min() == 220
     assert np.bincount(admission.columns["rank"]).tolist() == [0, 61, 151, 121, 67]
@@ -257,14 +277,16 @@ def test_days_are_those_that_a_request_may_have(tmp_path: Path, day: str, *, goo
 def test_hour_that_is_there_twice_is_found_wherever_it_stands(tmp_path: Path) -> None:
     """Else one row of it could be learned from and the other be judged."""
     path = write(tmp_path, HOUR_HEADER, *reversed(GOOD_HOURS), GOOD_HOURS[1])
-    message = fault("bikes", path)
-    assert message.startswith("some.csv: row 4 (line 5): the hour 2011-01-01T01 is there before")
+    assert fault("bikes", path) == (
+        "some.csv: row 4 (line 5): the hour 2011-01-01T01 is there before; one row must hold all its "
+        "rentals"
+    )
 
 
 def test_several_bad_rows_are_counted(tmp_path: Path) -> None:
     """The first of several bad rows is shown, by its line in the file, and the others counted."""
-    rows = "0,500,3,1", "", "0,900,3,1", "0,910,3,1", "1,9,3,1"
-    assert fault("admission", write(tmp_path, "admit,gre,gpa,rank", *rows)) == (
+    lines = "0,500,3,1", "", "0,900,3,1", "0,910,3,1", "1,9,3,1"
+    assert fault("admission", write(tmp_path, "admit,gre,gpa,rank", *lines)) == (
         "some.csv: row 2 (line 4): gre is 900, outside 200 to 800 (and 2 more such rows)"
     )
 

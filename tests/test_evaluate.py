@@ -8,9 +8,13 @@ import pytest
 from models.model import Prediction
 from tests.parts import part_of
 from training import catalogue, data, tables
+from training.baselines import baseline, logistic_probability
 from training.data import Dataset
 from training.evaluate import evaluate, interval_scores
+from training.metrics import classification, regression
+from training.pipeline import answers, fit_rows
 from training.progress import Nobody
+from training.protocols import splits
 from training.recipes import Recipe
 
 
@@ -34,7 +38,6 @@ def with_other_targets(dataset: Dataset, rows: np.ndarray) -> Dataset:
     return replace(dataset, targets=targets)
 
 
-@pytest.mark.slow
 def test_forecast_of_hours_does_not_depend_on_their_truth() -> None:
     """Change what happened in the test rows: forecast, interval and baseline stay as they were."""
     dataset = first_hours(3000)
@@ -47,7 +50,29 @@ def test_forecast_of_hours_does_not_depend_on_their_truth() -> None:
         np.testing.assert_array_equal(
             getattr(before.prediction, name), getattr(after.prediction, name)
         )
+    assert before.history == after.history
     assert before.metrics != after.metrics
+    (p1,) = splits(dataset, "p1")
+    simple = baseline(dataset, p1.train, p1.test)
+    assert after.baseline == pytest.approx(regression(after.target, simple), nan_ok=True)
+
+
+def test_each_fold_is_judged_by_what_the_others_teach() -> None:
+    """Change what happened in a fold: its forecasts, ours and the simple ones, stay as they were."""
+    dataset, recipe = data.read("admission"), quick("admission")
+    (score,) = evaluate(recipe, dataset, "cv", 0, 1, Nobody()).scores
+    assert score.reference is not None
+    simple = np.empty(len(dataset))
+    for split in splits(dataset, "cv"):
+        changed = with_other_targets(dataset, split.test)
+        fitted = fit_rows(recipe, changed, split.train, None, np.random.default_rng(0))
+        of_fold = np.isin(score.rows, split.test)
+        np.testing.assert_array_equal(score.rows[of_fold], split.test)
+        np.testing.assert_array_equal(score.forecast[of_fold], answers(fitted, changed, split.test))
+        theirs = logistic_probability(changed, split.train, split.test)
+        np.testing.assert_array_equal(score.reference[of_fold], theirs)
+        simple[of_fold] = dataset.outcome[split.train].mean()
+    assert score.baseline == pytest.approx(classification(score.target, simple), nan_ok=True)
 
 
 def test_folds_of_a_partition_are_judged_together() -> None:

@@ -1,11 +1,51 @@
-"""What a training leaves beside the networks."""
+"""What a training learns from, and what it leaves beside the networks."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pytest
 
-from training import data
-from training.trainer import BACKGROUND_ROWS, background, ranges
+from models import tree
+from models.arrays import IntArray
+from tests.parts import part_of
+from training import catalogue, data
+from training.data import Dataset
+from training.distil import Student
+from training.progress import Nobody
+from training.recipes import Recipe
+from training.trainer import BACKGROUND_ROWS, background, ranges, train
+
+
+def everything(recipe: Recipe, dataset: Dataset, rows: IntArray) -> tuple[Any, dict[str, Any]]:
+    """All that a bundle holds of a model that was trained on the rows."""
+    arrays: dict[str, Any] = {}
+    model = train(recipe, dataset, rows, None, np.random.default_rng(0), Nobody()).model
+    described = tree.flatten(model, arrays)
+    return described, {name: array.tobytes() for name, array in arrays.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("bikes", np.arange(900, 5500)),
+        pytest.param("bikes-days", np.arange(900, 3000, 2), marks=pytest.mark.slow),
+        ("admission", np.arange(80, 360)),
+    ],
+)
+def test_rows_that_are_held_out_leave_no_trace(name: str, rows: IntArray) -> None:
+    """Networks, ranges, intervals, background: each bit is what it would be if they did not exist."""
+    recipe = catalogue.RECIPES[name]
+    recipe = replace(
+        recipe,
+        links=recipe.links[:2],
+        hidden=(4,),
+        fit=replace(recipe.fit, epochs=2, average_epochs=0),
+        student=recipe.student and Student(hidden=(4,), rows=500, epochs=1),
+    )
+    dataset = data.read(recipe.task)
+    alone = part_of(dataset, rows)
+    assert everything(recipe, dataset, rows) == everything(recipe, alone, np.arange(len(rows)))
 
 
 def test_background_represents_the_answers() -> None:
