@@ -15,6 +15,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.arrays import FloatArray, IntArray
 
@@ -290,8 +291,8 @@ def _day_number(day: date) -> int:
     return day.toordinal() - _DAY_0
 
 
-def day_rows(days: IntArray) -> FloatArray:
-    """The day variables of each of `days` (datetime64[D], shape (n,)): (n, len(DAY_VARIABLES))."""
+def day_rows(days: NDArray[np.datetime64]) -> FloatArray:
+    """The day variables of each of `days`, (n,): (n, len(DAY_VARIABLES))."""
     years, places = _place(days.astype("datetime64[D]").astype(np.int64))
     return _joined(year_table, years).take(places, axis=1).T
 

@@ -189,9 +189,8 @@ def fit_encoder(
     # A column that is constant in training has taught nothing: it is held where it was, at 0. Rounding can
     # make the standard deviation of equal numbers a little more than 0.
     constant = np.ptp(clipped, axis=0) == 0.0
-    if (
-        constant.any()
-    ):  # else the arrays stay as they are, to the byte: a bundle's digest is over them
+    if constant.any():
+        # else the arrays stay as they are, to the byte: a bundle's digest is over them
         low, high, mean = (np.where(constant, clipped[0], of) for of in (low, high, mean))
         scale[constant] = 1.0
     return Encoder(variables, numbers, categories, low, high, mean=mean, scale=scale)

@@ -205,7 +205,7 @@ class _Table:
             )
         return values
 
-    def days(self, name: str) -> FloatArray:
+    def days(self, name: str) -> NDArray[np.datetime64]:
         """A column of dates, (n_rows,) datetime64[D]."""
         import pandas as pd  # noqa: PLC0415
 

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from models.arrays import IntArray
+from models.arrays import FloatArray, IntArray
 from models.errors import DataError, DivergedError, SettingsError
 from models.task import Task
 from training import cluster, metrics
@@ -181,7 +181,7 @@ def _judge(recipe: Recipe, search: Search) -> float:
     return float(np.mean(found))
 
 
-def _set_aside(target: Any, rows: IntArray, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+def _set_aside(target: FloatArray, rows: IntArray, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
     """Split training rows into rows to learn from and rows for model selection."""
     fold = stratified_folds(target[rows], rng, CHOOSING_FOLDS)
     return rows[fold != 0], rows[fold == 0]

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from models.arrays import IntArray
 from models.bikes import WEATHERS
 from training import data, report, trace
 
@@ -93,7 +94,7 @@ def _rentals() -> Iterator[tuple[str, str]]:
         yield f"rentals/{month}.json", _text({**about, "days": content})
 
 
-def _day(dataset: data.Dataset, rows: Any) -> dict[str, list[Any]]:
+def _day(dataset: data.Dataset, rows: IntArray) -> dict[str, list[Any]]:
     columns = dataset.take(rows)
     hours = columns["timestamp"]
     return {
