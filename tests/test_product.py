@@ -1,5 +1,7 @@
 """The product of a training: what its user is told."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +11,7 @@ from models.errors import DivergedError
 from tests.parts import part_of
 from training import catalogue, data, intervals, product
 from training.evaluate import Evaluation
-from training.progress import Nobody
+from training.progress import Nobody, OnCheck
 from training.recipes import Recipe
 
 
@@ -64,6 +66,34 @@ def test_part_of_the_file_too_short_to_be_judged_is_trained_on(n_days: int, judg
     if n_days == 94:
         few = f"301 of its {len(part)} rows are too few to train on; rows of at least 4 weeks are needed"
         assert told[0].endswith(few)
+
+
+def test_only_the_fit_that_is_judged_is_stopped_by_its_validation_rows() -> None:
+    """All others, that of all rows too, have as many epochs as were best there."""
+    recipe = catalogue.RECIPES["lecture-bikes"]
+    fit = replace(recipe.fit, epochs=30, patience=2, rate=3.0)
+    watch = Noted()
+    part = part_of(data.read("bikes"), np.arange(3000))
+    made = product.make(replace(recipe, hidden=(4,), fit=fit), part, 0, watch)
+    assert made.evaluation is not None
+    best = min(made.evaluation.scores[0].history, key=lambda check: check.validation or 0.0).epoch
+    assert best < 30
+    assert [n for title, n in watch.stages if title == "networks"] == [30, best]
+    assert {n for title, n in watch.stages if title.startswith("held-out")} == {best}
+
+
+class Noted(Nobody):
+    """Notes the title and the epochs of every fit."""
+
+    def __init__(self) -> None:
+        self.stages: list[tuple[str, int]] = []
+
+    @contextmanager
+    def stage(self, title: str, epochs: int) -> Iterator[OnCheck]:
+        """See `Watch`."""
+        self.stages.append((title, epochs))
+        with super().stage(title, epochs) as on_check:
+            yield on_check
 
 
 def test_recipe_that_diverges_where_it_is_judged_is_refused(

@@ -12,9 +12,10 @@ from tests.parts import part_of
 from training import catalogue, data
 from training.data import Dataset
 from training.distil import Student
+from training.fit import Check
 from training.progress import Nobody
 from training.recipes import Recipe
-from training.trainer import BACKGROUND_ROWS, background, ranges, train
+from training.trainer import BACKGROUND_ROWS, background, fixed_epochs, ranges, train
 
 
 def everything(recipe: Recipe, dataset: Dataset, rows: IntArray) -> tuple[Any, dict[str, Any]]:
@@ -46,6 +47,17 @@ def test_rows_that_are_held_out_leave_no_trace(name: str, rows: IntArray) -> Non
     dataset = data.read(recipe.task)
     alone = part_of(dataset, rows)
     assert everything(recipe, dataset, rows) == everything(recipe, alone, np.arange(len(rows)))
+
+
+def test_number_of_epochs_is_the_one_that_was_best() -> None:
+    """Fits without validation rows end where those with some were best; without any there is no telling."""
+    recipe = catalogue.RECIPES["lecture-bikes"]
+    judged = [Check(epoch, 0.5, loss) for epoch, loss in ((2, 0.9), (4, 0.7), (6, 0.8))]
+    alone = [replace(check, validation=None) for check in judged]
+    unstopped = replace(recipe, fit=replace(recipe.fit, patience=0))
+    assert fixed_epochs(recipe, judged).fit == replace(recipe.fit, patience=0, epochs=4)
+    assert fixed_epochs(recipe, alone) == unstopped
+    assert fixed_epochs(unstopped, judged) == unstopped
 
 
 def test_background_represents_the_answers() -> None:

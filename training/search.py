@@ -181,7 +181,9 @@ def _judge(recipe: Recipe, search: Search) -> float:
     return float(np.mean(found))
 
 
-def _set_aside(target: FloatArray, rows: IntArray, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+def _set_aside(
+    target: FloatArray, rows: IntArray, rng: np.random.Generator
+) -> tuple[IntArray, IntArray]:
     """Split training rows into rows to learn from and rows for model selection."""
     fold = stratified_folds(target[rows], rng, CHOOSING_FOLDS)
     return rows[fold != 0], rows[fold == 0]
