@@ -66,8 +66,10 @@ def waiting_for(connection: Connection) -> str:
     if cycle is None:
         return "headers"
     if cycle.response_complete:
-        # Between requests uvicorn's own timer runs; without it the next request has begun.
-        return "" if connection.timeout_keep_alive_task is not None else "headers"
+        # Between requests uvicorn's own timer runs. Without it the next request has begun; and so it has
+        # without a path, if its first bytes came with the request before.
+        idle = connection.timeout_keep_alive_task is not None and "path" in connection.scope
+        return "" if idle else "headers"
     if connection.flow.write_paused:
         return "reader"
     return "body" if cycle.more_body else ""

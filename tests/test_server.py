@@ -160,6 +160,15 @@ def test_connection_that_is_never_used_is_closed_without_a_word(address: tuple[s
     assert said(address) == b""
 
 
+def test_headers_that_began_with_the_request_before_have_no_longer(
+    address: tuple[str, int],
+) -> None:
+    """Half a request in the packet of a whole one has the time of headers, not that between requests."""
+    received = said(address, posted(b"/predict/admission", BODY) + HEAD)
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert received.count(b"HTTP/1.1 ") == 1
+
+
 def test_reader_that_does_not_read_is_cut_off(address: tuple[str, int]) -> None:
     """Who asks for large answers and takes none of them holds no memory for long."""
     rows = b'{"instances": [' + b", ".join([BODY] * 2000) + b"]}"
