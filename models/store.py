@@ -23,7 +23,7 @@ from pathlib import Path
 
 from models import bundle, files
 from models.bundle import Bundle
-from models.errors import BundleError, StoreError
+from models.errors import BundleError, ProjectError, StoreError
 from models.model import Model
 from models.tree import Json
 
@@ -70,8 +70,9 @@ class Store:
 
     def read(self, name: str, version: str, key: bytes | None = None) -> dict[str, bytes]:
         """The bytes of a version, checked by loading them. Raises as `load` does."""
-        content = bundle.read(self._path(name, version))
-        _check_place(bundle.unpack(content, key), name, version)
+        with _naming(self._path(name, version)):
+            content = bundle.read(self._path(name, version))
+            _check_place(bundle.unpack(content, key), name, version)
         return content
 
     def publish(self, model: Model, details: Mapping[str, Json], key: bytes | None = None) -> str:
@@ -92,10 +93,11 @@ class Store:
 
     def activate(self, name: str, version: str, key: bytes | None = None) -> None:
         """Make `version` the active one, once it has been loaded and checked. Raises as `load` does."""
-        self.load(name, version, key)
-        with self._writing(name):
-            self.load(name, version, key)  # again: it may have been pruned meanwhile
-            self._point(name, version)
+        with _naming(self._path(name, version)):
+            self.load(name, version, key)
+            with self._writing(name):
+                self.load(name, version, key)  # again: it may have been pruned meanwhile
+                self._point(name, version)
 
     def rollback(self, name: str, key: bytes | None = None) -> str:
         """Go back to the version that was active before, and return it.
@@ -151,24 +153,35 @@ class Store:
 
         With a key they are signed with it: they come with the code and are trusted as the code is.
         Returns the names of the models that were filled. Raises BundleError, which names the folder, for
-        one that is refused.
+        one that is refused; all others have been filled in then.
         """
-        filled = []
+        filled, faults = [], []
         for folder in sorted(artifacts.iterdir()) if artifacts.is_dir() else []:
-            if not _NAME.fullmatch(folder.name) or self.current(folder.name) is not None:
+            if not _NAME.fullmatch(folder.name):
                 continue
             try:
-                content = bundle.read(folder)
-                content = content if key is None else bundle.sign(content, key)
-                loaded = bundle.unpack(content, key)
-                _check_place(loaded, folder.name, loaded.version)
-            except BundleError as error:  # such as the bundle of a task that was removed
-                raise BundleError(f"{folder}: {error}") from None
-            with self._writing(folder.name):
-                if self.current(folder.name) is None:  # nobody was quicker
-                    self._add(folder.name, loaded.version, content)
+                if self._fill(folder, key):
                     filled.append(folder.name)
+            except ProjectError as error:  # such as the bundle of a task that was removed
+                faults.append(error)
+        if faults:
+            raise faults[0]
         return filled
+
+    def _fill(self, folder: Path, key: bytes | None) -> bool:
+        """Fill in the bundle of `folder` for the model of its name; false if that has an active version."""
+        if self.current(folder.name) is not None:
+            return False
+        with _naming(folder):
+            content = bundle.read(folder)
+            content = content if key is None else bundle.sign(content, key)
+            loaded = bundle.unpack(content, key)
+            _check_place(loaded, folder.name, loaded.version)
+        with self._writing(folder.name):
+            if self.current(folder.name) is not None:  # somebody was quicker
+                return False
+            self._add(folder.name, loaded.version, content)
+        return True
 
     def _in_use(self, name: str) -> str:
         """The active version. Raises StoreError if there is none, before anything is written."""
@@ -269,6 +282,18 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreError(f"{error.filename or path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _naming(folder: Path) -> Iterator[None]:
+    """Say of which folder a bundle is refused, where the error does not."""
+    try:
+        yield
+    except BundleError as error:
+        words = str(error)
+        raise type(error)(
+            words if words.startswith(str(folder)) else f"{folder}: {words}"
+        ) from None
 
 
 def _check_place(loaded: Bundle, name: str, version: str) -> None:

@@ -5,12 +5,13 @@ import os
 import re
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from models import bundle
-from models.errors import BundleError, StoreError
+from models.errors import BundleError, SignatureError, StoreError
 from models.store import Store
 from tests import mutants, tiny
 from tests.process import descriptors
@@ -79,12 +80,32 @@ def test_an_empty_store_is_filled_once(tmp_path: Path) -> None:
 
 
 def test_a_carried_bundle_of_no_task_is_told_with_its_folder(tmp_path: Path) -> None:
-    """Who has removed a task reads which folder to delete."""
+    """Who has removed a task reads which folder to delete; the models after it are filled in anyway."""
+    carried = tmp_path / "carried"
+    carried.mkdir()
     content = mutants.resealed(mutants.GOOD["bikes"], task="weather")
-    mutants.write(content)(tmp_path / "weather")
-    said = f"{tmp_path / 'weather'}: manifest.json: task: must be one of"
+    for name, files in {"another": content, "bikes": mutants.GOOD["bikes"]}.items():
+        mutants.write(files)(carried / name)
+    store = Store(tmp_path / "store")
+    said = f"{carried / 'another'}: manifest.json: task: must be one of"
     with pytest.raises(BundleError, match=re.escape(said)):
-        Store(tmp_path / "store").fill_from(tmp_path)
+        store.fill_from(carried)
+    assert store.current("bikes") is not None
+
+
+def test_a_version_that_is_refused_is_named(tmp_path: Path) -> None:
+    """Which version is not signed, or is not there, stands in the message, once."""
+    store, other = Store(tmp_path / "store"), Store(tmp_path / "other")
+    version, missing = store.publish(tiny.model(NAME), {}), "20110101T000000Z-00000000"
+    home, key = store.folder / NAME, b"k" * bundle.KEY_BYTES
+    acts: list[Callable[..., None]] = [store.activate, partial(store.copy, other=other)]
+    for act in acts:
+        said = f"{home / version}: manifest.json: is not signed"
+        with pytest.raises(SignatureError, match=re.escape(said)):
+            act(NAME, version, key=key)
+        said = f"^{re.escape(str(home / missing))}: cannot be read"
+        with pytest.raises(BundleError, match=said):
+            act(NAME, missing, key=key)
 
 
 def test_the_next_writer_removes_what_a_killed_one_has_left(tmp_path: Path) -> None:
