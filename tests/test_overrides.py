@@ -118,6 +118,15 @@ def test_a_scale_that_cannot_hold_a_count_is_refused(change: str, words: str) ->
         override(BIKES, [change])
 
 
+@pytest.mark.parametrize("changes", [["average_epochs=0"], ["schedule=constant"]])
+def test_early_stopping_has_the_training_that_was_judged(changes: list[str]) -> None:
+    """A training on all rows of as many epochs as were best has no other schedule, and averages nothing."""
+    both = ["average_epochs=0", "schedule=constant"]
+    assert override(BIKES, [*both, "patience=3"]).fit.patience == 3
+    with pytest.raises(SettingsError, match="patience must be 0, or schedule constant and "):
+        override(BIKES, [*changes, "patience=3"])
+
+
 def test_every_scale_that_holds_the_answers_is_taken() -> None:
     """A probability has a logit, and a network may learn the logarithm of a rate (Poisson regression)."""
     for link in ("identity", "sqrt", "power", "log"):

@@ -107,6 +107,9 @@ def check(recipe: Recipe) -> Recipe:
         "weight_decay must not be below 0": 0.0 <= fit.weight_decay < math.inf,
         "average_epochs must be from 0 to epochs": 0 <= fit.average_epochs <= fit.epochs,
         "patience must not be below 0": fit.patience >= 0,
+        "patience must be 0, or schedule constant and average_epochs 0: else the training on all rows, of "
+        "the epochs that were best, is another than was judged": not fit.patience
+        or (fit.schedule == "constant" and fit.average_epochs <= 1),
         "check_every must be at least 1": fit.check_every >= 1,
         "crossover must not be below 0": 0.0 <= recipe.crossover < math.inf,
         "input_gain must be above 0": 0.0 < recipe.input_gain < math.inf,
