@@ -8,6 +8,7 @@ import pytest
 from models import calendar
 from models.arrays import Columns
 from models.bikes import BIKES
+from models.errors import DivergedError
 from training import catalogue
 from training.data import Dataset
 from training.distil import YEARS, Student, distil, made_up
@@ -56,6 +57,16 @@ def test_a_field_that_no_row_gives_is_not_made_up(bikes: Dataset) -> None:
     columns = made_up(without, np.arange(8000), N_ROWS, np.random.default_rng(0))
     assert np.isnan(columns["feels_like"]).all()
     assert not np.isnan(columns["temperature"]).any()
+
+
+def test_a_student_that_diverges_is_told_its_own_rate(bikes: Dataset) -> None:
+    """The advice names the setting of the student, not that of the networks, which have learned already."""
+    rows = np.arange(2000)
+    rng = np.random.default_rng(0)
+    taught = fit_rows(quick(), bikes, rows, None, rng)
+    student = replace(SMALL, rate=1e200)
+    with pytest.raises(DivergedError, match=r"try --set student_rate=1e\+199$"):
+        distil(student, taught.encoder, taught.head, bikes, rows, rng, Nobody())
 
 
 def test_made_up_rows_go_everywhere(bikes: Dataset, made: Columns) -> None:

@@ -135,8 +135,12 @@ def distil(  # noqa: PLR0913  # student, ensemble (encoder and head), rows, rand
     return Distilled(one, len(head.links), JUDGED, difference, float(answer.mean()))
 
 
+class _Settings(FitSettings):
+    rate_key = "student_rate"
+
+
 def _settings(student: Student) -> FitSettings:
-    return FitSettings(
+    return _Settings(
         rate=student.rate,
         batch_size=student.batch_size,
         epochs=student.epochs,

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -56,6 +56,8 @@ class FitSettings:
     patience: int = 0
     check_every: int = 1
     on_rise: Literal["ignore", "warn", "stop"] = "ignore"
+    rate_key: ClassVar[str] = "rate"
+    """The key by which `--set` changes the rate."""
 
 
 @dataclass(frozen=True)
@@ -304,5 +306,5 @@ def _require_finite(loss: float, flat: FloatArray, epoch: int, settings: FitSett
         return
     raise DivergedError(
         f"training diverged in epoch {epoch}: the loss is {loss:g}. Lower the learning rate "
-        f"(it was {settings.rate:g}): try --set rate={settings.rate / 10:g}"
+        f"(it was {settings.rate:g}): try --set {settings.rate_key}={settings.rate / 10:g}"
     )
