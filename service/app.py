@@ -135,7 +135,7 @@ def create_app(
     app.drain = registry.drain
     templates = _templates([app.router, *included])
     app.at_once = frozenset(f"/predict/{name}" for name in registry.names())
-    cors, preflights = headers.allow_origins(settings.cors_origins)
+    cors, preflights = headers.allow_origins(settings.origins)
     app.enter_by(
         [
             *cors,

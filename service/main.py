@@ -16,7 +16,7 @@ from models.bundle import ARTIFACTS
 from models.errors import ProjectError, SettingsError
 from models.store import Store
 from models.tasks import TASKS
-from service import headers, logs, rehearsal
+from service import logs, rehearsal
 from service.app import Service, create_app
 from service.keys import Keyring, KeysLayer
 from service.limits import LimitsLayer, limits_of
@@ -40,7 +40,6 @@ def from_environment() -> Service:
 def build(settings: Settings) -> Service:
     """The application with the models of the store. Raises ProjectError for a bad model or setting."""
     writer = logs.configure_by(settings)
-    headers.allow_origins(settings.cors_origins)  # a bad setting is told before the store is filled
     layers = _keys(settings)
     registry = load_registry(settings)
     limits = limits_of(settings, (f"/predict/{name}" for name in registry.names()))

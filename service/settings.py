@@ -3,6 +3,7 @@
 Each field is read from the environment variable `SERVICE_<FIELD>` and is an option of `serve`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from models.errors import SettingsError
 
 PREFIX = "SERVICE_"
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 
 
 def _setting(
@@ -23,7 +25,7 @@ def _setting(
 class Settings:
     """Everything that can be set, with its default.
 
-    Raises SettingsError for a number outside its range.
+    Raises SettingsError for a number outside its range, and for what is no origin.
     """
 
     host: str = _setting("127.0.0.1", "Address to listen on; 0.0.0.0 for every network")
@@ -90,6 +92,17 @@ class Settings:
     def __post_init__(self) -> None:
         for setting in fields(self):
             _check_range(setting, getattr(self, setting.name))
+        for origin in self.origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                key = f"{PREFIX}CORS_ORIGINS"
+                raise SettingsError(
+                    f"{key} must be origins such as https://example.org, and has {origin!r}"
+                )
+
+    @property
+    def origins(self) -> list[str]:
+        """The origins of `cors_origins`."""
+        return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":

@@ -5,6 +5,7 @@ import pytest
 from models.errors import SettingsError
 from models.tasks import TASKS
 from service import headers
+from service.settings import Settings
 from tests.serving import connect, example, tiny_app
 
 pytestmark = pytest.mark.anyio
@@ -103,4 +104,4 @@ async def test_no_origin_is_named_by_default() -> None:
 def test_what_is_no_origin_is_refused_at_the_start(origins: str) -> None:
     """A setting that no browser would match is told with its key and value."""
     with pytest.raises(SettingsError, match="SERVICE_CORS_ORIGINS must be origins such as"):
-        tiny_app(cors_origins=origins)
+        Settings(cors_origins=origins)

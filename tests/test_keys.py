@@ -244,7 +244,6 @@ async def test_request_needs_a_key() -> None:
     [
         ({"require_keys": True}, "SERVICE_REQUIRE_KEYS is set and there is no key"),
         ({"keys": "bad"}, "SERVICE_KEYS, entry 1: must be"),
-        ({"cors_origins": "bad"}, "SERVICE_CORS_ORIGINS must be origins"),
     ],
 )
 def test_a_bad_setting_is_refused_before_the_store_is_filled(
