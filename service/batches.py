@@ -7,7 +7,6 @@ have a fixed number of rows, so that an answer has the same bits however busy th
 the body and joining the answer are not divided.
 """
 
-import itertools
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,7 +17,13 @@ from models.arrays import Columns, FloatArray
 from models.task import Task
 from service import explanations, replies, texts
 from service.errors import INVALID, MALFORMED, TOO_LARGE, Fault, Problem, invalid
-from service.fault_messages import MOST_UNKNOWN, instead_of, pointer_to, type_words, unknown_fields
+from service.fault_messages import (
+    instead_of,
+    pointer_to,
+    pointer_to_unknown,
+    type_words,
+    unknown_fields,
+)
 from service.limits import Turns
 from service.parsing import json_of
 from service.query import Options
@@ -70,7 +75,7 @@ def read_json(body: bytes, task: Task, most: int) -> Batch:
     if form == "inputs":
         return _of_inputs(rows, task, most)
     words = f"there is no member {form[:50]}; {instead_of(form, FORMS)}"
-    raise invalid([Fault(words, pointer=pointer_to(form))])
+    raise invalid([Fault(words, pointer=pointer_to_unknown(form))])
 
 
 def _of_instances(rows: Any, task: Task, most: int) -> Batch:
@@ -103,20 +108,20 @@ def _of_inputs(columns: Any, task: Task, most: int) -> Batch:
 
 
 def _faults_of_form(columns: dict[str, Any], task: Task) -> list[Fault]:
-    """The faults of unknown fields, of missing ones, and of fields that are no lists."""
+    """The faults of unknown names, of missing fields, and of fields that are no lists."""
     faults = unknown_fields(columns, task.field_of, "/inputs")
     faults += [
         Fault(f"{field.name} is missing", pointer_to(field.name, "/inputs"))
         for field in task.fields
         if field.required and field.name not in columns
     ]
-    no_lists = (name for name, values in columns.items() if type(values) not in _LISTS)
     faults += [
         Fault(
-            f"{name[:50]} must be a list, and is {type_words(columns[name])}",
+            f"{name} must be a list, and is {type_words(columns[name])}",
             pointer_to(name, "/inputs"),
         )
-        for name in itertools.islice(no_lists, MOST_UNKNOWN)
+        for name in task.field_names
+        if name in columns and type(columns[name]) not in _LISTS
     ]
     return faults
 

@@ -52,13 +52,16 @@ def instead_of(name: str, known: Iterable[str]) -> str:
 
 
 def pointer_to(name: str, at: str = "") -> str:
-    """The JSON pointer (RFC 6901) of a member of the object at `at`; of the object itself for a long name.
+    """The JSON pointer (RFC 6901) of a member of the object at `at`."""
+    return f"{at}/" + name.replace("~", "~0").replace("/", "~1")
+
+
+def pointer_to_unknown(name: str, at: str = "") -> str:
+    """`pointer_to` what is no field; of the object itself for a long name.
 
     Otherwise a body that is one name of megabytes would be sent back, several times as large in memory.
     """
-    if len(name) > _LONGEST_NAME:
-        return at
-    return f"{at}/" + name.replace("~", "~0").replace("/", "~1")
+    return at if len(name) > _LONGEST_NAME else pointer_to(name, at)
 
 
 def type_words(value: Any) -> str:
@@ -79,7 +82,7 @@ def unknown_fields(names: Iterable[str], known: Collection[str], at: str) -> lis
     faults = [
         Fault(
             f"there is no field {name[:_LONGEST_NAME]}; {instead_of(name, known)}",
-            pointer_to(name, at),
+            pointer_to_unknown(name, at),
         )
         for name in unknown[:MOST_UNKNOWN]
     ]

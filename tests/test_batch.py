@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from models.rows import to_json
 from models.tasks import TASKS
 from service import batches, fault_messages, limits, replies, rows
 from service.batches import SLICE_ROWS
+from service.errors import Problem
 from service.query import Options
 from service.schemas import BATCH_ANSWERS
 from tests import tiny
@@ -254,6 +256,18 @@ async def test_a_long_name_is_not_sent_back(path: str, body: str, at: str) -> No
     error = answer.json()
     faults = (error["predictions"][0]["error"] if "predictions" in error else error)["errors"]
     assert {fault["pointer"] for fault in faults if "~" in fault["detail"]} == {at}
+
+
+def test_a_field_with_a_long_name_has_its_pointer() -> None:
+    """What a task declares is pointed at, however long its name; what it does not is told of once."""
+    name = "weeks_since_the_start_of_the_campaign_or_the_last_promotion"
+    task = replace(ADMISSION, fields=(replace(ADMISSION.field_of["gre"], name=name),))
+    for columns, told in (({}, "is missing"), ({name: 1}, "must be a list, and is a number")):
+        with pytest.raises(Problem) as caught:
+            batches.read_json(json.dumps({"inputs": {**columns, "gree": 1}}).encode(), task, 10)
+        found = [(fault.pointer, fault.detail) for fault in caught.value.faults]
+        assert found[0][0] == "/inputs/gree"
+        assert found[1:] == [(f"/inputs/{name}", f"{name} {told}")]
 
 
 class Work:
