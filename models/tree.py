@@ -2,6 +2,7 @@
 
 `flatten` writes a dataclass as an object of its fields and every array as its declaration, {"dtype",
 "shape"}; the array itself goes under the name of its path, such as "head.network.layers.0.weights".
+The manifest has the object as `model`, so there its path is "model.head.network.layers.0.weights".
 `build` is its inverse, guided by the declared types. A missing field takes its default, so a field added
 with a default leaves older trees readable; an unknown field is refused.
 """
@@ -29,6 +30,9 @@ _ARRAYS = (np.ndarray, NDArray)
 """What `typing.get_origin` says of NDArray[...]: the first on Python 3.11, the second on later versions,
 for which NumPy declares it in a `type` statement."""
 
+_ROOT = "model"
+"""Where the manifest has the tree."""
+
 _HOURS = "datetime64[h]"
 """The dtype of timestamps, which are stored as int64: hours since 1970."""
 
@@ -54,7 +58,7 @@ def flatten(  # noqa: PLR0911  # one return for each kind of value
     if dataclasses.is_dataclass(value):
         names = [field.name for field in dataclasses.fields(value)]
         return {name: flatten(getattr(value, name), arrays, _join(path, name)) for name in names}
-    raise BundleError(f"manifest.json: {path}: {type(value).__name__} cannot be saved")
+    raise BundleError(f"manifest.json: {_ROOT}.{path}: {type(value).__name__} cannot be saved")
 
 
 def build(cls: type[T], tree: Json, arrays: Mapping[str, NDArray[Any]]) -> T:
@@ -65,7 +69,7 @@ def build(cls: type[T], tree: Json, arrays: Mapping[str, NDArray[Any]]) -> T:
     """
     builder = _Builder(arrays)
     try:
-        result: T = builder.build(cls, tree, "")
+        result: T = builder.build(cls, tree, _ROOT)
     except RecursionError:
         raise BundleError("manifest.json: nested too deeply") from None
     unused = sorted(arrays.keys() - builder.used)
@@ -131,16 +135,17 @@ class _Builder:
             raise BundleError(
                 f"manifest.json: {path}: must declare the dtype and shape of an array"
             )
-        if path not in self.arrays:
-            raise BundleError(f"weights.joblib: {path}: missing")
-        self.used.add(path)
-        array = self.arrays[path]
+        name = path.removeprefix(f"{_ROOT}.")
+        if name not in self.arrays:
+            raise BundleError(f"weights.joblib: {name}: missing")
+        self.used.add(name)
+        array = self.arrays[name]
         if tree["dtype"] == _HOURS and array.dtype == np.int64:
             array = array.view(_HOURS)
         found = {"dtype": str(array.dtype), "shape": list(array.shape)}
         if found != tree:
             raise BundleError(
-                f"weights.joblib: {path}: is {_spell(found)}, but manifest.json declares "
+                f"weights.joblib: {name}: is {_spell(found)}, but manifest.json declares "
                 f"{_spell(tree)}"
             )
         return array

@@ -127,7 +127,7 @@ UNAVAILABLE = Kind(
     503,
     "The service cannot answer now",
     "Try again after the time that Retry-After names.",
-    "All 128 places for single rows are taken; try again after the time in Retry-After.",
+    "128 of 128 places for single rows are taken; try again after the time in Retry-After.",
     ("Retry-After",),
 )
 DEADLINE = Kind(

@@ -77,8 +77,8 @@ class Gate:
             self.on_shed(self.kind)
             raise Problem(
                 UNAVAILABLE,
-                f"All {self.places} places for {self.kind} are taken; try again after the time "
-                "in Retry-After.",
+                f"{self.places} of {self.places} places for {self.kind} are taken; try again after "
+                "the time in Retry-After.",
                 headers=RETRY_AFTER,
             )
 

@@ -144,7 +144,7 @@ FAULTS: dict[str, tuple[Change, str]] = {
     ),
     "sizes": (
         _set("model.encoder.categories.0.sizes", [4, 2]),
-        "manifest.json: encoder.categories.0: does not make sense (a category has one size for each",
+        "manifest.json: model.encoder.categories.0: does not make sense (a category has one size for each",
     ),
     "no threshold": (
         _set("model.threshold", None),

@@ -32,7 +32,7 @@ BUSY = {
     "type": "/problems/unavailable",
     "title": "The service cannot answer now",
     "status": 503,
-    "detail": "All 128 places for single rows are taken.",
+    "detail": "128 of 128 places for single rows are taken.",
     "instance": "/predict/admission",
 }
 ANSWERED = {
@@ -336,7 +336,7 @@ def test_batch_whose_connection_is_cut_is_asked_again(pauses: list[float]) -> No
 def test_last_attempt_says_what_happened(pauses: list[float]) -> None:
     """When the attempts are used up, the caller gets the last refusal or the last fault."""
     client, _ = scripted(*[httpx.Response(503, json=BUSY)] * 3)
-    with pytest.raises(RefusedError, match="All 128 places"):
+    with pytest.raises(RefusedError, match="128 of 128 places"):
         client.predict("admission", {})
     client, _ = scripted(*[httpx.ConnectError("refused")] * 3)
     with pytest.raises(httpx.ConnectError, match=r"^http://service gives no answer: refused$"):

@@ -72,7 +72,7 @@ async def test_requests_beyond_the_places_are_refused_at_once() -> None:
     assert status == 503
     assert headers["retry-after"] == "1"
     assert headers["content-type"] == "application/problem+json"
-    assert b"All 2 places for single rows are taken" in body
+    assert b"2 of 2 places for single rows are taken" in body
     slow.go.set()
     assert [(await task)[0] for task in accepted] == [200, 200]
     assert (await ask(slow, held))[0] == 200
