@@ -49,6 +49,7 @@ from models import drift, few, files, rows, soundness, tree, weights
 from models.arrays import Columns
 from models.errors import BundleError, SettingsError, SignatureError
 from models.model import Model
+from models.outside import TrainingRange
 from models.task import Task
 from models.tree import Json
 
@@ -90,7 +91,7 @@ _RESERVED = frozenset(
 
 
 @dataclass(frozen=True)
-class Bundle:
+class Bundle(TrainingRange):
     """A loaded model and the manifest that came with it."""
 
     model: Model

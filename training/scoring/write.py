@@ -19,7 +19,8 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from models import bundle, files
-from models.arrays import Columns, FloatArray
+from models.arrays import Columns, FloatArray, IntArray
+from models.bundle import Bundle
 from models.model import Model
 from models.task import Task
 from training.scoring import columns, parts
@@ -76,7 +77,8 @@ def score(job: Job, part: Part) -> Done:
 
     Raises DataError when it cannot be read, and OSError when its output cannot be written.
     """
-    model = _model(job.content[bundle.MANIFEST], job.content[bundle.WEIGHTS])
+    loaded = _loaded(job.content[bundle.MANIFEST], job.content[bundle.WEIGHTS])
+    task = loaded.model.task
     count, bad = 0, 0
     target = _path(job, part, "part", job.suffix)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -84,17 +86,17 @@ def score(job: Job, part: Part) -> Done:
         files.in_place(rejected_path(job, part)) as side,
         files.in_place(target) as temporary,
         side.open("w", newline="", encoding="utf-8") as side_file,
-        writing(temporary, schema_of(model.task), job.suffix) as writer,
+        writing(temporary, schema_of(task), job.suffix) as writer,
     ):
         faults = csv.writer(side_file)
-        for batch, unreadable in parts.read(model.task, part):
-            checked = columns.check(model.task, batch, unreadable)
+        for batch, unreadable in parts.read(task, part):
+            checked = columns.check(task, batch, unreadable)
             first = part.first + count
             for i, reason in checked.reasons.items():
                 values = {n: columns.python_value(batch[n][i]) for n in batch.schema.names}
                 told = json.dumps(values, default=str)
                 faults.writerow((part.path, first + i, reason, told))
-            writer.write_batch(_answers(model, job, checked, first))
+            writer.write_batch(_answers(loaded, job, checked, first))
             count, bad = count + batch.num_rows, bad + len(checked.reasons)
     if not bad:
         rejected_path(job, part).unlink(missing_ok=True)  # a repetition may have been quicker
@@ -104,8 +106,8 @@ def score(job: Job, part: Part) -> Done:
 
 
 @lru_cache(maxsize=2)
-def _model(manifest: bytes, weights: bytes) -> Model:
-    return bundle.unpack({bundle.MANIFEST: manifest, bundle.WEIGHTS: weights}).model
+def _loaded(manifest: bytes, weights: bytes) -> Bundle:
+    return bundle.unpack({bundle.MANIFEST: manifest, bundle.WEIGHTS: weights})
 
 
 def _path(job: Job, part: Part, kind: str, suffix: str) -> Path:
@@ -120,7 +122,8 @@ def writing(path: Path, schema: pa.Schema, suffix: str) -> Iterator[_Writer]:
         writer = pa_csv.CSVWriter(path, schema)
     else:
         encoding = {"row": "DELTA_BINARY_PACKED"}
-        writer = pq.ParquetWriter(path, schema, use_dictionary=False, column_encoding=encoding)
+        repeated: Any = ["warnings"]
+        writer = pq.ParquetWriter(path, schema, use_dictionary=repeated, column_encoding=encoding)
     with writer:
         yield writer
 
@@ -128,12 +131,12 @@ def writing(path: Path, schema: pa.Schema, suffix: str) -> Iterator[_Writer]:
 def schema_of(task: Task) -> pa.Schema:
     """The columns of what is written for a row."""
     kinds = [(n, pa.bool_() if n == task.decision else pa.float64()) for n in task.answer_names]
-    return pa.schema([("row", pa.int64()), *kinds])
+    return pa.schema([("row", pa.int64()), *kinds, ("warnings", pa.string())])
 
 
-def _answers(model: Model, job: Job, checked: columns.Checked, first: int) -> pa.RecordBatch:
+def _answers(loaded: Bundle, job: Job, checked: columns.Checked, first: int) -> pa.RecordBatch:
     """A row for every row; what has no answer is null."""
-    n_rows = len(checked.good)
+    n_rows, model = len(checked.good), loaded.model
     found = _predict(model, checked.columns, job.level)
     all_rows = np.full((n_rows, 3), np.nan)
     all_rows[checked.good] = found
@@ -141,7 +144,21 @@ def _answers(model: Model, job: Job, checked: columns.Checked, first: int) -> pa
     arrays = [pa.array(np.arange(first, first + n_rows)), value, low, high]
     if model.threshold is not None:
         arrays.insert(2, pa.array(all_rows[:, 0] >= model.threshold, mask=~checked.good))
+    bits = np.zeros(n_rows, np.int64)
+    bits[checked.good] = loaded.outside(checked.columns)
+    words, which = _warnings(loaded, bits)
+    arrays.append(words.take(pa.array(which, mask=~checked.good)))
     return pa.record_batch(arrays, schema=schema_of(model.task))
+
+
+def _warnings(loaded: Bundle, bits: IntArray) -> tuple[pa.Array, IntArray]:
+    """The distinct warnings, in the words of the service's CSV, and the number of each row's, (n_rows,)."""
+    outside = np.flatnonzero(bits)
+    kinds, found = np.unique(bits[outside], return_inverse=True)
+    words = ["", *("; ".join(loaded.warnings(kind)) for kind in kinds.tolist())]
+    which = np.zeros(len(bits), np.int64)
+    which[outside] = 1 + found
+    return pa.array(words), which
 
 
 def _predict(model: Model, rows: Columns, level: float) -> FloatArray:
