@@ -49,6 +49,15 @@ def test_results_come_from_the_processes_that_were_asked_for(jobs: int) -> None:
     assert (os.getpid() in {pid for _, pid in found}) == (jobs == 1)
 
 
+@pytest.mark.slow
+def test_ctrl_c_is_for_the_process_that_was_asked() -> None:
+    """The processes that it starts ignore Ctrl-C, and show no traceback; it ends them."""
+    before = signal.getsignal(signal.SIGINT)
+    found = list(cluster.map_unordered(signal.getsignal, [(signal.SIGINT,)] * 4, 2))
+    assert set(found) == {signal.SIG_IGN}
+    assert signal.getsignal(signal.SIGINT) == before
+
+
 def test_missing_scheduler_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """An address where nobody answers is named, not traced."""
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.2)

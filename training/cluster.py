@@ -5,8 +5,9 @@ are there. On a cluster the task of a killed worker is repeated by another one, 
 """
 
 import asyncio
+import signal
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import joblib
@@ -32,7 +33,22 @@ def map_unordered(
         parallel = joblib.Parallel(
             n_jobs=-1 if dask else jobs, batch_size=1, return_as="generator_unordered"
         )
-        yield from parallel(joblib.delayed(function)(*task) for task in tasks)
+        with nullcontext() if dask or jobs == 1 else _ctrl_c_for_this_process():
+            results = parallel(joblib.delayed(function)(*task) for task in tasks)
+        yield from results
+
+
+@contextmanager
+def _ctrl_c_for_this_process() -> Iterator[None]:
+    """Processes that are started meanwhile ignore Ctrl-C, which a terminal sends to all.
+
+    Each would show a traceback. They are ended by this process, which gets it, too.
+    """
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 @contextmanager
