@@ -320,6 +320,17 @@ def test_interrupted_scoring_goes_on_where_it_was(
         assert path.read_bytes() == (tmp_path / "whole" / "rows.csv" / name).read_bytes()
 
 
+def test_ctrl_c_says_how_to_go_on(
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not where the summary would be, which a program may read, and with the shell's status for it."""
+    file = _save(_table("admission")[1], tmp_path / "rows.csv")
+    monkeypatch.setattr(cluster, "map_unordered", _stopped_after(1))
+    result = _command("admission", file, "--out", tmp_path / "out", "--store", store)
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert result.stderr.endswith("train: interrupted; the same command goes on from here\n")
+
+
 def test_what_a_killed_scoring_has_left_is_removed(
     tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

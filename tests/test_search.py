@@ -321,7 +321,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(cluster, "map_unordered", interrupted)
     result = _command("--vary", "rate=0.1..1", "--out", str(tmp_path / "out"))
     assert result.exit_code == 130
-    assert "the same command goes on from here" in result.output
+    assert result.stderr == "train: interrupted; the same command goes on from here\n"
 
 
 def test_a_student_is_not_searched(asked: Search, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
-"""Options that several `train` commands share, and the exit status after Ctrl-C."""
+"""What several `train` commands share: options, and what Ctrl-C does."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -56,3 +58,13 @@ Dask = Annotated[
 ]
 
 DEFAULT_STORE = Path("store")
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Ctrl-C ends a command that goes on where it was when it is repeated."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("train: interrupted; the same command goes on from here", err=True)
+        raise typer.Exit(INTERRUPTED) from None

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from models import bundle
 from models.errors import SettingsError
@@ -12,17 +11,15 @@ from models.interval import DEFAULT_LEVEL, HIGHEST_LEVEL, LOWEST_LEVEL
 from training import catalogue
 from training.options import (
     DEFAULT_STORE,
-    INTERRUPTED,
     Dask,
     Jobs,
     StoreFolder,
     Task,
     TrustedKey,
+    resumable,
 )
 
 FORMATS = ("parquet", "csv")
-
-_out = Console(highlight=False, markup=False)
 
 
 def score(  # noqa: PLR0913  # a command line
@@ -70,9 +67,5 @@ def score(  # noqa: PLR0913  # a command line
         dask,
         bundle.read_key(key),
     )
-    try:
-        said = run(request)
-    except KeyboardInterrupt:
-        _out.print("train: interrupted; the same command goes on from here", soft_wrap=True)
-        raise typer.Exit(INTERRUPTED) from None
-    _out.print(said, soft_wrap=True)
+    with resumable():
+        typer.echo(run(request))

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from models.errors import SettingsError
 from training import catalogue, data, protocols, tables
-from training.options import INTERRUPTED, Dask, Data, Jobs, Seed, Task
+from training.options import Dask, Data, Jobs, Seed, Task, resumable
 from training.search import Search, overlaps, parse, run
 
 _out = Console(highlight=False, markup=False)
@@ -53,11 +53,8 @@ def search(  # noqa: PLR0913  # a command line
     dataset = data.read(task, data_)
     protocol = protocol or protocols.choosing(dataset.task)
     asked = Search(chosen, dataset, settings, protocol, seed)
-    try:
+    with resumable():
         found = run(asked, trials, out, jobs, dask)
-    except KeyboardInterrupt:
-        _out.print("train: interrupted; the same command goes on from here", soft_wrap=True)
-        raise typer.Exit(INTERRUPTED) from None
     _out.print(tables.trials(asked, found))
     best = found[0]
     if best.score is None:
