@@ -38,7 +38,7 @@ from training.kriging import with_deviation
 from training.parameters import Architecture, initial
 from training.pipeline import answers, fit_rows, require_positive
 from training.progress import Watch
-from training.protocols import TEST_DAYS, VALIDATION_DAYS
+from training.protocols import TEST_DAYS, VALIDATION_DAYS, window
 from training.recipes import Recipe
 
 FOLDS = 4
@@ -170,9 +170,8 @@ def _later(  # noqa: PLR0913  # as `of_quantity`
 
 def _window(days: IntArray, end: int) -> tuple[IntArray, IntArray]:
     """Positions of the rows to learn from and to judge, of the window that ends so many days early."""
-    start = days.max() - end - TEST_DAYS + 1
-    learned = np.flatnonzero(days < start - VALIDATION_DAYS)
-    return learned, np.flatnonzero((days >= start) & (days < start + TEST_DAYS))
+    split = window(f"{end} days early", days, days.max() - end - TEST_DAYS + 1)
+    return split.train, split.test
 
 
 def shortcomings(recipe: Recipe, dataset: Dataset) -> list[str]:

@@ -73,7 +73,7 @@ def splits(dataset: Dataset, protocol: str, seed: int = 0, partitions: int = 1) 
     return made
 
 
-def _days(dataset: Dataset) -> IntArray:
+def days_of(dataset: Dataset) -> IntArray:
     """Days since 2011-01-01 of each row."""
     days = dataset.hours.astype("datetime64[D]") - np.datetime64(EPOCH)
     return days.astype(np.int64)
@@ -85,8 +85,8 @@ def _where(name: str, train: BoolArray, validation: BoolArray, test: BoolArray) 
 
 def _p1(dataset: Dataset, seed: int, partitions: int) -> list[Split]:
     del seed, partitions  # nothing here is random
-    days = _days(dataset)
-    return [_window("p1", days, days.max() - TEST_DAYS + 1)]
+    days = days_of(dataset)
+    return [window("p1", days, days.max() - TEST_DAYS + 1)]
 
 
 def _p1_refit(dataset: Dataset, seed: int, partitions: int) -> list[Split]:
@@ -97,12 +97,15 @@ def _p1_refit(dataset: Dataset, seed: int, partitions: int) -> list[Split]:
 
 def _rolling(dataset: Dataset, seed: int, partitions: int) -> list[Split]:
     del seed, partitions
-    days = _days(dataset)
-    return [_window(f"rolling {origin}", days, origin) for origin in ROLLING_ORIGINS]
+    days = days_of(dataset)
+    return [window(f"rolling {origin}", days, origin) for origin in ROLLING_ORIGINS]
 
 
-def _window(name: str, days: IntArray, origin: int) -> Split:
-    """Test from day `origin` on, validation before it, training before that."""
+def window(name: str, days: IntArray, origin: int) -> Split:
+    """TEST_DAYS of test from day `origin` on, VALIDATION_DAYS before it, training before that.
+
+    days : (n_rows,), the day of each row, counted from any day.
+    """
     start = origin - VALIDATION_DAYS
     return _where(
         name,

@@ -119,28 +119,16 @@ def studies(dataset: data.Dataset) -> dict[str, Study]:
         for name in ("p1", "p3")
         for splits in [protocols.splits(dataset, name)]
     }
+    days = protocols.days_of(dataset)
     made["rolling"] = Study(
         "rolling",
-        tuple(_early_window(dataset, origin) for origin in TUNING_ORIGINS),
+        tuple(protocols.window(f"tuning {origin}", days, origin) for origin in TUNING_ORIGINS),
         tuple(protocols.splits(dataset, "rolling")),
         on_test=True,
     )
     for i, split in enumerate(protocols.splits(dataset, "p2")):
         made[f"p2-{i}"] = Study(f"p2-{i}", (split,), (split,), day_category=True)
     return made
-
-
-def _early_window(dataset: data.Dataset, origin: int) -> protocols.Split:
-    """A window like those of `rolling`, at an earlier first day."""
-    start = np.datetime64("2011-01-01")
-    day = (dataset.columns["timestamp"].astype("datetime64[D]") - start).astype(np.int64)
-    gap, length = protocols.VALIDATION_DAYS, protocols.TEST_DAYS
-    return protocols.Split(
-        f"tuning {origin}",
-        np.flatnonzero(day < origin - gap),
-        np.flatnonzero((day >= origin - gap) & (day < origin)),
-        np.flatnonzero((day >= origin) & (day < origin + length)),
-    )
 
 
 def refit(study: Study) -> protocols.Split:
