@@ -110,6 +110,19 @@ def test_widening_is_the_ratio_of_the_errors() -> None:
     assert widening("sqrt", scores, [], truth, spread) == 1.0
 
 
+def test_intervals_are_as_wide_as_later_days_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The factor that was measured on them multiplies those of every level."""
+    made, recipe = noisy(1000, np.random.default_rng(1)), quick(fills_gaps=False)
+    recipe = replace(recipe, fit=replace(recipe.fit, epochs=1))
+    found = []
+    for factor in (1.0, 3.0):
+        monkeypatch.setattr(intervals, "widening", lambda *_, factor=factor: factor)
+        with Crew(Nobody()) as crew:
+            _, interval = of_quantity(recipe, made, np.arange(1000), np.random.default_rng(0), crew)
+        found.append(interval.above)
+    np.testing.assert_allclose(found[1], 3.0 * found[0])
+
+
 @pytest.mark.parametrize("n_rows", [24, 99, 100, 399])
 def test_factors_are_the_scores_of_exactly_the_rank_that_the_level_asks_for(n_rows: int) -> None:
     """At 55 % of 99 rows the 55th smallest score, although 100 times 0.55 is a little more than 55."""
