@@ -80,14 +80,17 @@ def replace_file(path: Path, content: bytes) -> None:
 def in_place(path: Path) -> Iterator[Path]:
     """A neighbour of `path` to write to, which at the end is synced and takes its name.
 
-    A reader sees the old content or the new one. After an error the neighbour is removed. Raises OSError.
+    A reader sees the old content or the new one. After an error the neighbour is removed. Raises OSError
+    that names a file, `path` unless the system has named another.
     """
     temporary = neighbour(path)
     try:
         yield temporary
         sync(temporary)
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno and error.filename is None:  # of a full disk
+            error.filename = str(path)
         temporary.unlink(missing_ok=True)
         raise
     sync(path.parent)

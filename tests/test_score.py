@@ -404,7 +404,7 @@ def test_disk_that_fails_leaves_no_half_and_nothing_open(
 
     monkeypatch.setattr(os, "fsync", fail)
     before = descriptors(os.getpid())
-    with pytest.raises(OSError, match="Input/output error"):
+    with pytest.raises(OSError, match=f"Input/output error: '{tmp_path}/out/.*{name}"):
         run.run(_request(store, file))
     assert not list((tmp_path / "out").rglob(f"{files.TEMPORARY}*"))
     assert descriptors(os.getpid()) == before
