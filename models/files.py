@@ -41,7 +41,9 @@ def check_writable(folder: Path, room: int = 0) -> None:
     if not there.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
     if not os.access(there, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
+        is_fixed = os.statvfs(there).f_flag & os.ST_RDONLY
+        why = errno.EROFS if is_fixed else errno.EACCES
+        raise OSError(why, os.strerror(why), str(there))
     disk = shutil.disk_usage(there)
     if disk.total and disk.free < room:  # some file systems do not say their size
         words = (

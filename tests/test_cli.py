@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -403,12 +404,16 @@ def test_what_cannot_be_written_is_told_before_the_work(
 def test_folder_without_permission_is_told_before_the_work(
     train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same if the folder exists and belongs to somebody else."""
+    """The same if the folder exists and belongs to somebody else, or its file system is read-only."""
     monkeypatch.setattr("models.files.os.access", lambda *_: False)
     monkeypatch.chdir(tmp_path)
     for store in (tmp_path / "store", "store"):
         status, _, err = train("admission", "--store", store)
         assert (status, err) == (2, f"train: {tmp_path}: Permission denied\n")
+    mounted = SimpleNamespace(f_flag=os.ST_RDONLY)
+    monkeypatch.setattr("models.files.os.statvfs", lambda _: mounted)
+    status, _, err = train("admission", "--store", tmp_path)
+    assert (status, err) == (2, f"train: {tmp_path}: Read-only file system\n")
 
 
 def test_disk_without_room_is_told_before_the_work(
