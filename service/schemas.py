@@ -9,7 +9,7 @@ nothing else for them: no text, no booleans, no NaN. The answer classes document
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from models import timestamps
@@ -30,8 +30,20 @@ Timestamp = Annotated[
     BeforeValidator(_parse_timestamp),
     WithJsonSchema({"type": "string", "pattern": timestamps.PATTERN}),
 ]
-WholeNumber = Annotated[float, Field(multiple_of=1)]
-"""A whole number: JSON makes no difference between 660 and 660.0, so neither is refused."""
+
+
+def _whole(value: float) -> float:
+    if value % 1:
+        raise PydanticCustomError("multiple_of", "not a whole number")
+    return value
+
+
+WholeNumber = Annotated[float, Field(multiple_of=1), AfterValidator(_whole)]
+"""A whole number: JSON makes no difference between 660 and 660.0, so neither is refused.
+
+pydantic takes what is off by less than 1e-9, too, as 1.9999999999999998, which is no rank: as an integer it
+would be 1.
+"""
 
 _CONFIG = ConfigDict(
     strict=True, extra="forbid", allow_inf_nan=False, frozen=True, hide_input_in_errors=True

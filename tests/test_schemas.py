@@ -8,6 +8,8 @@ from pydantic import BaseModel, ValidationError
 
 from models.task import Field
 from models.tasks import TASKS
+from service.errors import Fault
+from service.fault_messages import faults_of
 from service.inference_schema import InferenceRequest
 from service.routes.documented import problems
 from service.schemas import REQUESTS
@@ -65,6 +67,15 @@ def test_field_of_a_request_is_the_declared_one(name: str, field: Field) -> None
     assert schema["examples"] == [field.example]
     assert schema["description"].startswith(field.description.partition(";")[0])
     assert ("anyOf" in schema) is (not field.required)
+
+
+@pytest.mark.parametrize("value", [1.9999999999999998, 2.0000000001])
+def test_number_that_is_nearly_whole_is_refused(value: float) -> None:
+    """The model reads a whole number as an integer, and would take 1.9999999999999998 for 1."""
+    with pytest.raises(ValidationError) as refused:
+        REQUESTS["admission"].model_validate(example(TASKS["admission"], rank=value))
+    faults = faults_of(refused.value, TASKS["admission"])
+    assert faults == [Fault("rank must be a whole number", "/rank")]
 
 
 def _properties() -> Iterator[tuple[str, dict[str, Any]]]:
