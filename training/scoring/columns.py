@@ -1,8 +1,8 @@
 """Arrow columns as the columns that a model takes, and why a row is rejected.
 
 Whole columns are checked at once; only a rejected row is examined by itself, for the reason. The accepted
-ranges, choices and timestamps are those of the service's requests. NaN in an optional field counts as
-missing.
+ranges, choices and timestamps are those of the service's requests, and texts are read as the cells of a CSV
+that the service gets. NaN in an optional field counts as missing.
 """
 
 from collections.abc import Callable
@@ -144,7 +144,7 @@ def _timestamps(field: Field, column: pa.Array) -> Found:
     if _is_text(column.type):
         letters = _letters(column)
         fixed = None if letters is None else timestamps.parse_letters(letters)
-        return fixed or timestamps.parse_many(column.to_pylist())
+        return fixed or timestamps.parse_many(_trimmed(column).to_pylist())
     if column.type.tz is not None:
         # An instant has no year that is written, as in a text: the local one counts.
         column = pc.local_timestamp(column.cast(pa.timestamp(column.type.unit, TIME_ZONE.key)))
@@ -193,7 +193,7 @@ def _floats(column: pa.Array) -> tuple[FloatArray, BoolArray]:
     """The column as numbers (NaN if missing), and which rows are numbers at all."""
     right = np.ones(len(column), dtype=bool)
     if _is_text(column.type):
-        column = pc.utf8_trim_whitespace(column)
+        column = _trimmed(column)
         readable = pc.match_substring_regex(column, _NUMBER).fill_null(True)  # noqa: FBT003
         right = readable.to_numpy(zero_copy_only=False)
         column = pc.if_else(readable, column, None)
@@ -202,16 +202,17 @@ def _floats(column: pa.Array) -> tuple[FloatArray, BoolArray]:
 
 
 def _categories(field: Field, column: pa.Array) -> Found:
-    codes = _look_up(pc.utf8_trim_whitespace(column), field.choices)
+    codes = _look_up(_trimmed(column), field.choices)
     return codes, codes >= 0
 
 
 def _booleans(field: Field, column: pa.Array) -> Found:
+    is_text = _is_text(column.type)
+    column = _trimmed(column) if is_text else column
     missing = _missing(column)
     may_lack = missing & (not field.required)
-    if _is_text(column.type):
-        column = pc.utf8_lower(pc.utf8_trim_whitespace(column))
-        codes = _look_up(column, _BOOLEANS)
+    if is_text:
+        codes = _look_up(pc.utf8_lower(column), _BOOLEANS)
         right = (codes >= 0) | may_lack
         codes = np.where(missing, -1, codes % 2).astype(np.int8)
         return codes, right
@@ -223,6 +224,12 @@ def _look_up(column: pa.Array, choices: tuple[str, ...]) -> NDArray[np.int8]:
     found = pc.index_in(column, value_set=pa.array(choices, pa.string())).fill_null(-1)
     codes: NDArray[np.int8] = found.to_numpy(zero_copy_only=False).astype(np.int8)
     return codes
+
+
+def _trimmed(column: pa.Array) -> pa.Array:
+    """Texts without the blanks around them; null where nothing is left."""
+    texts = pc.utf8_trim_whitespace(column)
+    return pc.if_else(pc.equal(texts, ""), None, texts)
 
 
 def _missing(column: pa.Array) -> BoolArray:
@@ -262,11 +269,14 @@ def _reasons(task: Task, batch: pa.RecordBatch, row: int) -> str:
 
 def _reason(field: Field, scalar: pa.Scalar) -> str:
     value = python_value(scalar)
+    if isinstance(value, str):
+        value = value.strip() or None
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return "is missing"
     if field.kind == "timestamp" and holds_text(scalar.type):
         return timestamps.why_not(value)
-    shown = f"{value:.6g}" if isinstance(value, float) else str(value)
+    shown = str(value)  # every digit: 50.00000000000001 is not 50
+    shown = shown.removesuffix(".0") if isinstance(value, float) else shown
     shown = shown if len(shown) <= _LONGEST_VALUE else shown[:_LONGEST_VALUE] + "..."
     unit = f" {field.unit}" if field.unit else ""
     wanted = {
