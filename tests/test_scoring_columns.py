@@ -174,6 +174,25 @@ def test_lines_that_are_no_rows_are_told_of_one_by_one(tmp_path: Path) -> None:
     assert reasons[5] == "the line is not UTF-8 text"
 
 
+@pytest.mark.parametrize("beside", ["2", "2,too,many"], ids=["rows", "lines"])
+def test_line_that_is_no_row_is_the_same_whatever_is_in_the_rows_around(
+    tmp_path: Path, beside: str
+) -> None:
+    """Rows have the numbers of their lines; Arrow alone reads on behind a break in a cell."""
+    text = f'gre,gpa,rank,note\n660,3,1,\n660,3,2,"two\nlines"\n660,3,3,\n\n660,3,{beside},\n\n'
+    path = tmp_path / "rows.csv"
+    path.write_text(text, encoding="utf-8")
+    ours, reasons = _ours(TASKS["admission"], path)
+    assert ours["rank"].tolist() == [1, 3, *[2] * (beside == "2")]
+    reasons.pop(5, None)
+    assert reasons == {
+        1: "the line cannot be read: unexpected end of data",
+        2: "the line has 1 cells, the header has 4",
+        4: "the line is empty",
+        6: "the line is empty",
+    }
+
+
 HOUR = np.datetime64("2012-06-01T13", "h")
 
 

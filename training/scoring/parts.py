@@ -235,13 +235,20 @@ def _parse(task: Task, names: list[str], block: bytes) -> Rows:
     """The lines of a block: by Arrow if their form is right, one by one if it is not."""
     numbers = {f.name: pa.float64() for f in task.fields if f.kind in ("number", "integer")}
     texts = {name: pa.string() for name in names}
+    n_lines = _lines_of(block)
     for types in (texts | numbers, texts):
         try:
             table = _parse_fast(task, names, block, types)
         except pa.ArrowInvalid:
             continue
-        return table, {}
+        if table.num_rows == n_lines:  # else a cell has a line break in it, or a line is empty
+            return table, {}
     return _parse_lines(task, names, block)
+
+
+def _lines_of(block: bytes) -> int:
+    """How many lines a block has, be the last one ended or not."""
+    return block.count(b"\n") + (not block.endswith(b"\n"))
 
 
 def _parse_fast(
@@ -250,7 +257,7 @@ def _parse_fast(
     table = pa_csv.read_csv(
         pa.BufferReader(block),
         pa_csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=names),
-        pa_csv.ParseOptions(newlines_in_values=False, ignore_empty_lines=False),
+        pa_csv.ParseOptions(newlines_in_values=False),
         pa_csv.ConvertOptions(
             column_types=types,
             include_columns=[name for name in task.field_names if name in names],
