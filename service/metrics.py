@@ -110,8 +110,10 @@ class Metrics:
             gate.gauge, gate.on_shed = self._values[cell : cell + 1], self.on_shed
         self._values[self._cells.block((GAUGE, "worker"))] = 1.0
         self._begin_at_zero(gates)
-        for refusal in registry.refusals:  # at the start, before anybody could listen
-            self._values[self._cells.block((_EVENT, "refused", refusal.model))] += 1.0
+        # at the start, before anybody could listen
+        early = [("refused", refusal.model) for refusal in registry.refusals]
+        for event in (*early, *(("unreadable", name) for name in registry.troubles)):
+            self._values[self._cells.block((_EVENT, *event))] += 1.0
 
     def _begin_at_zero(self, gates: Sequence[Gate]) -> None:
         """Create all counters at 0: Prometheus misses an increase from a counter that did not exist."""
@@ -336,7 +338,10 @@ def _models(
 
 
 _EVENTS = {
-    "swapped": ("model_swaps_total", "Versions taken into service, counted by each worker."),
+    "swapped": (
+        "model_swaps_total",
+        "Versions that took the place of another, counted by each worker.",
+    ),
     "refused": ("model_refusals_total", "Versions refused, counted by each worker."),
     "unreadable": ("model_store_errors_total", "Times that the store could not be read."),
 }
@@ -346,7 +351,11 @@ def _registry(cells: dict[Key, list[float]]) -> Iterator[Family]:
     families = {kind: Family(name, "counter", help_) for kind, (name, help_) in _EVENTS.items()}
     for (kind, model), values in _of(cells, _EVENT):
         families[kind].add(values[0], model=model)
-    load = Family("model_load_seconds", "summary", "Time to load and check a version.")
+    load = Family(
+        "model_load_seconds",
+        "summary",
+        "Time to load and check a version that takes the place of another.",
+    )
     for (model,), (seconds, count) in _of(cells, _LOAD):
         load.add(seconds, "_sum", model=model)
         load.add(count, "_count", model=model)

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import ASGIApp
 
 from models.errors import BundleError, StoreError
+from models.store import Store
 from models.tasks import TASKS
 from service.app import create_app
 from service.cells import Cells
@@ -160,6 +161,19 @@ async def test_events_and_lost_load_are_counted() -> None:
     assert total(found, "service_log_lines_dropped_total") == 7
     assert total(found, "model_load_seconds_sum", model="bikes") == 0.5
     assert total(found, "model_info", model="bikes", version=VERSION) == 1
+
+
+def test_store_that_cannot_be_read_at_the_start_is_counted(tmp_path: Path) -> None:
+    """Nobody listens to the registry then, and the fault is told once in an outage."""
+    pointer = tmp_path / "bikes" / "current"
+    pointer.parent.mkdir()
+    pointer.write_text("no version")
+    served = {name: tiny_served(name) for name in TASKS}
+    registry = Registry(served, store=Store(tmp_path))
+    registry.poll()
+    lines = Metrics(registry).render().decode().splitlines()
+    assert 'model_store_errors_total{model="bikes"} 1' in lines
+    assert 'model_store_errors_total{model="admission"} 0' in lines
 
 
 REFUSED = {
