@@ -47,7 +47,10 @@ class Connection(HttpToolsProtocol):
     microbatch: Microbatch
     is_refused = False
     """Whether it was refused; whatever else arrives is read and discarded."""
+    _first = 0
+    """Bytes of the data in which the headers begin, which may begin with the end of another request."""
     _unparsed = 0
+    """Bytes of headers that came after those."""
     _reading = False
     _data = b""
     _without_upgrade: list[bytes] | None = None
@@ -60,7 +63,7 @@ class Connection(HttpToolsProtocol):
             return
         self._reading = True
         self._data = data
-        cycle = self.cycle
+        scope, cycle = self.scope, self.cycle
         held = 0 if cycle is None else len(cycle.body)
         super().data_received(data)
         while self._without_upgrade is not None:
@@ -68,7 +71,7 @@ class Connection(HttpToolsProtocol):
             super().data_received(self._data)
         self._reading = False
         if self._begun is not None:
-            self._unparsed = 0
+            self._first = self._unparsed = 0
             cycle, app = self._begun
             if self.transport.is_closing():
                 self._start_begun()
@@ -81,11 +84,14 @@ class Connection(HttpToolsProtocol):
             "path" not in self.scope  # headers begun, not complete
             or (cycle is self.cycle and _has_no_more(cycle, held))
         ):
-            self._unparsed += len(data)
+            if self.scope is scope:
+                self._unparsed += len(data)
+            else:
+                self._first, self._unparsed = len(data), 0
             if self._unparsed > HEADER_LIMIT:
                 self._refuse_headers()
         else:
-            self._unparsed = 0
+            self._first = self._unparsed = 0
 
     @override
     def _should_upgrade(self) -> bool:
@@ -145,7 +151,8 @@ class Connection(HttpToolsProtocol):
     @override
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Application) -> None:
         """Called by uvicorn when the headers are complete; the body may be in the same data, or follow."""
-        if self._unparsed + len(self._data) > HEADER_LIMIT and _size(cycle.scope) > HEADER_LIMIT:
+        most = self._first + self._unparsed + len(self._data)
+        if most > HEADER_LIMIT and _size(cycle.scope) > HEADER_LIMIT:
             # They were complete before they were found to be too large: it depends on the packets.
             cycle.response_complete = True  # no application answers
             self.cycle = cycle  # nor what came after it,

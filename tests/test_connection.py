@@ -450,6 +450,19 @@ async def test_headers_in_two_packets_are_counted_for_each_request_anew() -> Non
     assert {part[9:12] for part in wire.written} == {b"200"}
 
 
+@pytest.mark.parametrize("size", [1448, 70_001])
+async def test_headers_that_follow_each_other_unasked_are_counted_for_each_request_anew(
+    size: int,
+) -> None:
+    """What precedes a request in its packet, or in those before, is no part of its headers."""
+    connection, wire = Server(service()).connect()
+    asked = request(b"", "/health/live", "GET", X_More="x" * 500) * 250
+    for start in range(0, len(asked), size):
+        connection.data_received(asked[start : start + size])
+    await until(lambda: b"".join(wire.written).count(b"HTTP/1.1 ") == 250)
+    assert set(re.findall(rb"HTTP/1.1 (\d{3}) ", b"".join(wire.written))) == {b"200"}
+
+
 async def test_requests_that_follow_each_other_unasked_are_answered_in_order() -> None:
     """A client may send the next request before it has the first answer (pipelining)."""
     server = Server(service())
