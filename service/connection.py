@@ -69,7 +69,7 @@ class Connection(HttpToolsProtocol):
         while self._without_upgrade is not None:
             self._data, self._without_upgrade = b"".join(self._without_upgrade), None
             super().data_received(self._data)
-        self._reading = False
+        self._reading, self._data = False, b""
         if self._begun is not None:
             self._first = self._unparsed = 0
             cycle, app = self._begun
@@ -124,6 +124,13 @@ class Connection(HttpToolsProtocol):
             refuse(self, NO_REQUEST, "This is no request of HTTP/1.1 that can be read.")
 
     @override
+    def on_response_complete(self) -> None:
+        """Called when an answer is complete; what nobody has read of the body is not kept."""
+        super().on_response_complete()
+        if self.cycle.response_complete:
+            self.cycle.body.clear()
+
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer is gone; a request that still waits for its body is told so."""
         super().connection_lost(exc)
@@ -152,7 +159,7 @@ class Connection(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Application) -> None:
         """Called by uvicorn when the headers are complete; the body may be in the same data, or follow."""
         most = self._first + self._unparsed + len(self._data)
-        if most > HEADER_LIMIT and _size(cycle.scope) > HEADER_LIMIT:
+        if (most > HEADER_LIMIT or not self._reading) and _size(cycle.scope) > HEADER_LIMIT:
             # They were complete before they were found to be too large: it depends on the packets.
             cycle.response_complete = True  # no application answers
             self.cycle = cycle  # nor what came after it,

@@ -8,6 +8,7 @@ import inspect
 import itertools
 import json
 import re
+import sys
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -340,6 +341,24 @@ async def test_lost_connection_is_not_kept(error: Exception | None) -> None:
     assert alive() is None
 
 
+async def test_idle_connection_does_not_keep_what_it_received() -> None:
+    """Clients keep connections open; the last data of each, of a batch a quarter of a megabyte, add up."""
+    connection, _ = Server(service()).connect()
+    received = request()
+    used = sys.getrefcount(received)
+    connection.data_received(received)
+    await settled(connection)
+    assert sys.getrefcount(received) == used
+
+
+async def test_idle_connection_does_not_keep_a_body_that_was_refused_unread() -> None:
+    """Nobody reads a body that is too large."""
+    connection, wire = Server(service(row_bytes=1000)).connect()
+    connection.data_received(request(b" " * 100_000)[:-1])
+    await until(lambda: bool(wire.written))
+    assert connection.cycle.body == b""
+
+
 @pytest.mark.parametrize("ours", [Connection, Worker, Service])
 def test_methods_that_a_library_calls_are_there_to_be_replaced(ours: type) -> None:
     """uvicorn and FastAPI call them by name; under a name that they no longer call ours would never run."""
@@ -502,6 +521,16 @@ async def test_refusal_comes_after_the_answers_to_the_requests_before_it(
     connection.data_received(request())  # is discarded
     statuses = re.findall(rb"HTTP/1.1 (\d{3}) ", b"".join(wire.written))
     assert statuses == [*[b"200"] * before, status]
+
+
+async def test_large_headers_of_a_request_that_waits_are_refused_whatever_comes_next() -> None:
+    """Their size counts, not that of the packet which came last before their turn."""
+    connection, wire = Server(service()).connect()
+    connection.data_received(request(target="/predict/bikes?explain=true") + LARGE)
+    connection.data_received(request())
+    await until(lambda: wire.ended)
+    statuses = re.findall(rb"HTTP/1.1 (\d{3}) ", b"".join(wire.written))
+    assert statuses == [b"200", b"431"]
 
 
 @pytest.mark.parametrize("after", [NO_REQUEST, NO_HOST, BAD_BODY])
