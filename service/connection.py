@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from httptools import HttpRequestParser
 from typing_extensions import override
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service import headers
@@ -26,6 +27,9 @@ from service.exchange import id_for
 from service.microbatch import Microbatch
 
 if TYPE_CHECKING:
+    from asyncio import Transport
+    from collections.abc import Collection
+
     from starlette.types import Message, Receive, Scope, Send
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
@@ -55,6 +59,13 @@ class Connection(HttpToolsProtocol):
     _data = b""
     _without_upgrade: list[bytes] | None = None
     _begun: tuple[RequestResponseCycle, Application] | None = None
+
+    @override
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn
+        """Called when the peer has connected."""
+        super().connection_made(transport)
+        self.flow = Flow(transport)
+        self.flow.pipeline = self.pipeline
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -182,6 +193,17 @@ class Connection(HttpToolsProtocol):
     def leave_to_task(self, cycle: RequestResponseCycle, app: Application) -> None:
         """Run an application as uvicorn does."""
         super()._start_asgi_task(cycle, app)
+
+
+class Flow(FlowControl):
+    """Reads no more while requests wait; uvicorn reads on at each answer, and keeps ever more of them."""
+
+    pipeline: Collection[Any]
+
+    @override
+    def resume_reading(self) -> None:
+        if not self.pipeline:
+            super().resume_reading()
 
 
 class _Trailers(list[Any]):
@@ -327,6 +349,8 @@ def _end(connection: Connection, answer: bytes) -> None:
     """
     transport = connection.transport
     if not transport.is_closing():
+        connection.pipeline.clear()
+        connection.flow.resume_reading()
         transport.write(answer)
         transport.write_eof()
         connection.loop.call_later(_LINGER_SECONDS, transport.close)

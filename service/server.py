@@ -72,7 +72,8 @@ def waiting_for(connection: Connection) -> str:
         return "" if idle else "headers"
     if connection.flow.write_paused:
         return "reader"
-    return "body" if cycle.more_body else ""
+    # a request that waits for those before it is not read on
+    return "body" if cycle.more_body and not connection.pipeline else ""
 
 
 class Watch:

@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 
 from models.tasks import TASKS
 from service.app import Service, create_app
-from service.connection import Connection, connections, refuse
+from service.connection import Connection, Flow, connections, refuse
 from service.errors import TIMEOUT
 from service.headers import ALWAYS
 from service.limits import LimitsLayer, limits_of
@@ -359,7 +359,7 @@ async def test_idle_connection_does_not_keep_a_body_that_was_refused_unread() ->
     assert connection.cycle.body == b""
 
 
-@pytest.mark.parametrize("ours", [Connection, Worker, Service])
+@pytest.mark.parametrize("ours", [Connection, Flow, Worker, Service])
 def test_methods_that_a_library_calls_are_there_to_be_replaced(ours: type) -> None:
     """uvicorn and FastAPI call them by name; under a name that they no longer call ours would never run."""
     methods = {name: made for name, made in vars(ours).items() if inspect.isfunction(made)}
@@ -494,6 +494,25 @@ async def test_requests_that_follow_each_other_unasked_are_answered_in_order() -
     assert statuses == [b"200", b"422", b"200"]
 
 
+async def test_no_more_is_read_while_requests_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sends unasked faster than it is answered waits, and is not kept in memory."""
+    connection, wire = Server(service()).connect()
+    answered: list[int] = []
+
+    def resumed() -> None:
+        answered.append(b"".join(wire.written).count(b"HTTP/1.1 "))
+
+    monkeypatch.setattr(wire, "resume_reading", resumed)
+    connection.data_received(request() * 5 + request()[:-1])
+    assert connection.flow.read_paused
+    assert not waiting_for(connection)  # the server, not the peer, is the one to go on
+    await until(lambda: bool(answered))
+    assert answered == [5]
+    assert waiting_for(connection) == "body"
+    connection.data_received(ROW[-1:])
+    await settled(connection)
+
+
 NO_REQUEST = b"nonsense\r\n\r\n"
 NO_HOST = b"GET / HTTP/1.1\r\n\r\n"
 LARGE = request(target="/health/live", first="GET", X_More="x" * 70_000)
@@ -521,6 +540,7 @@ async def test_refusal_comes_after_the_answers_to_the_requests_before_it(
     connection.data_received(request())  # is discarded
     statuses = re.findall(rb"HTTP/1.1 (\d{3}) ", b"".join(wire.written))
     assert statuses == [*[b"200"] * before, status]
+    assert not connection.flow.read_paused  # else closing would reset the connection
 
 
 async def test_large_headers_of_a_request_that_waits_are_refused_whatever_comes_next() -> None:
