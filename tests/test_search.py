@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from models.arrays import FloatArray, IntArray
 from models.errors import DataError, SettingsError, TrainingError
 from tests.searches import quick_search
-from training import cli, cluster, data, protocols, search
+from training import catalogue, cli, cluster, data, protocols, search
 from training.search import Search, parse
 
 COMMAND = ("search", "admission", "--recipe", "lecture-gre", "--protocol", "holdout")
@@ -99,15 +100,35 @@ def test_trials_are_drawn_from_seed_and_number_alone(asked: Search) -> None:
     assert replace(asked, seed=1).drawn(3) != asked.drawn(3)
 
 
-def test_no_test_row_is_looked_at(asked: Search, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Changing what happened on the test rows of a split changes no score on its validation rows."""
-    (target,) = asked.dataset.targets.values()
-    split = protocols.splits(asked.dataset, asked.protocol, asked.seed)[0]
-    monkeypatch.setattr(search, "splits", lambda *_: [split])
-    changed = target.copy()
-    changed[split.test] = 1.0 - changed[split.test]
-    other = replace(asked, dataset=replace(asked.dataset, targets={"admitted": changed}))
-    assert search.try_one(other, 0).score == search.try_one(asked, 0).score
+@pytest.mark.parametrize(
+    ("recipe", "protocol"),
+    [("lecture-bikes", "p3"), ("lecture-bikes", "p1_refit"), ("lecture-gre", "holdout")],
+)
+def test_trial_sees_rows_that_teach_and_rows_that_choose(
+    asked: Search, monkeypatch: pytest.MonkeyPatch, recipe: str, protocol: str
+) -> None:
+    """And no test row. Validation rows choose and stop early; without any, a part of the training rows."""
+    chosen = catalogue.RECIPES[recipe]
+    dataset = data.read(chosen.task)
+    seen: list[list[Any]] = []
+
+    def answers(_: object, __: object, judged: IntArray) -> FloatArray:
+        seen[-1].append(judged)
+        return np.full(len(judged), 0.5)
+
+    monkeypatch.setattr(search, "fit_rows", lambda _, __, *rows: seen.append([*rows[:2]]))
+    monkeypatch.setattr(search, "answers", answers)
+    search.try_one(replace(asked, recipe=chosen, dataset=dataset, protocol=protocol), 0)
+    made = protocols.splits(dataset, protocol, asked.seed)
+    for (taught, stopping, judged), split in zip(seen, made, strict=True):
+        if len(split.validation):
+            np.testing.assert_array_equal(taught, split.train)
+            np.testing.assert_array_equal(stopping, split.validation)
+            np.testing.assert_array_equal(judged, split.validation)
+        else:
+            assert stopping is None
+            np.testing.assert_array_equal(np.sort([*taught, *judged]), split.train)
+            assert 0.15 < len(judged) / len(split.train) < 0.25
 
 
 def test_rows_that_choose_are_not_learned_from(asked: Search) -> None:
