@@ -274,6 +274,14 @@ def test_days_are_those_that_a_request_may_have(tmp_path: Path, day: str, *, goo
         assert f"'{day}', not a date" in fault("bikes", path)
 
 
+def test_dates_that_are_all_of_another_form_are_refused(tmp_path: Path) -> None:
+    """Whether 01/02/2011 is in January or in February nobody can know, however many rows have it so."""
+    lines = [line.replace("2011-01-01", "01/02/2011") for line in GOOD_HOURS]
+    message = fault("bikes", write(tmp_path, HOUR_HEADER, *lines))
+    assert "dteday is '01/02/2011', not a date (YYYY-MM-DD)" in message
+    assert message.endswith("(and 2 more such rows)")
+
+
 def test_hour_that_is_there_twice_is_found_wherever_it_stands(tmp_path: Path) -> None:
     """Else one row of it could be learned from and the other be judged."""
     path = write(tmp_path, HOUR_HEADER, *reversed(GOOD_HOURS), GOOD_HOURS[1])

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import re
+import shutil
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from models import bundle
+from models import bundle, files
 from models.errors import BundleError, SignatureError, StoreError
 from models.store import Store
 from tests import mutants, tiny
@@ -176,22 +177,22 @@ def test_a_version_that_is_pruned_while_it_is_activated_is_not_active(
 
 
 def test_pruning_keeps_what_is_active_and_what_rollback_leads_to(tmp_path: Path) -> None:
-    """Those that were active last stay, each counted once, then the newest."""
+    """Those that were active last stay, each counted once, before those that are newer."""
     store = Store(tmp_path)
-    one, two, three, four = (store.publish(tiny.model("bikes", seed), {}) for seed in range(1, 5))
-    store.activate("bikes", two)
-    store.activate("bikes", four)
-    store.activate("bikes", two)  # active now; before it were four and three, then one
-    assert store.prune("bikes", 2) == [one]
+    published = [store.publish(tiny.model("bikes", seed), {}) for seed in range(1, 5)]
+    one, two, three, four = sorted(published)  # the newest is the last
+    for version in (two, four, one, two):  # active now; before it were one and four
+        store.activate("bikes", version)
+    assert store.prune("bikes", 2) == [three]
     assert store.prune("bikes", 2) == []
-    assert store.prune("bikes", 1) == [three]
+    assert store.prune("bikes", 1) == [four]
     assert sorted(p.name for p in (tmp_path / "bikes").iterdir()) == sorted(
-        [".lock", "current", two, four]
+        [".lock", "current", one, two]
     )
-    assert store.rollback("bikes") == four
-    assert store.prune("bikes", 1) == []  # two is not active before four, but may be wanted again
+    assert store.rollback("bikes") == one
+    assert store.prune("bikes", 1) == []  # two is not active before one, but may be wanted again
     store.activate("bikes", two)
-    assert store.prune("bikes", 0) == [four]
+    assert store.prune("bikes", 0) == [one]
     assert store.load("bikes").version == two
     with pytest.raises(StoreError, match="no version is active"):
         store.prune("admission", 1)
@@ -302,3 +303,29 @@ def test_names_lead_nowhere_else(tmp_path: Path, name: str) -> None:
         store.load(name)
     with pytest.raises(StoreError, match="is no name of a version"):
         store.load(NAME, name or "..")
+
+
+def test_rollback_goes_past_a_version_that_is_gone(tmp_path: Path) -> None:
+    """Somebody may have removed the folder of the one that was active before."""
+    store = Store(tmp_path)
+    first, gone, _ = (store.publish(tiny.model(NAME, seed), {}) for seed in (1, 2, 3))
+    shutil.rmtree(tmp_path / NAME / gone)
+    assert store.rollback(NAME) == first
+    assert store.current(NAME) == first
+
+
+def test_training_that_is_quicker_than_the_filling_of_a_store_keeps_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has become active since the store was found empty is not replaced by what is carried."""
+    store, read, carried = Store(tmp_path / "store"), bundle.read, tmp_path / "carried"
+    files.write_folder(carried / NAME, bundle.pack(tiny.model(NAME, 1), {}))
+    published: list[str] = []
+
+    def read_late(folder: Path) -> dict[str, bytes]:
+        published.append(store.publish(tiny.model(NAME, 2), {}))
+        return read(folder)
+
+    monkeypatch.setattr(bundle, "read", read_late)
+    assert store.fill_from(carried) == []
+    assert published == [store.current(NAME)]
