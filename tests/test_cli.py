@@ -217,6 +217,14 @@ BAD_CALLS = {
     "protocol": (["evaluate", "bikes", "--protocol", "p9"], "choose one of p1"),
     "key": (["bikes", "--key", "nowhere.key"], "signing key: nowhere.key"),
     "store": (["store", "copy", "bikes", "v", "--to", ""], "must be a path, and is empty"),
+    "no recipe": (["bikes", "--recipe", ""], "there is no recipe ''"),
+    "no protocol": (["evaluate", "bikes", "--protocol", ""], "bikes has no protocol ''"),
+    "no file": (
+        ["score", "bikes", "", "--out", "x"],
+        "a file to score must be a path, and is empty",
+    ),
+    "no plots": (["evaluate", "bikes", "--plots", ""], "--plots must be a path, and is empty"),
+    "no folder": (["score", "bikes", "x", "--out", ""], "--out must be a path, and is empty"),
 }
 
 

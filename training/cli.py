@@ -39,6 +39,7 @@ from training.options import (
     StoreFolder,
     Task,
     TrustedKey,
+    path_of,
     store_folder,
 )
 from training.progress import Nobody, watch_for
@@ -74,7 +75,11 @@ Set = Annotated[
 ]
 Plots = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Folder for plots of the held-out evaluation."),
+    typer.Option(
+        metavar="DIR",
+        parser=path_of("--plots"),
+        help="Folder for plots of the held-out evaluation.",
+    ),
 ]
 
 
@@ -164,7 +169,7 @@ def evaluate_(
     """Evaluate a recipe on rows that it did not see, beside a simple baseline."""
     chosen = _chosen(catalogue.task(task), recipe, set_)
     dataset = data.read(task, data_)
-    protocol = protocol or protocols.main(dataset.task)
+    protocol = protocols.main(dataset.task) if protocol is None else protocol
     protocols.splits(dataset, protocol, seed, partitions)
     if partitions > 1 and protocol != "cv":
         raise SettingsError(
@@ -191,7 +196,9 @@ def recipes() -> None:
 @app.command("report")
 def report_(
     task: Annotated[str | None, typer.Argument(help=f"{TASK_NAMES}; by default all")] = None,
-    to: Annotated[Path, typer.Option(metavar="DIR", help="Where the pages go.")] = Path("reports"),
+    to: Annotated[
+        Path, typer.Option(metavar="DIR", parser=path_of("--to"), help="Where the pages go.")
+    ] = Path("reports"),
     data_: Data = None,
     seed: Seed = 0,
 ) -> None:
@@ -279,7 +286,7 @@ def copy(
 
 
 def _chosen(task: str, name: str | None, changes: list[str] | None) -> Recipe:
-    return overrides.override(catalogue.recipe(name or task, task), changes or [])
+    return overrides.override(catalogue.recipe(task if name is None else name, task), changes or [])
 
 
 def _train(  # what the three commands share

@@ -1,6 +1,6 @@
 """What several `train` commands share: options, and what Ctrl-C does."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -21,15 +21,21 @@ Data = Annotated[
 ]
 
 
-def store_folder(text: str | Path) -> Path:
-    """The folder of a store; "" is refused, as it is more likely an unset variable than this folder.
+def path_of(what: str) -> Callable[[str | Path], Path]:
+    """Reads a path; "" is refused, as it is more likely an unset variable than this folder.
 
-    Raises SettingsError.
+    The reader raises SettingsError, which names `what`.
     """
-    if not str(text):
-        raise SettingsError("the folder of a store must be a path, and is empty")
-    return Path(text)
 
+    def read(text: str | Path) -> Path:
+        if not str(text):
+            raise SettingsError(f"{what} must be a path, and is empty")
+        return Path(text)
+
+    return read
+
+
+store_folder = path_of("the folder of a store")
 
 StoreFolder = Annotated[
     Path,

@@ -16,6 +16,7 @@ from training.options import (
     StoreFolder,
     Task,
     TrustedKey,
+    path_of,
     resumable,
 )
 
@@ -24,8 +25,13 @@ FORMATS = ("parquet", "csv")
 
 def score(  # noqa: PLR0913  # a command line
     model: Task,
-    inputs: Annotated[list[Path], typer.Argument(help="Files, or folders of files.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the answers.")],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(parser=path_of("a file to score"), help="Files, or folders of files."),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", parser=path_of("--out"), help="Folder for the answers.")
+    ],
     store: StoreFolder = DEFAULT_STORE,
     version: Annotated[
         str | None, typer.Option(help="Version of the model; by default the active one.")

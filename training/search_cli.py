@@ -48,10 +48,10 @@ def search(  # noqa: PLR0913  # a command line
 
     Repeat the command to go on after an interruption, or with more --trials to add some.
     """
-    chosen = catalogue.recipe(recipe or task, catalogue.task(task))
+    chosen = catalogue.recipe(task if recipe is None else recipe, catalogue.task(task))
     settings = tuple(parse(text) for text in vary)
     dataset = data.read(task, data_)
-    protocol = protocol or protocols.choosing(dataset.task)
+    protocol = protocols.choosing(dataset.task) if protocol is None else protocol
     asked = Search(chosen, dataset, settings, protocol, seed)
     with resumable():
         found = run(asked, trials, out, jobs, dask)
