@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,35 @@ def values(field: Field) -> SearchStrategy[Any]:
 
 def _whole(field: Field) -> tuple[int, int]:
     return (int(field.low), int(field.high)) if field.low is not None and field.high else (0, 1)
+
+
+EDGES: dict[str, tuple[Any, ...]] = {
+    "number": (-0.0, 5e-324, 3.9999999999999996, 1e300, -(10**400)),
+    "integer": (2.0, 1.9999999999999998, 2.0000000001, 659.9999999999, 2.5, 2**64),
+    "timestamp": (
+        "1970-01-01T00:00Z",
+        "1969-12-31T23:59:59-05:00",
+        "2100-12-31T23:59:59.999999999-12:00",
+        "2101-01-01T00:00+14:00",
+        "2012-02-29 00",
+        "2011-02-29T00:00",
+        "2012-03-11T02:30",
+        "2012-11-04T06:30Z",
+        "2012-06-01T24:00",
+        "2012-06-01",
+    ),
+    "category": ("mist", "Mist", "rain", "1"),
+    "boolean": (True, False, None),
+}
+
+
+def edges(field: Field) -> SearchStrategy[Any]:
+    """Values at and around the edges of what a field takes, of the types that a CSV has for it, too."""
+    found = [*EDGES[field.kind]]
+    if field.kind in {"number", "integer"}:
+        for end in field.ends:
+            found += [end, *(math.nextafter(end, to) for to in (-math.inf, math.inf))]
+    return st.sampled_from(found)
 
 
 def rows(task: Task) -> SearchStrategy[dict[str, Any]]:

@@ -13,6 +13,8 @@ from service.schemas import ANSWERS, BATCH_ANSWERS, REQUESTS, ProblemDocument
 from tests import strategies
 from tests.asgi import Recorder, http_scope, receive_of
 from tests.serving import tiny_app, tiny_served
+from tests.test_inference import tensors as tensors_of
+from tests.test_tables import as_csv
 
 APP = tiny_app()
 MODELS = {name: tiny_served(name).model for name in TASKS}
@@ -94,6 +96,32 @@ def test_row_of_a_batch_is_answered_as_alone(name: str, data: st.DataObject) -> 
             assert found["error"]["detail"] == alone["detail"]
         else:
             assert "error" in found
+
+
+@pytest.mark.parametrize("name", TASKS)
+@given(data=st.data())
+def test_row_has_one_verdict_whichever_way_it_comes(name: str, data: st.DataObject) -> None:
+    """Alone, in a CSV and as tensors a row has the same faults in the same words, or the same answer."""
+    task = TASKS[name]
+    row = dict.fromkeys(task.field_names) | data.draw(strategies.rows(task))
+    for field in data.draw(st.lists(st.sampled_from(task.fields), max_size=2)):
+        row[field.name] = data.draw(strategies.edges(field))
+    columns = {field: [value] for field, value in row.items()}
+    single = ask(f"/predict/{name}", row)
+    batch = ask(f"/predict/{name}/batch", as_csv(columns).encode(), b"text/csv")
+    tensors = ask(f"/v2/models/{name}/infer", {"inputs": tensors_of(name, columns)})
+    alone, inferred = json.loads(single.body), json.loads(tensors.body)
+    (found,) = json.loads(batch.body)["predictions"]
+    if single.status == 200:
+        outputs = {output["name"]: output["data"][0] for output in inferred["outputs"]}
+        assert found[task.target] == outputs[task.target]
+        assert found[task.target] == pytest.approx(alone[task.target], rel=1e-5)
+        assert found["warnings"] == alone["warnings"]
+        assert outputs["warnings"] == "; ".join(alone["warnings"])
+    else:
+        faults = [fault["detail"] for fault in alone["errors"]]
+        assert [fault["detail"] for fault in found["error"]["errors"]] == faults
+        assert inferred["error"] == f"row 0: {faults[0]}"
 
 
 @pytest.mark.parametrize("name", TASKS)
