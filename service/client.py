@@ -172,7 +172,9 @@ class Client:
         found: list[BaseModel] = []
         for chunk in _chunks(rows, self._chunk):
             body = {"instances": [_instance(row) for row in chunk]}
-            found += self._batch(name, body, level, len(chunk))
+            answers = self._batch(name, body, level, len(chunk))
+            _renumber(answers, len(found))
+            found += answers
         return found
 
     def predict_frame(self, name: str, frame: Any, *, level: float = DEFAULT_LEVEL) -> Any:
@@ -360,6 +362,15 @@ def _chunks(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
     iterator = iter(rows)
     while chunk := list(islice(iterator, size)):
         yield chunk
+
+
+def _renumber(answers: Sequence[BaseModel], first: int) -> None:
+    """Let the pointers of faulty rows count from the first of all rows, not of those of their request."""
+    for i, row in enumerate(answers):
+        if isinstance(row, FailedRow):
+            for entry in row.error.errors:
+                pointer = entry.pointer or ""
+                entry.pointer = pointer.replace(f"/instances/{i}", f"/instances/{first + i}", 1)
 
 
 def _cells(row: BaseModel) -> dict[str, Any]:
