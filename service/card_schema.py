@@ -88,9 +88,9 @@ class CardEvaluation(BaseModel):
     )
     coverage: dict[str, float | None] | None = Field(
         default=None,
-        description="Of the intervals: their level, the share of outcomes inside, its standard "
-        "error, their mean width",
-        examples=[{"level": 0.9, "coverage": 0.9, "standard_error": 0.01, "width": 120.0}],
+        description="Of the intervals: their level, the rows, the share of outcomes inside, its "
+        "standard error, their mean width and interval score",
+        examples=[{"level": 0.9, "rows": 502, "coverage": 0.95, "width": 136.3, "score": 155.6}],
     )
     coverage_by_level: list[dict[str, float]] | None = Field(
         default=None,

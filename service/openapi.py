@@ -23,7 +23,8 @@ from service.schemas import ProblemDocument
 DESCRIPTION = """\
 Forecasts of bike rentals and of admissions, by two neural-network models.
 
-Every failure is a problem document (RFC 9457) that says what is wrong and what would be right.
+Every failure says what is wrong and what would be right: in a problem document (RFC 9457), or
+under `/v2` in the form of the Open Inference Protocol.
 Every answer carries `X-Request-ID`: yours, if you send one of at most 128 letters, digits and
 `. _ : -`. `X-Request-Timeout` says how many seconds a prediction may take.
 """
