@@ -213,6 +213,10 @@ BAD_CALLS = {
         "a bundle has room",
     ),
     "size of a student": (["bikes", "--set", "student_hidden=9000,9000"], "a bundle has room"),
+    "units": (
+        ["admission", "--set", "hidden=600"],
+        "admission: a layer would have 76800 units over all networks, and a bundle has room for 65536",
+    ),
     "model": (["evaluate", "cars"], "there is no model 'cars'"),
     "protocol": (["evaluate", "bikes", "--protocol", "p9"], "choose one of p1"),
     "key": (["bikes", "--key", "nowhere.key"], "signing key: nowhere.key"),

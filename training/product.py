@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from models import bundle, drift, few, rows
+from models import bundle, drift, few, rows, soundness
 from models.errors import DivergedError, SettingsError, StoreError, TrainingError
 from models.model import Model
 from models.store import Store
@@ -116,6 +116,12 @@ def _require_size(recipe: Recipe) -> None:
         raise SettingsError(
             f"{recipe.name}: its weights would take {size / 2**20:.1f} MiB, and a bundle has room for "
             f"{limit / 2**20:g}; choose fewer hidden units or networks"
+        )
+    widest = members * max((*hidden, outputs))
+    if widest > soundness.MOST_UNITS:
+        raise SettingsError(
+            f"{recipe.name}: a layer would have {widest} units over all networks, and a bundle has room "
+            f"for {soundness.MOST_UNITS}; choose fewer hidden units or networks"
         )
 
 
