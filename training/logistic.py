@@ -1,6 +1,6 @@
 """Logistic regression by Newton's method, the yardstick of the admission networks.
 
-It is the simple forecast that they have to beat (`training.baselines`), the calibration line
+It is what they are compared with beside the share of yes (`training.baselines`), the calibration line
 (`training.metrics`) and the known truth of simulated applications (`training.simulate`).
 """
 
