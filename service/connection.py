@@ -59,6 +59,8 @@ class Connection(HttpToolsProtocol):
     _data = b""
     _without_upgrade: list[bytes] | None = None
     _begun: tuple[RequestResponseCycle, Application] | None = None
+    _at_work: RequestResponseCycle | None = None
+    """The request whose turn it is. uvicorn's `cycle` is the last that came, which may have to wait."""
 
     @override
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn
@@ -143,7 +145,8 @@ class Connection(HttpToolsProtocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        """The peer is gone; a request that still waits for its body is told so."""
+        """The peer is gone; a request that is at work, or still waits for its body, is told so."""
+        self.cycle = self._at_work  # whom uvicorn tells
         super().connection_lost(exc)
         self._unset_keepalive_if_required()  # else the timer keeps a connection that was reset in memory
         self._start_begun()
@@ -169,6 +172,7 @@ class Connection(HttpToolsProtocol):
     @override
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Application) -> None:
         """Called by uvicorn when the headers are complete; the body may be in the same data, or follow."""
+        self._at_work = cycle
         most = self._first + self._unparsed + len(self._data)
         if (most > HEADER_LIMIT or not self._reading) and _size(cycle.scope) > HEADER_LIMIT:
             # They were complete before they were found to be too large: it depends on the packets.

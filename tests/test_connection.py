@@ -302,8 +302,9 @@ TENSORS = {
         pytest.param(request(json.dumps(TENSORS).encode(), "/v2/models/bikes/infer"), id="v2"),
     ],
 )
+@pytest.mark.parametrize("next_one", [b"", request()], ids=["alone", "one waits"])
 async def test_work_for_a_caller_who_left_is_ended(
-    monkeypatch: pytest.MonkeyPatch, asked: bytes
+    monkeypatch: pytest.MonkeyPatch, asked: bytes, next_one: bytes
 ) -> None:
     """Long work ends at its next pause when its caller leaves: it has no status, and its place is free."""
     monkeypatch.setattr("service.limits.TURN_SECONDS", 0.0)
@@ -318,6 +319,7 @@ async def test_work_for_a_caller_who_left_is_ended(
     connection, wire = Server(app).connect()
     connection.data_received(asked)
     scope = connection.cycle.scope
+    connection.data_received(next_one)
     await until(lambda: "exchange" in scope and scope["exchange"].served is not None)  # at work
     assert (ended, held.batches.taken) == ([], 1)
     connection.connection_lost(None)
