@@ -133,11 +133,17 @@ class Group:
         inherited = (self.listener.fileno(), writing)
         try:
             os.set_blocking(reading, False)
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "service.worker", *map(str, inherited)],
-                env=_with_path(self.environment),
-                pass_fds=inherited,
-            )
+            # A worker has it blocked until it can obey (`service.server.serve`): Ctrl-C in a terminal
+            # goes to all, and would end the imports in a traceback.
+            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "service.worker", *map(str, inherited)],
+                    env=_with_path(self.environment),
+                    pass_fds=inherited,
+                )
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         except OSError:
             os.close(reading)
             raise

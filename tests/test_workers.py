@@ -181,6 +181,24 @@ def test_worker_without_a_beat_is_killed_and_replaced(group: Rehearsal) -> None:
     assert len(group.workers) == 2
 
 
+def test_ctrl_c_does_not_interrupt_the_imports_of_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal sends it to all: a worker begins with it blocked, and the supervisor still hears it."""
+    masks = []
+
+    def begin(*_: Any, **__: Any) -> None:
+        masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        raise OSError
+
+    monkeypatch.setattr("service.workers.subprocess.Popen", begin)
+    with socket.socket() as listener:
+        group = Group(listener, {}, size=1, patience=10.0, on_up=lambda: None)
+        with pytest.raises(OSError):  # noqa: PT011  # the one from above
+            group._begin()
+    (mask,) = masks
+    assert signal.SIGINT in mask
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
 def test_worker_that_does_not_leave_is_killed_after_its_patience(group: Rehearsal) -> None:
     """It has had the time for its last answers; who asks it again to leave gives it no more."""
     first, second = group.workers
