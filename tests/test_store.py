@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from models import bundle, files
+from models import bundle
 from models.errors import BundleError, SignatureError, StoreError
 from models.store import Store
 from tests import mutants, tiny
@@ -319,7 +319,7 @@ def test_training_that_is_quicker_than_the_filling_of_a_store_keeps_its_place(
 ) -> None:
     """What has become active since the store was found empty is not replaced by what is carried."""
     store, read, carried = Store(tmp_path / "store"), bundle.read, tmp_path / "carried"
-    files.write_folder(carried / NAME, bundle.pack(tiny.model(NAME, 1), {}))
+    bundle.save(tiny.model(NAME, 1), {}, carried / NAME)
     published: list[str] = []
 
     def read_late(folder: Path) -> dict[str, bytes]:
