@@ -273,6 +273,14 @@ def test_a_golden_bundle_loads_for_ever(folder: Path) -> None:
     assert folder.name == f"format-{loaded.manifest['format']}-{loaded.model.task.name}"
 
 
+def test_nothing_may_stand_behind_the_arrays() -> None:
+    """One set of arrays has one file: what follows it no array would ever show."""
+    content = weights.dump({"a": np.zeros(3)})
+    assert list(weights.parse(content)) == ["a"]
+    with pytest.raises(BundleError, match=r"^weights\.joblib: there is something behind its end$"):
+        weights.parse(content + b"\0")
+
+
 def test_every_format_has_its_golden_bundles() -> None:
     """A new format comes with a bundle of each task that the one before has; none of that is removed."""
     tasks_of = [
