@@ -59,7 +59,7 @@ class Connection(HttpToolsProtocol):
     _data = b""
     _without_upgrade: list[bytes] | None = None
     _begun: tuple[RequestResponseCycle, Application] | None = None
-    _at_work: RequestResponseCycle | None = None
+    _at_work: RequestResponseCycle = None  # type: ignore[assignment]  # as uvicorn
     """The request whose turn it is. uvicorn's `cycle` is the last that came, which may have to wait."""
 
     @override
