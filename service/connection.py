@@ -50,7 +50,7 @@ class Connection(HttpToolsProtocol):
 
     microbatch: Microbatch
     is_refused = False
-    """Whether it was refused; whatever else arrives is read and discarded."""
+    """Whether it was refused, or is about to be closed; whatever else arrives is read and discarded."""
     _first = 0
     """Bytes of the data in which the headers begin, which may begin with the end of another request."""
     _unparsed = 0
@@ -184,8 +184,12 @@ class Connection(HttpToolsProtocol):
             else:  # it waited for the answer before it, which may have to be sent yet
                 self.loop.call_soon(self._refuse_headers)
             return
-        if cycle.waiting_for_100_continue:
-            app = _mind_expectation(cycle, app)
+        if (
+            cycle.scope["http_version"] == "1.0"
+        ):  # has no such expectation (RFC 9110, section 10.1.1)
+            cycle.waiting_for_100_continue = False
+        if cycle.waiting_for_100_continue or not cycle.keep_alive:
+            app = _closing(self, cycle, app)
         if self._reading and cycle.scope["path"] in self.microbatch.paths:
             self._begun = (cycle, app)
         else:
@@ -241,25 +245,29 @@ def _size(scope: Any) -> int:
     return line + sum(len(name) + len(value) + len(b": \r\n") for name, value in scope["headers"])
 
 
-def _mind_expectation(cycle: RequestResponseCycle, app: Application) -> Application:
-    """An application that closes the connection of a body that was not asked for (`100 Continue`).
+def _closing(connection: Connection, cycle: RequestResponseCycle, app: Application) -> Application:
+    """An application that closes the connection so that its answer is not lost, see `_linger`.
 
-    The client may still send it, or not: nobody could tell it from the next request. HTTP/1.0 has no
-    such expectation (RFC 9110, section 10.1.1).
+    That of a body that was not asked for (`100 Continue`) is closed, too: the client may still send it, or
+    not, and nobody could tell it from the next request.
     """
-    if cycle.scope["http_version"] == "1.0":
-        cycle.waiting_for_100_continue = False
-        return app
 
-    async def minding(scope: Scope, receive: Receive, send: Send) -> None:
+    async def closing(scope: Scope, receive: Receive, send: Send) -> None:
         async def answer(message: Message) -> None:
             if cycle.waiting_for_100_continue and cycle.more_body:
                 cycle.keep_alive = False
+            is_last = message["type"] == "http.response.body" and not message.get("more_body")
+            lingers = is_last and cycle.more_body and not cycle.keep_alive
+            if lingers:
+                cycle.keep_alive = True  # else uvicorn would close it at once
             await send(message)
+            if lingers and not connection.transport.is_closing():
+                connection.is_refused = True
+                _linger(connection)
 
         await app(scope, receive, answer)
 
-    return minding
+    return closing
 
 
 def _is_short(cycle: RequestResponseCycle) -> bool:
@@ -346,15 +354,19 @@ def _answer(
 
 
 def _end(connection: Connection, answer: bytes) -> None:
-    """Send the last answer of a connection, and close it.
+    """Send the last answer of a connection, and close it."""
+    if not connection.transport.is_closing():
+        connection.pipeline.clear()
+        connection.transport.write(answer)
+        _linger(connection)
+
+
+def _linger(connection: Connection) -> None:
+    """Close a connection whose peer may still be sending.
 
     Closing with unread data would reset the connection, and the peer might lose the answer. So, as in
     RFC 9112, section 9.6, only our side is closed at first, and for a moment more data is read.
     """
-    transport = connection.transport
-    if not transport.is_closing():
-        connection.pipeline.clear()
-        connection.flow.resume_reading()
-        transport.write(answer)
-        transport.write_eof()
-        connection.loop.call_later(_LINGER_SECONDS, transport.close)
+    connection.flow.resume_reading()
+    connection.transport.write_eof()
+    connection.loop.call_later(_LINGER_SECONDS, connection.transport.close)

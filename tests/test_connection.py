@@ -443,6 +443,23 @@ async def test_refused_connection_lingers() -> None:
     await until(lambda: wire.closed)
 
 
+@pytest.mark.parametrize("given", [{"connection": "close"}, {"expect": "100-continue"}])
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+async def test_closing_in_the_middle_of_a_body_lingers(
+    given: dict[str, str], version: bytes
+) -> None:
+    """Who closes after each answer, as urllib and nginx do, reads the refusal of what he still sends."""
+    connection, wire = Server(service(row_bytes=1000)).connect()
+    asked = request(b" " * 70_000, first="POST", **given).replace(b"HTTP/1.1", b"HTTP/" + version)
+    connection.data_received(asked[:-1])
+    await until(lambda: wire.ended or wire.closed)
+    assert b"".join(wire.written).startswith(b"HTTP/1.1 413 ")
+    assert not wire.closed
+    connection.data_received(b" " + request())  # is discarded
+    await until(lambda: wire.closed)
+    assert b"".join(wire.written).count(b"HTTP/1.1 ") == 1
+
+
 @pytest.mark.parametrize("size", [65_000, 66_000])
 @pytest.mark.parametrize("first", ["GET", "POST"])
 @pytest.mark.parametrize("cut", [None, 10, 40_000, -300])
