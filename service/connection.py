@@ -184,9 +184,8 @@ class Connection(HttpToolsProtocol):
             else:  # it waited for the answer before it, which may have to be sent yet
                 self.loop.call_soon(self._refuse_headers)
             return
-        if (
-            cycle.scope["http_version"] == "1.0"
-        ):  # has no such expectation (RFC 9110, section 10.1.1)
+        if cycle.scope["http_version"] == "1.0":
+            # it has no such expectation (RFC 9110, section 10.1.1)
             cycle.waiting_for_100_continue = False
         if cycle.waiting_for_100_continue or not cycle.keep_alive:
             app = _closing(self, cycle, app)
