@@ -5,6 +5,7 @@ While a body is parsed nobody else is answered. A batch within the limits is par
 hundredth of that time.
 """
 
+import codecs
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,18 @@ def json_of(body: bytes, most: int, task: Task | None = None) -> Any:
     try:
         return from_json(body)  # slower, but takes NaN, which then is a fault of its row only
     except ValueError as error:
-        words = f"The body is not JSON: {error}." if body.strip() else "The body is empty."
-        raise Problem(MALFORMED, words) from None
+        raise not_json(body, str(error)) from None
+
+
+def not_json(body: bytes, where: str) -> Problem:
+    """The problem of a body that is not JSON; `where` says what is wrong, and at which position."""
+    if not body.strip():
+        return Problem(MALFORMED, "The body is empty; it must be a JSON object.")
+    if body.startswith(codecs.BOM_UTF8):
+        where = "it begins with a byte order mark; send UTF-8 without one"
+    elif b"\0" in body[:4]:  # the first two letters, which are ASCII, take more than a byte each
+        where = "it seems to be UTF-16 or UTF-32; send UTF-8"
+    return Problem(MALFORMED, f"The body is not JSON: {where}.")
 
 
 def check_csv(body: bytes, most: int) -> None:

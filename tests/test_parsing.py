@@ -57,6 +57,30 @@ async def test_more_than_any_batch_has_is_refused(
     assert count in words
 
 
+@pytest.mark.parametrize("path", ["/predict/bikes", BATCH, V2])
+@pytest.mark.parametrize(
+    ("encoding", "advice"),
+    [
+        ("utf-8-sig", "it begins with a byte order mark; send UTF-8 without one"),
+        ("utf-16", "it seems to be UTF-16 or UTF-32; send UTF-8"),
+        ("utf-16-le", "it seems to be UTF-16 or UTF-32; send UTF-8"),
+        ("utf-32-be", "it seems to be UTF-16 or UTF-32; send UTF-8"),
+        ("cp037", "expected value at line 1 column 1"),
+    ],
+)
+async def test_json_in_another_encoding_is_refused_with_the_right_one(
+    path: str, encoding: str, advice: str
+) -> None:
+    """As some programs of Windows write it; in an editor nothing looks wrong."""
+    body = json.dumps({"instances": [example(BIKES)]}).encode(encoding)
+    async with connect(APP) as client:
+        answer = await client.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    document = answer.json()
+    words = document["error"] if path == V2 else document["detail"]
+    assert words == f"The body is not JSON: {advice}."
+
+
 async def test_a_full_batch_of_wide_rows_is_answered() -> None:
     """As many rows as are allowed, laid out wide and with columns of others, are not too much."""
     row = example(BIKES) | {f"other_{i}": i for i in range(10)}

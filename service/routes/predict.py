@@ -17,6 +17,7 @@ from service.errors import MALFORMED, Fault, Problem, invalid
 from service.exchange import Exchange
 from service.fault_messages import faults_of, type_words
 from service.microbatch import shared
+from service.parsing import not_json
 from service.query import DEFAULTS
 from service.raw_routes import JSON, RawRoute, media_type, read_body, send_bytes
 from service.registry import Registry
@@ -61,7 +62,7 @@ class Predict:
     def _problem(self, error: ValidationError, body: bytes) -> Problem:
         entries = error.errors(include_url=False, include_input=False)
         if entries[0]["type"] == "json_invalid":
-            return _malformed(body, entries[0]["ctx"]["error"])
+            return not_json(body, entries[0]["ctx"]["error"])
         elsewhere = f"many rows go to /predict/{self._name}/batch"
         if not entries[0]["loc"]:
             value = from_json(body)
@@ -75,13 +76,6 @@ class Predict:
         if many:
             return invalid(many)
         return invalid(faults_of(error, self._registry[self._name].model.task))
-
-
-def _malformed(body: bytes, where: str) -> Problem:
-    """The problem of a body that is not JSON; `where` says what is wrong, and at which position."""
-    if not body.strip():
-        return Problem(MALFORMED, "The body is empty; it must be a JSON object.")
-    return Problem(MALFORMED, f"The body is not JSON: {where}.")
 
 
 def signature(name: str) -> Callable[..., Any]:
