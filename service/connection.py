@@ -52,9 +52,9 @@ class Connection(HttpToolsProtocol):
     is_refused = False
     """Whether it was refused, or is about to be closed; whatever else arrives is read and discarded."""
     _first = 0
-    """Bytes of the data in which the headers begin, which may begin with the end of another request."""
+    """Bytes of the data in which the headers begin, if it begins with another request or its end."""
     _unparsed = 0
-    """Bytes of headers that came after those."""
+    """Bytes of headers beside those."""
     _reading = False
     _data = b""
     _without_upgrade: list[bytes] | None = None
@@ -78,13 +78,25 @@ class Connection(HttpToolsProtocol):
         self._data = data
         scope, cycle = self.scope, self.cycle
         held = 0 if cycle is None else len(cycle.body)
+        is_between = cycle is None or not cycle.more_body
         super().data_received(data)
         while self._without_upgrade is not None:
             self._data, self._without_upgrade = b"".join(self._without_upgrade), None
             super().data_received(self._data)
         self._reading, self._data = False, b""
-        if self._begun is not None:
+        if self.scope is None or not (
+            "path" not in self.scope  # headers begun, not complete
+            or (cycle is self.cycle and _has_no_more(cycle, held))
+        ):
             self._first = self._unparsed = 0
+        else:
+            if self.scope is scope or (is_between and cycle is self.cycle):
+                self._unparsed += len(data)
+            else:
+                self._first, self._unparsed = len(data), 0
+            if self._unparsed > HEADER_LIMIT:
+                self._refuse_headers()
+        if self._begun is not None:
             cycle, app = self._begun
             if self.transport.is_closing():
                 self._start_begun()
@@ -93,18 +105,6 @@ class Connection(HttpToolsProtocol):
                 self.microbatch.add(self, cycle, app)
             elif not _is_short(cycle):
                 self._start_begun()
-        elif self.scope is not None and (
-            "path" not in self.scope  # headers begun, not complete
-            or (cycle is self.cycle and _has_no_more(cycle, held))
-        ):
-            if self.scope is scope:
-                self._unparsed += len(data)
-            else:
-                self._first, self._unparsed = len(data), 0
-            if self._unparsed > HEADER_LIMIT:
-                self._refuse_headers()
-        else:
-            self._first = self._unparsed = 0
 
     @override
     def _should_upgrade(self) -> bool:

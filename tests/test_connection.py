@@ -477,6 +477,41 @@ async def test_limit_of_headers_is_the_same_in_one_packet_and_in_two(
     assert wire.ended == (size > 65_536)
 
 
+@pytest.mark.parametrize(
+    "before", [request(), request(b"", "/health/live", "GET")], ids=["row", "page"]
+)
+@pytest.mark.parametrize("size", [65_000, 66_000])
+async def test_limit_of_headers_is_the_same_if_they_begin_in_the_packet_of_a_request_before(
+    size: int, before: bytes
+) -> None:
+    """Also if that has been answered, in either way, when the rest of them arrives."""
+    connection, wire = Server(service()).connect()
+    asked = before + request(b"", "/health/live", "GET", X_More="x" * size)
+    connection.data_received(asked[:60_000])
+    await settled(connection)
+    connection.data_received(asked[60_000:])
+    await until(lambda: b"".join(wire.written).count(b"HTTP/1.1 ") == 2)
+    statuses = re.findall(rb"HTTP/1.1 (\d{3}) ", b"".join(wire.written))
+    assert statuses == [b"200", b"200" if size < 65_536 else b"431"]
+
+
+@pytest.mark.parametrize(
+    "before", [b"", request(), request(b"", "/health/live", "GET")], ids=["none", "row", "page"]
+)
+async def test_endless_headers_are_refused_at_the_limit(before: bytes) -> None:
+    """However much of them comes at once, and whatever was answered before them."""
+    connection, wire = Server(service()).connect()
+    if before:
+        connection.data_received(before)
+        await settled(connection)
+        wire.written.clear()
+    head = b"GET /health/live HTTP/1.1\r\nHost: service\r\nX-More: "
+    connection.data_received(head + b"x" * 40_000)
+    assert not wire.written
+    connection.data_received(b"x" * 40_000)
+    assert [part[9:12] for part in wire.written] == [b"431"]
+
+
 async def test_headers_in_two_packets_are_counted_for_each_request_anew() -> None:
     """A connection that is kept for thousands of requests is not refused for the sum of their headers."""
     connection, wire = Server(service()).connect()
