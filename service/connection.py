@@ -147,6 +147,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer is gone; a request that is at work, or still waits for its body, is told so."""
         self.cycle = self._at_work  # whom uvicorn tells
+        self.pipeline.clear()  # those that wait refer to the connection, and so to themselves
         super().connection_lost(exc)
         self._unset_keepalive_if_required()  # else the timer keeps a connection that was reset in memory
         self._start_begun()

@@ -343,6 +343,24 @@ async def test_lost_connection_is_not_kept(error: Exception | None) -> None:
     assert alive() is None
 
 
+async def test_requests_that_wait_do_not_keep_a_lost_connection() -> None:
+    """It is freed when the request at work has ended, without the garbage collector."""
+    server = Server(service())
+    connection, _ = server.connect()
+    alive = weakref.ref(connection)
+    gc.disable()
+    try:
+        connection.data_received(request(target="/predict/bikes?explain=true") * 3)
+        connection.connection_lost(None)
+        del connection
+        await asyncio.sleep(0)  # the microbatch ends
+        await until(lambda: not server.state.tasks)
+        await asyncio.sleep(0)  # the loop lets go of the task
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
 async def test_idle_connection_does_not_keep_what_it_received() -> None:
     """Clients keep connections open; the last data of each, of a batch a quarter of a megabyte, add up."""
     connection, _ = Server(service()).connect()
