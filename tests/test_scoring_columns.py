@@ -193,6 +193,25 @@ def test_line_that_is_no_row_is_the_same_whatever_is_in_the_rows_around(
     }
 
 
+@pytest.mark.parametrize(
+    ("block", "faulty"),
+    [
+        pytest.param("\n", [0], id="nothing"),
+        pytest.param("\r\n\n", [0, 1], id="only empty lines"),
+        pytest.param("660,3,1\r660,3,2\n660,3,3\n\n660,3,4\n", [0, 2], id="two old ends of lines"),
+    ],
+)
+def test_lines_are_counted_as_the_plan_counts_them(
+    tmp_path: Path, block: str, faulty: list[int]
+) -> None:
+    """Arrow leaves out empty lines, and for it a carriage return ends a line, too: the sum may be right."""
+    path = tmp_path / "rows.csv"
+    path.write_text(f"gre,gpa,rank\n{block}", encoding="utf-8", newline="")
+    ours, reasons = _ours(TASKS["admission"], path)
+    assert list(reasons) == faulty
+    assert ours["rank"].tolist() == [3, 4][: block.count("660") // 2]
+
+
 HOUR = np.datetime64("2012-06-01T13", "h")
 
 
