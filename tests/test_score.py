@@ -320,6 +320,20 @@ def test_interrupted_scoring_goes_on_where_it_was(
         assert path.read_bytes() == (tmp_path / "whole" / "rows.csv" / name).read_bytes()
 
 
+def test_scoring_that_was_begun_with_other_columns_is_not_gone_on_with(
+    tmp_path: Path, store: Path
+) -> None:
+    """Else a file would have parts with the warnings and parts without, if this package has changed."""
+    file = _save(_table("admission")[1], tmp_path / "rows.csv")
+    run.run(_request(store, file, model="admission"))
+    record = tmp_path / "out" / run.RECORD
+    text = record.read_text(encoding="utf-8")
+    assert '"warnings"' in text
+    record.write_text(text.replace('"warnings"', '"error"'), encoding="utf-8")
+    with pytest.raises(DataError, match="was begun with another schema"):
+        run.run(_request(store, file, model="admission"))
+
+
 def test_ctrl_c_says_how_to_go_on(
     tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,6 +88,7 @@ def _record(request: Request, version: str, found: dict[str, Path]) -> dict[str,
         "version": version,
         "level": request.level,
         "format": request.suffix,
+        "schema": write.schema_of(TASKS[request.model]).names,
         "part": [parts.PART_ROWS, parts.PART_BYTES],
         "files": {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()},
     }
