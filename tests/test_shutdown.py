@@ -69,6 +69,7 @@ async def _all_up(process: subprocess.Popen[bytes], url: str, workers: int) -> N
 TOLD_BEFORE_IT_LISTENS = """
 import gc, os, signal, sys
 from service.cli import main
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # as a worker of a group begins
 gc.collect = lambda: os.kill(os.getpid(), signal.%s)  # just before uvicorn starts
 sys.exit(main())
 """
