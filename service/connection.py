@@ -210,7 +210,7 @@ class Flow(FlowControl):
 
     @override
     def resume_reading(self) -> None:
-        if not self.pipeline:
+        if self.read_paused and not self.pipeline:
             super().resume_reading()
 
 
