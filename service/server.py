@@ -266,9 +266,8 @@ def serve(server: Server, sockets: list[socket]) -> int:
     # handlers obey a signal that comes earlier, and keep a raised one from killing the process.
     signal.signal(signal.SIGTERM, server.handle_exit)
     signal.signal(signal.SIGINT, server.handle_exit)
-    signal.pthread_sigmask(
-        signal.SIG_UNBLOCK, {signal.SIGINT}
-    )  # which a group blocks in its workers
+    # a group blocks it in its workers
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     signal.signal(signal.SIGUSR1, server.retire)
     signal.signal(signal.SIGUSR2, server.end_with_group)
     sys.setswitchinterval(_SWITCH_SECONDS)
