@@ -98,6 +98,7 @@ def test_every_row_has_its_answer_in_its_place(
     answers = _read(tmp_path / "out" / file.name)
     expected = tiny.model(name).predict(rows, 0.8)
     assert len(sorted((tmp_path / "out" / file.name).glob("part-*"))) > 2
+    assert not [*(tmp_path / "out" / file.name).glob("_rejected-*")], "a part has none, and no file"
     assert answers["row"].to_pylist() == list(range(1, N_ROWS + 1))
     for column, values in (
         (TASKS[name].target, expected.value),
