@@ -272,7 +272,7 @@ def too_large(limit: int) -> Problem:
 
 def _seconds(value: bytes) -> float:
     try:
-        seconds = float(value)
+        seconds = math.nan if b"_" in value else float(value)  # Python reads 1_0 as 10
     except ValueError:
         seconds = math.nan
     if not 0.0 < seconds <= LONGEST_DEADLINE:
