@@ -10,6 +10,9 @@ from models import __version__
 from models.errors import ProjectError
 from service.settings import PREFIX, Settings, describe
 
+_INTERRUPTED = 130
+"""The exit status of what Ctrl-C has ended."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal; returns the exit status.
@@ -24,8 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings.from_environment({**os.environ, **given})
         # Until the server listens to signals. Without a handler the first process of a container is not
-        # ended by SIGTERM: it would go on to serve until it is killed.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        # ended by SIGTERM: it would go on to serve until it is killed. One that raises an exception, as
+        # Python's of Ctrl-C does, can crash the interpreter in the middle of an import (orjson's).
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+        signal.signal(signal.SIGINT, lambda *_: os._exit(_INTERRUPTED))
         from service.launch import run  # noqa: PLC0415 - slow, and not needed to refuse a setting
 
         return run(settings)
@@ -33,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"serve: {error}", file=sys.stderr)  # noqa: T201 - the command's own words
         return 2
     except KeyboardInterrupt:  # before the server listens to signals
-        return 130
+        return _INTERRUPTED
 
 
 def _open_standard_streams() -> None:

@@ -102,6 +102,28 @@ def test_sigterm_during_the_start_is_handled() -> None:
     assert (process.returncode, process.stdout, process.stderr) == (0, b"", b"")
 
 
+TOLD_WHILE_IT_IMPORTS = """
+import signal, sys
+class Told:
+    def find_spec(self, name, *_):
+        if name == "uuid":  # which orjson imports while it is imported
+            signal.raise_signal(signal.%s)
+sys.meta_path.insert(0, Told())
+from service import cli
+sys.exit(cli.main())
+"""
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 0), ("SIGINT", 130)])
+def test_signal_in_the_middle_of_an_import_crashes_nothing(name: str, status: int) -> None:
+    """Exceptions of signal handlers are no way to end the imports: not every extension survives them."""
+    command = [sys.executable, "-c", TOLD_WHILE_IT_IMPORTS % name]
+    process = subprocess.run(
+        command, cwd=ROOT, env=environment(), timeout=60, check=False, capture_output=True
+    )
+    assert (process.returncode, process.stdout, process.stderr) == (status, b"", b"")
+
+
 def test_terminated_service_answers_what_it_has_taken(tmp_path: Path) -> None:
     """SIGTERM under load: readiness ends first, requests in flight are answered, the exit status is 0."""
     store = fill(tmp_path / "store")
