@@ -159,8 +159,10 @@ class LimitsLayer:
         at_once = "at_once" in scope
         if not at_once:
             gate.enter()
-            await sleep(0)
-            gate.leave(in_microbatch=False)
+            try:
+                await sleep(0)
+            finally:
+                gate.leave(in_microbatch=False)
         message = await receive()
         if message.get("more_body"):
             message = await self._read_rest(message, receive, gate.body_limit)
