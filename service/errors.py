@@ -5,6 +5,7 @@ frameworks; `response_to` makes the answer. No answer contains a traceback or a 
 /v2 have the form of the Open Inference Protocol.
 """
 
+from asyncio import CancelledError
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from starlette.types import Scope
 from models.errors import InputError, ProjectError
 
 MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = ((b"retry-after", b"1"),)
 
 
 @dataclass(frozen=True)
@@ -233,10 +235,15 @@ def first_of(faults: Sequence[Fault]) -> str:
     return faults[0].detail + rest
 
 
-def problem_of(error: Exception, path: str) -> Problem:
+def problem_of(error: BaseException, path: str) -> Problem:
     """The problem that a caller is told when `error` was raised for a request to `path`."""
     if isinstance(error, Problem):
         return error
+    if isinstance(
+        error, CancelledError
+    ):  # by the server, whose time for requests in flight is over
+        words = "The service stops, and the request was not done in the time that was left."
+        return Problem(UNAVAILABLE, words, headers=RETRY_AFTER)
     if isinstance(error, InputError):
         return Problem(INVALID, str(error))
     if isinstance(error, RequestValidationError):

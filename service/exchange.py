@@ -9,6 +9,7 @@ import itertools
 import logging
 import re
 import secrets
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Iterable
 from time import perf_counter
 
@@ -140,7 +141,7 @@ class ExchangeLayer:
             await self._app(scope, receive, answer)
         except errors.CallerGoneError:
             pass  # which is seen by its having no status
-        except Exception as error:
+        except (Exception, CancelledError) as error:
             if exchange.status:
                 raise  # the answer has begun: all that can be done is to close the connection
             await self._refuse(exchange, scope, error, answer)
@@ -151,7 +152,9 @@ class ExchangeLayer:
             for observer in self._observers:
                 observer(exchange, scope)
 
-    async def _refuse(self, exchange: Exchange, scope: Scope, error: Exception, send: Send) -> None:
+    async def _refuse(
+        self, exchange: Exchange, scope: Scope, error: BaseException, send: Send
+    ) -> None:
         """Answer with what was raised."""
         problem = errors.problem_of(error, scope["path"])
         if problem.kind is errors.INTERNAL:

@@ -29,6 +29,7 @@ from service import headers
 from service.errors import (
     DEADLINE,
     INVALID,
+    RETRY_AFTER,
     TOO_LARGE,
     UNAVAILABLE,
     CallerGoneError,
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
     from service.settings import Settings
 
-RETRY_AFTER = ((b"retry-after", b"1"),)
 LONGEST_DEADLINE = 3600.0
 TURN_SECONDS = 0.004
 """How long interruptible work keeps the event loop before it yields, which costs microseconds."""

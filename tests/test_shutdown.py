@@ -229,6 +229,30 @@ async def _finish_late(process: subprocess.Popen[bytes], url: str) -> None:
     await wait_for(partial(_has_ended, process))
 
 
+def test_request_that_takes_too_long_is_told_that_the_service_stops(tmp_path: Path) -> None:
+    """What is not done when the time for it is over gets a problem document, and the log has its status."""
+    log, settings = tmp_path / "log", {"drain_seconds": 0, "shutdown_seconds": 0}
+    with launched(log, store=fill(tmp_path / "store"), **settings) as (process, url):
+        assert asyncio.run(_never_finish(process, url)) == 503
+    assert process.returncode == 0
+    assert [line["status"] for line in lines(log) if line["event"] == "request"] == [503]
+    assert not [line for line in lines(log) if "exception" in line]
+
+
+async def _never_finish(process: subprocess.Popen[bytes], url: str) -> int:
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    data = batch()
+    writer.write(data[: len(data) // 2])
+    await asyncio.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    answer = await reader.read()
+    writer.close()
+    await wait_for(partial(_has_ended, process))
+    assert b"content-type: application/problem+json\r\n" in answer
+    return int(answer[9:12])
+
+
 async def _is_closed(url: str) -> bool:
     return (await get(url, "/health/live")).error == "refused"
 

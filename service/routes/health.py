@@ -5,8 +5,7 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from service.errors import UNAVAILABLE, Problem
-from service.limits import RETRY_AFTER
+from service.errors import RETRY_AFTER, UNAVAILABLE, Problem
 from service.registry import Registry
 from service.routes import documented
 

@@ -16,7 +16,7 @@ from models import __version__
 from models.model import Prediction
 from models.tasks import TASKS
 from service import batches, headers, tensors
-from service.errors import NOT_FOUND, UNAVAILABLE, Fault, Problem, invalid
+from service.errors import NOT_FOUND, RETRY_AFTER, UNAVAILABLE, Fault, Problem, invalid
 from service.exchange import Exchange
 from service.inference_schema import (
     InferenceRequest,
@@ -28,7 +28,7 @@ from service.inference_schema import (
     ServerReady,
     TensorMetadata,
 )
-from service.limits import RETRY_AFTER, Turns
+from service.limits import Turns
 from service.raw_routes import JSON, RawRoute, media_type, read_body, send_bytes
 from service.registry import Registry
 from service.routes import documented, models
