@@ -227,6 +227,13 @@ class Server(uvicorn.Server):
                 self._leave_at = now + _LINGER_SECONDS
         return ends or (self._leave_at is not None and now >= self._leave_at)
 
+    @override
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Called by uvicorn at the end; on a second Ctrl-C it would leave the lifespan to be cancelled."""
+        await super().shutdown(sockets)
+        if self.force_exit:
+            await self.lifespan.shutdown()
+
     @property
     def _is_last(self) -> bool:
         """Whether no siblings go on to accept from the same sockets, which may so be held off."""

@@ -229,23 +229,36 @@ async def _finish_late(process: subprocess.Popen[bytes], url: str) -> None:
     await wait_for(partial(_has_ended, process))
 
 
-def test_request_that_takes_too_long_is_told_that_the_service_stops(tmp_path: Path) -> None:
-    """What is not done when the time for it is over gets a problem document, and the log has its status."""
-    log, settings = tmp_path / "log", {"drain_seconds": 0, "shutdown_seconds": 0}
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        pytest.param([signal.SIGTERM], 0, id="the time is over"),
+        pytest.param([signal.SIGINT] * 2, 3600, id="Ctrl-C twice"),
+    ],
+)
+def test_request_that_takes_too_long_is_told_that_the_service_stops(
+    tmp_path: Path, told: list[signal.Signals], seconds: int
+) -> None:
+    """What is not done when the service ends gets a problem document, and the log has no traceback."""
+    log, settings = tmp_path / "log", {"drain_seconds": 0, "shutdown_seconds": seconds}
     with launched(log, store=fill(tmp_path / "store"), **settings) as (process, url):
-        assert asyncio.run(_never_finish(process, url)) == 503
+        assert asyncio.run(_never_finish(process, url, told)) == 503
     assert process.returncode == 0
-    assert [line["status"] for line in lines(log) if line["event"] == "request"] == [503]
-    assert not [line for line in lines(log) if "exception" in line]
+    assert [line["status"] for line in lines(log) if line.get("method") == "POST"] == [503]
+    assert "Traceback" not in log.read_text(encoding="utf-8")
 
 
-async def _never_finish(process: subprocess.Popen[bytes], url: str) -> int:
+async def _never_finish(
+    process: subprocess.Popen[bytes], url: str, told: list[signal.Signals]
+) -> int:
     host, port = url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     data = batch()
     writer.write(data[: len(data) // 2])
     await asyncio.sleep(0.2)
-    process.send_signal(signal.SIGTERM)
+    for sig in told:
+        process.send_signal(sig)
+        await wait_for(partial(_is_closed, url))
     answer = await reader.read()
     writer.close()
     await wait_for(partial(_has_ended, process))
