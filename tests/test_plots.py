@@ -1,5 +1,6 @@
 """The pictures: they are drawn, labelled, and written where they should be."""
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,22 @@ def test_descent_shows_three_rates_and_a_bowl(tmp_path: Path) -> None:
     path = tmp_path / "pictures" / "descent.png"
     plots.save(figure, path)
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_picture_that_cannot_be_written_is_named_and_leaves_the_old_one(tmp_path: Path) -> None:
+    """A full disk neither cuts off a picture that was there, nor leaves a part of the new one."""
+    path = tmp_path / "descent.png"
+    path.write_bytes(b"old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as told:
+            plots.save(plots.losses(HISTORY, "losses", "loss"), path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert told.value.filename == str(path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".pdf"])

@@ -3,6 +3,7 @@
 Drawn without pyplot, so that no state is shared and no screen is needed.
 """
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from models import files
 from models.arrays import FloatArray
 from models.errors import SettingsError
 from models.model import Prediction
@@ -31,11 +33,17 @@ FORMATS = (".png", ".svg", ".pdf")
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure in the format of the path's suffix. Raises SettingsError for an unknown one."""
-    if path.suffix.lower() not in FORMATS:
+    """Write a figure in the format of the path's suffix, completely or not at all.
+
+    Raises SettingsError for an unknown format, OSError if it cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
         raise SettingsError(f"{path}: the name of a picture ends in {', '.join(FORMATS)}")
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=suffix[1:], dpi=120, metadata={})
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120, metadata={})
+    files.replace_file(path, drawn.getvalue())
 
 
 def blank(width: float, height: float) -> Figure:
