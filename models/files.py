@@ -86,16 +86,26 @@ def in_place(path: Path) -> Iterator[Path]:
     that names a file, `path` unless the system has named another.
     """
     temporary = neighbour(path)
+    with naming(path):
+        try:
+            yield temporary
+            sync(temporary)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync(path.parent)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have an OSError name `path`, unless it names a file: that of a full disk names none."""
     try:
-        yield temporary
-        sync(temporary)
-        temporary.replace(path)
-    except BaseException as error:
-        if isinstance(error, OSError) and error.errno and error.filename is None:  # of a full disk
+        yield
+    except OSError as error:
+        if error.errno and error.filename is None:
             error.filename = str(path)
-        temporary.unlink(missing_ok=True)
         raise
-    sync(path.parent)
 
 
 def neighbour(path: Path) -> Path:

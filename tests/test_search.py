@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 import shlex
 import subprocess
 import sys
@@ -250,6 +251,22 @@ def test_second_search_of_one_file_is_refused_until_the_first_is_gone(
         first.kill()
     assert len(search.run(asked, 2, out, 1, None)) == 2
     assert len(out.read_bytes().splitlines()) == 3
+
+
+def test_file_that_can_grow_no_further_is_named_and_goes_on(asked: Search, tmp_path: Path) -> None:
+    """A full disk costs the trial that was being written; the error says of which file."""
+    out = tmp_path / "out"
+    search.run(asked, 1, out, 1, None)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (out.stat().st_size + 20, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as told:
+            search.run(asked, 3, out, 1, None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert told.value.filename == str(out)
+    assert len(search.run(asked, 3, out, 1, None)) == 3
+    assert len(out.read_bytes().splitlines()) == 4
 
 
 @pytest.mark.parametrize("place", ["", "fifo", "/dev/zero"])

@@ -17,11 +17,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
+from models import files
 from models.arrays import FloatArray, IntArray
 from models.errors import DataError, DivergedError, SettingsError
 from models.task import Task
@@ -192,30 +194,34 @@ def _set_aside(
 def run(search: Search, trials: int, out: Path, jobs: int, dask: str | None) -> list[Trial]:
     """All trials, the best first: those that `out` (lines of JSON) has, and the others, added to it.
 
-    Raises DataError when `out` is of another search, or another process is adding to it.
+    Raises DataError when `out` is of another search, or another process is adding to it, and OSError when
+    it cannot be written.
     """
     check(search, trials)
     with _alone(out) as file:
-        found = _begun(search, file)
+        with files.naming(out):
+            found = _begun(search, file)
         left = [number for number in range(trials) if number not in found]
         with counting("trials", trials, trials - len(left)) as counter:
             tasks = ((search, number) for number in left)
             for trial in cluster.map_unordered(try_one, tasks, min(jobs, len(left) or 1), dask):
                 found[trial.number] = trial
-                _add(file, trial.__dict__)
+                with files.naming(out):
+                    _add(file, trial.__dict__)
                 counter.advance()
     wanted = [trial for number, trial in found.items() if number < trials]
     return sorted(wanted, key=lambda t: (math.inf if t.score is None else t.score, t.number))
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[BinaryIO]:
+def _alone(out: Path) -> Iterator[FileIO]:
     """The file, read and appended to by this process alone: the lock is the kernel's and goes with it."""
     if out.exists() and not out.is_file():  # of a device there may be no end
         raise DataError(f"{out}: is no file; choose another --out")
-    with out.open("a+b") as file:
+    with out.open("a+b", buffering=0) as file:  # what could not be written is not tried again
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with files.naming(out):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DataError(
                 f"{out}: another search is adding to it; let it end, or choose another --out"
@@ -223,7 +229,7 @@ def _alone(out: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def _begun(search: Search, file: BinaryIO) -> dict[int, Trial]:
+def _begun(search: Search, file: FileIO) -> dict[int, Trial]:
     """The trials that are done; begins the file where it is empty, or has only a part of the first line."""
     file.seek(0)
     content = file.read()
@@ -244,9 +250,10 @@ def _begun(search: Search, file: BinaryIO) -> dict[int, Trial]:
     return {trial.number: trial for trial in trials}
 
 
-def _add(file: BinaryIO, line: dict[str, Any]) -> None:
-    file.write(_line(line))
-    file.flush()
+def _add(file: FileIO, line: dict[str, Any]) -> None:
+    left = _line(line)
+    while left:
+        left = left[file.write(left) :]
 
 
 def _line(of: dict[str, Any]) -> bytes:
