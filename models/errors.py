@@ -9,6 +9,7 @@ ProjectError
 ├── BundleError            a bundle is refused
 │   └── SignatureError     a bundle is unsigned, or signed with another key
 └── StoreError             a store cannot be read or written
+    └── PointerError       what should name the active version does not
 """
 
 _LONGEST_LINE = 300
@@ -55,3 +56,7 @@ class SignatureError(BundleError):
 
 class StoreError(ProjectError):
     """A store cannot be read or written; the message names the folder."""
+
+
+class PointerError(StoreError):
+    """What should name the active version does not; activating one replaces it."""

@@ -12,6 +12,7 @@ releases a process's lock when it ends, so whatever unfinished a writer finds is
 removes.
 """
 
+import errno
 import fcntl
 import os
 import re
@@ -23,7 +24,7 @@ from pathlib import Path
 
 from models import bundle, files
 from models.bundle import Bundle
-from models.errors import BundleError, ProjectError, StoreError
+from models.errors import BundleError, PointerError, ProjectError, StoreError
 from models.model import Model
 from models.tree import Json
 
@@ -199,7 +200,7 @@ class Store:
     def _point(self, name: str, version: str) -> None:
         try:
             active = self._active(name)
-        except StoreError:
+        except PointerError:
             active = []  # a pointer that says nothing is replaced: else it could not be mended
         if active[:1] != [version]:
             self._write_pointer(name, [version, *active])
@@ -218,8 +219,12 @@ class Store:
                 return []
             except UnicodeDecodeError:
                 lines = []
+            except OSError as error:
+                if error.errno not in {None, errno.ELOOP}:  # it may be whole, but cannot be read
+                    raise
+                raise PointerError(f"{pointer}: {error.strerror or error}") from None
         if not lines or not all(VERSION.fullmatch(line) for line in lines):
-            raise StoreError(f"{pointer}: does not name a version")
+            raise PointerError(f"{pointer}: does not name a version")
         return lines
 
     def home(self, name: str) -> Path:

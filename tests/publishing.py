@@ -9,6 +9,7 @@ the version that was published, if one was. An order says how the child dies:
     {"seed": 1, "step": 7}              by SIGKILL at its seventh step: opening, syncing, renaming ...
     {"seed": 1, "torn": 500}            in the middle of a write: a file may have so many bytes
     {"seed": 1, "signal": 2, "after"..} by another signal
+    {"seed": 1, "step": 7, "fault": 5}  not at all: its seventh step fails with this error of the system
 
     {"activate": "2026..."}             activates a version instead of publishing one
 
@@ -108,7 +109,7 @@ def _child(folder: Path, order: dict[str, Any], pipe: int) -> None:
     status = 1
     try:
         if "step" in order:
-            _die_at(order["step"], folder)
+            _fail_at(order["step"], folder, order.get("fault"))
         if "torn" in order:
             # Python ignores it: an error would be raised
             signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
@@ -132,14 +133,16 @@ def _carry_out(store: Store, order: dict[str, Any]) -> str:
     return str(order["activate"])
 
 
-def _die_at(step: int, folder: Path) -> None:
-    """Kill this process before its `step`-th step (counted from 1) on a file of the store."""
+def _fail_at(step: int, folder: Path, fault: int | None) -> None:
+    """Let the `step`-th step (counted from 1) on a file of the store fail, or kill the process at it."""
     left = step
     sync = os.fsync
 
     def count() -> None:
         nonlocal left
         left -= 1
+        if left == 0 and fault is not None:
+            raise OSError(fault, os.strerror(fault))
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 

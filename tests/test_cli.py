@@ -366,6 +366,29 @@ def test_damaged_pointer_is_told_with_what_puts_it_right(
     assert "puts it right" not in train("store", "list", "--store", tmp_path)[1]
 
 
+def test_pointer_that_cannot_be_read_is_listed_without_a_remedy(
+    train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Activating another version would not help, and is refused: the pointer may be whole."""
+    store, pointer = Store(tmp_path), tmp_path / "admission" / "current"
+    version, content = store.publish(tiny.model("admission"), {}), pointer.read_text()
+    read = files.read_regular
+
+    def broken(path: Path, limit: int) -> bytes:
+        if path == pointer:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(path, limit)
+
+    monkeypatch.setattr(files, "read_regular", broken)
+    status, out, err = train("store", "list", "--store", tmp_path)
+    assert (status, err) == (0, "")
+    assert version in out
+    assert " ".join(out.split()).endswith(f"{pointer}: Input/output error")
+    status, _, err = train("store", "activate", "admission", version, "--store", tmp_path)
+    assert (status, err) == (2, f"train: {pointer}: Input/output error\n")
+    assert pointer.read_text() == content
+
+
 def test_bundles_are_signed_with_the_key_that_is_set(
     train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

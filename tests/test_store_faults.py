@@ -3,6 +3,7 @@
 With LONG=1 in the environment ten times as many processes are killed.
 """
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -60,6 +61,34 @@ def test_process_killed_at_any_step_leaves_the_old_version_or_the_new(tmp_path: 
     assert witness.kept >= 10
     assert witness.taken >= 2
     assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("act", ["publish", "activate"])
+@pytest.mark.parametrize("fault", [errno.EIO, errno.ENOSPC, errno.EMFILE])
+def test_step_that_fails_is_one_line_and_loses_no_version(
+    tmp_path: Path, fault: int, act: str
+) -> None:
+    """Whichever step it is: the store loads, and rollback goes back through all that was active before."""
+    witness = Witness(tmp_path)
+    order = {"activate": witness.current} if act == "activate" else {}
+    witness.store.publish(tiny.model(NAME, 1), {})
+    witness.whole.update(witness.store.versions(NAME))
+    pointer = tmp_path / NAME / "current"
+    status, step = 1, 0
+    with publishing(tmp_path) as publisher:
+        while status:
+            step += 1
+            before = pointer.read_text()
+            status, said = publisher.order(step, step=step, fault=fault, **order)
+            assert pointer.read_text().endswith(before)
+            Store(tmp_path).load(NAME)
+            assert leftovers(tmp_path) == []
+            if status:
+                assert said.startswith(("StoreError: ", "BundleError: "))
+                assert str(tmp_path) in said
+                assert said.endswith(os.strerror(fault))
+    assert step > 10
+    assert Store(tmp_path).current(NAME) == said
 
 
 def test_process_killed_at_any_moment_leaves_the_old_version_or_the_new(tmp_path: Path) -> None:

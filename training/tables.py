@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from models.errors import StoreError
+from models.errors import PointerError, StoreError
 from models.store import Store
 from models.task import Task
 from models.tasks import TASKS
@@ -225,16 +225,16 @@ def versions(store: Store) -> RenderableType:
     faults: list[str] = []
     for name in TASKS:
         found = store.versions(name)
-        fault = ""
+        fault, remedy = "", f"train store activate {name} VERSION" if found else f"train {name}"
         try:
             active = store.current(name)
-        except StoreError as error:  # whose remedy needs what is listed here
+        except StoreError as error:  # the versions are listed all the same: a remedy needs them
             active, fault = None, str(error)
+            remedy = remedy if isinstance(error, PointerError) else ""
         if active is not None and active not in found:
             fault = f"{store.folder / name / 'current'}: names {active}, which is not there"
         if fault:
-            remedy = f"train store activate {name} VERSION" if found else f"train {name}"
-            faults.append(f"{fault}; `{remedy}` puts it right")
+            faults.append(f"{fault}; `{remedy}` puts it right" if remedy else fault)
         for version in reversed(found):
             table.add_row(name, version, "active" if version == active else "")
     none = Text(f"{store.folder} has no versions; `train all` makes the first")
