@@ -153,6 +153,27 @@ def test_print_has_the_whole_picture_in_ink(browser: Browser, url: str) -> None:
         assert page.locator("body").evaluate("e => getComputedStyle(e).color") == dark
 
 
+@pytest.mark.parametrize(
+    ("path", "whole"),
+    [
+        ("/", ("#chart", "#scenario-a .exact", "#why-title")),
+        ("/learned/admission", ("#loss", "#loss-numbers", "#scores tr", "#inputs tr")),
+    ],
+)
+def test_page_break_divides_nothing_that_is_read_as_one(
+    browser: Browser, url: str, path: str, whole: tuple[str, ...]
+) -> None:
+    """A chart that is moved to the next sheet alone lies over the words below it."""
+    kept = (
+        "e => { while (e && getComputedStyle(e).breakInside !== 'avoid') e = e.parentElement;"
+        " return Boolean(e); }"
+    )
+    with visiting(browser, url + path) as visit:
+        expect(visit.page.locator(DRAWN).first).to_be_attached()
+        visit.page.emulate_media(media="print")
+        assert all(visit.page.locator(part).first.evaluate(kept) for part in whole)
+
+
 def test_contrast_theme_of_the_system_shows_what_is_chosen(browser: Browser, url: str) -> None:
     """With colours forced by the system the chosen sky has a frame of its own, and sliders their track."""
     with visiting(browser, url, forced_colors="active") as visit:
