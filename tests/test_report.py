@@ -86,6 +86,8 @@ def test_page_fits_a_narrow_screen(of_admission: str, tmp_path: Path) -> None:
         picture = shown.locator(":focus img").bounding_box()
         shown.emulate_media(media="print")
         paper = shown.locator("img").first.bounding_box()
+        shown.set_viewport_size({"width": 680, "height": 900})  # A4 between margins of 15 mm
+        cut_off = shown.locator(".wide").first.evaluate("e => e.scrollWidth - e.clientWidth")
         browser.close()
     assert wide <= 380
     assert focused == "Metrics"
@@ -93,6 +95,7 @@ def test_page_fits_a_narrow_screen(of_admission: str, tmp_path: Path) -> None:
     assert picture["width"] > 700
     assert paper
     assert paper["width"] <= 380
+    assert cut_off == 0, "nobody can move a table sideways on paper"
 
 
 @pytest.mark.slow

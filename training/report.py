@@ -41,6 +41,10 @@ th:first-child, td:first-child { text-align: left; }
 .wide { overflow-x: auto; } code { overflow-wrap: anywhere; }
 figure { margin: 1rem 0; } figure img { max-width: 100%; height: auto; background: #fff; }
 @media screen { figure img { max-width: max(100%, 52rem); } }
+@media print {
+body { font-size: 12px; } th, td { padding: .25rem .4rem; }
+figure, tr { break-inside: avoid; } h2 { break-after: avoid; }
+}
 figcaption { font-size: .9rem; }
 .note { border-left: 4px solid #d55e00; padding-left: 1rem; }
 """
