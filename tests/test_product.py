@@ -10,7 +10,7 @@ import pytest
 from models.errors import DivergedError
 from tests.parts import part_of
 from training import catalogue, data, intervals, product
-from training.evaluate import Evaluation
+from training.evaluate import Evaluation, Scores
 from training.progress import Nobody, OnCheck
 from training.recipes import Recipe
 
@@ -50,6 +50,44 @@ def test_rows_too_few_for_a_level_are_remarked(n_rows: int, level: float | None)
     told = intervals.shortcomings(catalogue.RECIPES["bikes-days"], few)
     words = f"its intervals above the level {level} are too narrow"
     assert [remark.split(":")[0] for remark in told] == ([] if level is None else [words])
+
+
+@pytest.mark.parametrize(
+    ("rmse", "coverage", "wanted"),
+    [
+        (34.0, 0.95, []),
+        (34.0, 0.85, []),
+        (
+            186.7,
+            0.237,
+            [
+                "on held-out rows its RMSE is 186.7, no better than the 161.0 of the simple baseline",
+                "its intervals at 90% held only 24% of the outcomes of held-out rows",
+            ],
+        ),
+    ],
+)
+def test_recipe_that_held_out_rows_speak_against_is_remarked(
+    rmse: float, coverage: float, wanted: list[str]
+) -> None:
+    """A model that is no better than a mean is published like any other, and its card must say so."""
+    interval = {"level": 0.9, "coverage": coverage, "standard_error": 0.028}
+    nothing, rows = np.empty(0), np.empty(0, dtype=np.intp)
+    scores = {"rmse": rmse}, {"rmse": 161.0}
+    score = Scores("p1", rows, nothing, nothing, *scores, history=(), interval=interval)
+    recipe = catalogue.RECIPES["bikes"]
+    assert product.failings(Evaluation(recipe, "p1", 0, (score,))) == wanted
+
+
+def test_model_that_held_out_rows_speak_against_says_so_on_its_card(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the training remarks about the scores stands among the limits of use, too."""
+    monkeypatch.setattr(product, "failings", lambda _: ["it is bad"])
+    part = part_of(data.read("bikes"), np.arange(3000))
+    made = product.make(_hasty("lecture-bikes"), part, 0, Nobody())
+    assert "it is bad" in made.remarks
+    assert "It is bad." in made.details["remarks"]
 
 
 @pytest.mark.parametrize(("n_days", "judged"), [(50, 0), (94, 0), (114, 1)])

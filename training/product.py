@@ -19,6 +19,7 @@ from models import bundle, drift, few, rows, soundness
 from models.errors import DivergedError, SettingsError, StoreError, TrainingError
 from models.model import Model
 from models.store import Store
+from models.tasks import TASKS
 from training import intervals, metrics, protocols
 from training.data import Dataset
 from training.evaluate import (
@@ -30,10 +31,14 @@ from training.evaluate import (
 )
 from training.progress import Watch
 from training.recipes import Recipe
+from training.search import judged_by
+from training.tables import NAMES, number
 from training.trainer import fixed_epochs, require_outcomes, train
 
 _NOT_ON_CARD = {"per_day", "days", "groups"}
 """Of an interval's scores."""
+_SURELY = 3.0
+"""By how many standard errors a coverage is below its level when that is no chance."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,8 @@ def make(recipe: Recipe, dataset: Dataset, seed: int, watch: Watch) -> Product:
     trained = train(
         final, dataset, np.arange(len(dataset)), None, np.random.default_rng(seed), watch
     )
+    if evaluation is not None:
+        remarks += failings(evaluation)
     remarks += shortcomings(recipe, dataset)
     details = {
         "recipe": described(recipe),
@@ -96,6 +103,27 @@ def shortcomings(recipe: Recipe, dataset: Dataset) -> list[str]:
     ]
     if dataset.task.threshold is None:
         found += intervals.shortcomings(recipe, dataset)
+    return found
+
+
+def failings(evaluation: Evaluation) -> list[str]:
+    """What the held-out rows say against a recipe, a remark each: its answers, and its intervals."""
+    metric = judged_by(TASKS[evaluation.recipe.task])
+    ours = evaluation.mean(lambda score: score.metrics)[metric]
+    simple = evaluation.mean(lambda score: score.baseline)[metric]
+    found = []
+    if ours >= simple:
+        found.append(
+            f"on held-out rows its {NAMES[metric]} is {number(ours)}, no better than the "
+            f"{number(simple)} of the simple baseline"
+        )
+    interval = evaluation.scores[0].interval or {}
+    error = interval.get("standard_error")  # none, of a single day
+    if error is not None and interval["coverage"] + _SURELY * error < interval["level"]:
+        found.append(
+            f"its intervals at {interval['level']:.0%} held only {interval['coverage']:.0%} of the "
+            "outcomes of held-out rows"
+        )
     return found
 
 

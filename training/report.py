@@ -20,7 +20,7 @@ from models.task import Task
 from training import catalogue, figures, overrides, plots, protocols
 from training.data import SCHEMAS, Dataset
 from training.evaluate import Evaluation, Scores, evaluate
-from training.product import sentence, shortcomings
+from training.product import failings, sentence, shortcomings
 from training.progress import Watch
 from training.tables import OF_A_MODEL, named, number, remarks
 
@@ -73,7 +73,7 @@ def write(task: str, dataset: Dataset, folder: Path, seed: int, watch: Watch) ->
 def page(dataset: Dataset, ours: Evaluation, lecture: Evaluation | None = None) -> str:
     """The HTML of a report; without the lecture's evaluation for a task that it does not have."""
     task = dataset.task
-    remarked = map(sentence, shortcomings(ours.recipe, dataset))
+    remarked = map(sentence, failings(ours) + shortcomings(ours.recipe, dataset))
     limits = "".join(f"<li>{escape(limit)}</li>" for limit in (*task.limits_of_use, *remarked))
     told = remarks(ours)[1:]  # the caption of the table says the first
     said = "".join(f"<li>{escape(line)}</li>" for line in told)
