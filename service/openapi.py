@@ -43,6 +43,8 @@ KEYS = {
     "bearer": {"type": "http", "scheme": "bearer"},
 }
 
+RESPONSES = "#/components/responses/"
+
 _UNUSED = ("HTTPValidationError", "ValidationError")
 _FIRST_ERROR = 400
 _OF_A_MODEL = ("/predict/", "/models/", "/v2/models/")
@@ -57,13 +59,18 @@ def document(made: dict[str, Any]) -> dict[str, Any]:
     for model in (ProblemDocument, InferenceRequest, InferenceError):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= {**schema.pop("$defs", {}), model.__name__: schema}
-    kinds = BY_STATUS.values()
-    components["responses"] = {kind.slug: problem(kind) for kind in kinds}
-    components["responses"] |= {f"v2-{kind.slug}": inference_problem(kind) for kind in kinds}
     components["securitySchemes"] = KEYS
+    used: set[str] = set()
     for path, methods in made["paths"].items():
         for method, operation in methods.items():
             _complete(operation, path, method)
+            used.update(response.get("$ref", "") for response in operation["responses"].values())
+    kinds = BY_STATUS.values()
+    responses = {kind.slug: problem(kind) for kind in kinds}
+    responses |= {f"v2-{kind.slug}": inference_problem(kind) for kind in kinds}
+    components["responses"] = {
+        name: response for name, response in responses.items() if RESPONSES + name in used
+    }
     return made
 
 
@@ -72,6 +79,7 @@ def _complete(operation: dict[str, Any], path: str, method: str) -> None:
     common = [HEADERS_TOO_LARGE, INTERNAL]
     if method == "post":
         common.append(TIMEOUT)
+    operation["security"] = []  # said, because linters ask whether it was forgotten
     if not is_open(path):
         common.append(UNAUTHORIZED)
         operation["security"] = [{}, *({name: []} for name in KEYS)]
@@ -80,7 +88,7 @@ def _complete(operation: dict[str, Any], path: str, method: str) -> None:
     for kind in BY_STATUS.values():
         status = str(kind.status)
         if kind in common or _is_ours(responses.get(status, {})):
-            responses[status] = {"$ref": f"#/components/responses/{prefix}{kind.slug}"}
+            responses[status] = {"$ref": f"{RESPONSES}{prefix}{kind.slug}"}
         else:
             responses.pop(status, None)
     about_model = path.startswith(_OF_A_MODEL)

@@ -115,6 +115,33 @@ def test_every_operation_is_explained(place: str, operation: dict[str, Any]) -> 
     assert operation["operationId"].isidentifier()
     assert all(parameter.get("description") for parameter in operation.get("parameters", []))
     assert {"431", "500"} <= operation["responses"].keys()
+    assert "security" in operation
+
+
+def test_every_answer_has_a_form() -> None:
+    """A client made from the document returns what came: where no form is told, it returns nothing."""
+    for operation in OPERATIONS.values():
+        content = operation["responses"]["200"]["content"]
+        assert all(described.get("schema") for described in content.values())
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_rows_of_a_batch_are_typed(name: str) -> None:
+    """A client made from the document checks the rows of a batch as a single row, in classes with names."""
+    (body,) = (
+        o["requestBody"] for o in OPERATIONS.values() if o["operationId"] == f"predict_{name}_batch"
+    )
+    rows, columns = body["content"]["application/json"]["schema"]["oneOf"]
+    form = REQUESTS[name]
+    assert rows["properties"]["instances"]["items"] == {
+        "$ref": f"#/components/schemas/{form.__name__}"
+    }
+    inputs = columns["properties"]["inputs"]["properties"]
+    fields = DOCUMENT["components"]["schemas"][form.__name__]["properties"]
+    assert {field: column["items"] for field, column in inputs.items()} == fields
+    assert all(
+        schema["title"].isalpha() for schema in (rows, columns, columns["properties"]["inputs"])
+    )
 
 
 def test_operations_have_names_of_their_own() -> None:
@@ -124,7 +151,7 @@ def test_operations_have_names_of_their_own() -> None:
 
 
 def test_references_of_the_document_lead_somewhere() -> None:
-    """Each reference in the document is to a component that it has."""
+    """Each reference in the document is to a component that it has, and each component is referred to."""
 
     def references(value: Any) -> Iterator[str]:
         if isinstance(value, dict):
@@ -134,9 +161,12 @@ def test_references_of_the_document_lead_somewhere() -> None:
             for entry in value:
                 yield from references(entry)
 
-    for reference in references(DOCUMENT):
-        _, _, kind, name = reference.split("/")
-        assert name in DOCUMENT["components"][kind]
+    components = DOCUMENT["components"]
+    assert set(references(DOCUMENT)) == {
+        f"#/components/{kind}/{name}"
+        for kind in ("schemas", "responses")
+        for name in components[kind]
+    }
 
 
 def test_example_of_a_problem_is_one_of_its_kind() -> None:

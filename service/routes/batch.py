@@ -161,21 +161,27 @@ def csv_answer(name: str) -> dict[str, Any]:
 def request_body(name: str, most: int) -> dict[str, Any]:
     """The request body for the OpenAPI document.
 
-    A row may be anything, because an invalid one is answered with its error in place; so the schema of
-    a row is "such an object, or anything".
+    It says what a row that is answered looks like, so that generated clients are typed: an invalid row
+    is answered with its error in place. The titles become the names of their classes.
     """
     request = REQUESTS[name]
+    stem = request.__name__.removesuffix("Request")
     fields = request.model_json_schema()
     example = {field.name: field.example for field in TASKS[name].fields}
-    row = {"anyOf": [{"$ref": f"#/components/schemas/{request.__name__}"}, {}]}
-    rows = {"type": "array", "items": row, "maxItems": most}
+    rows = {
+        "type": "array",
+        "description": "Rows; one that is invalid has its error in place of its answer",
+        "items": {"$ref": f"#/components/schemas/{request.__name__}"},
+        "maxItems": most,
+    }
     columns = {
-        field: {"type": "array", "items": {"anyOf": [schema, {}]}, "maxItems": most}
+        field: {"type": "array", "items": schema, "maxItems": most}
         for field, schema in fields["properties"].items()
     }
     inputs = {
         "type": "object",
-        "description": "Lists of one length",
+        "title": f"{stem}Inputs",
+        "description": "Lists of one length; a row that is invalid has its error in place of its answer",
         "properties": columns,
         "required": fields["required"],
         "additionalProperties": False,
@@ -185,7 +191,13 @@ def request_body(name: str, most: int) -> dict[str, Any]:
         "required": True,
         "content": {
             "application/json": {
-                "schema": {"oneOf": [_only("instances", rows), _only("inputs", inputs)]},
+                "schema": {
+                    "title": f"{stem}Batch",
+                    "oneOf": [
+                        _only("instances", rows, f"{stem}Instances"),
+                        _only("inputs", inputs, f"{stem}Columns"),
+                    ],
+                },
                 "examples": {
                     "rows": {"value": {"instances": [example]}},
                     "columns": {"value": {"inputs": {k: [v] for k, v in example.items()}}},
@@ -193,15 +205,16 @@ def request_body(name: str, most: int) -> dict[str, Any]:
             },
             "text/csv": {"schema": {"type": "string"}, "example": "\n".join(lines) + "\n"},
             "multipart/form-data": {
-                "schema": _only("file", {"type": "string", "format": "binary"}),
+                "schema": _only("file", {"type": "string", "format": "binary"}, "BatchFile"),
             },
         },
     }
 
 
-def _only(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+def _only(name: str, schema: dict[str, Any], title: str) -> dict[str, Any]:
     return {
         "type": "object",
+        "title": title,
         "properties": {name: schema},
         "required": [name],
         "additionalProperties": False,

@@ -14,7 +14,7 @@ def router(metrics: Metrics) -> APIRouter:
         "/metrics",
         summary="Metrics of all workers, for Prometheus",
         response_class=Response,
-        responses={200: {"content": {"text/plain": {}}}},
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     )
     async def read_metrics() -> Response:
         return Response(metrics.render(), media_type=CONTENT_TYPE)
