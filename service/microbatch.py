@@ -218,7 +218,7 @@ class _Request:
                 self._cycle.on_response = _nothing  # which held the connection, and so itself
                 return None
             rest = _end
-        except Exception as error:  # noqa: BLE001 - uvicorn's task answers it
+        except BaseException as error:  # noqa: BLE001 - uvicorn's task answers it
             self._whole.release()
             rest = _raising(error)
         else:
@@ -269,7 +269,7 @@ def _go_on(running: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any,
             return
 
 
-def _raising(error: Exception) -> Application:
+def _raising(error: BaseException) -> Application:
     async def fail(_: Scope, __: Receive, ___: Send) -> None:
         raise error
 

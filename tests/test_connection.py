@@ -28,6 +28,7 @@ from service.server import Server as Worker
 from service.server import Watch, waiting_for
 from service.settings import Settings
 from service.tensors import inputs_of
+from tests.asgi import receive_of
 from tests.serving import example, tiny_served
 
 if TYPE_CHECKING:
@@ -785,6 +786,23 @@ async def test_failing_work_fails_no_other_request_of_the_turn() -> None:
     app = Counted()
     answers = await ask_together(Server(app), [b"one", b"faulty", b"three"])
     assert app.together == [[b"one", b"faulty", b"three"], [b"one"], [b"faulty"], [b"three"]]
+    assert [answer[9:12] for answer in answers] == [b"200", b"500", b"200"]
+
+
+class PanicError(BaseException):
+    """As an extension written in Rust raises when it finds a fault of its own."""
+
+
+async def test_panic_fails_no_other_request_of_the_turn() -> None:
+    """What is no Exception ends its request alone, too: the others of the microbatch are answered."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        body = (await receive())["body"]
+        if body == b"panic":
+            raise PanicError
+        await Counted()(scope, receive_of(body), send)
+
+    answers = await ask_together(Server(app), [b"one", b"panic", b"three"])
     assert [answer[9:12] for answer in answers] == [b"200", b"500", b"200"]
 
 
