@@ -552,6 +552,16 @@ def test_failed_publication_is_told_where_the_scores_cannot_be(
     assert err.splitlines()[-1] == "train: the store is full; publish it by: train store copy"
 
 
+def test_lack_of_memory_is_one_line(train: Run) -> None:
+    """A network that no memory holds is told with the size that was asked for, and no traceback."""
+    units = ",".join(["9000000"] * 2)
+    status, _, err = train(
+        "evaluate", "admission", "--recipe", "lecture-gre", "--set", f"hidden={units}"
+    )
+    assert status == 2
+    assert re.search(r"^train: memory ran out \(Unable to allocate .* TiB .*\); fewer rows", err)
+
+
 def test_picture_of_an_unknown_kind_is_one_line(train: Run, tmp_path: Path) -> None:
     """The suffix of a picture says its format, and must be one that is offered."""
     status, _, err = train("trace", "--plot", tmp_path / "descent.foo")

@@ -19,7 +19,7 @@ from models.rows import to_json
 from models.store import Store
 from models.tasks import TASKS
 from tests import tiny
-from tests.errands import double, note
+from tests.errands import die, double, note
 from tests.searches import quick_search
 from training import catalogue, cluster, data, search
 from training.distil import Student
@@ -56,6 +56,17 @@ def test_ctrl_c_is_for_the_process_that_was_asked() -> None:
     found = list(cluster.map_unordered(signal.getsignal, [(signal.SIGINT,)] * 4, 2))
     assert set(found) == {signal.SIG_IGN}
     assert signal.getsignal(signal.SIGINT) == before
+
+
+@pytest.mark.slow
+def test_process_that_is_killed_is_told_in_one_line() -> None:
+    """When memory runs out the system kills one; that is no fault of the code, and shows no traceback."""
+    with pytest.raises(
+        SettingsError, match=r"^--jobs 2: one of the processes was killed, as .* fewer"
+    ):
+        list(cluster.map_unordered(die, [()] * 2, 2))
+    found = cluster.map_unordered(double, ((n,) for n in range(N_TASKS)), 2)
+    assert sorted(number for number, _ in found) == list(range(0, 2 * N_TASKS, 2))
 
 
 def test_missing_scheduler_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,6 +92,11 @@ def run() -> int:
     except OSError as error:
         reason = error.strerror or str(error)
         return _fail(f"{error.filename}: {reason}" if error.filename else reason)
+    except MemoryError as error:
+        detail = f" ({error})" if str(error) else ""
+        return _fail(
+            f"memory ran out{detail}; fewer rows, networks, hidden units or --jobs need less"
+        )
     return 0
 
 

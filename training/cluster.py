@@ -11,6 +11,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import joblib
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from models.errors import SettingsError
 
@@ -27,15 +28,21 @@ def map_unordered(
 
     jobs : processes on this machine; 1 for this process alone.
     dask : address of a cluster's scheduler, tcp://host:port, to use all its workers instead.
-    Raises SettingsError when there is no such cluster.
+    Raises SettingsError when there is no such cluster, and when a process of `jobs` is killed.
     """
     with backend(dask):
         parallel = joblib.Parallel(
             n_jobs=-1 if dask else jobs, batch_size=1, return_as="generator_unordered"
         )
-        with nullcontext() if dask or jobs == 1 else _ctrl_c_for_this_process():
-            results = parallel(joblib.delayed(function)(*task) for task in tasks)
-        yield from results
+        try:
+            with nullcontext() if dask or jobs == 1 else _ctrl_c_for_this_process():
+                results = parallel(joblib.delayed(function)(*task) for task in tasks)
+            yield from results
+        except TerminatedWorkerError:
+            raise SettingsError(
+                f"--jobs {jobs}: one of the processes was killed, as happens when memory runs out; "
+                "the same command with fewer goes on from here"
+            ) from None
 
 
 @contextmanager
