@@ -42,11 +42,14 @@ class InputError(ProjectError):
 class BundleError(ProjectError):
     """A bundle is refused; the message names the file and the array or key at fault.
 
-    What it repeats may come from whoever made the bundle, so it is cut to a line that can be read.
+    What it repeats may come from whoever made the bundle, so it is made a line that can be read. A long one
+    is cut in the middle: it begins with where and ends with why.
     """
 
     def __init__(self, message: str) -> None:
-        line = message if len(message) <= _LONGEST_LINE else message[:_LONGEST_LINE] + " ..."
+        line, half = message, _LONGEST_LINE // 2
+        if len(message) > _LONGEST_LINE:
+            line = f"{message[:half]} ... {message[-half:]}"
         super().__init__("".join(c if c.isprintable() else "?" for c in line))
 
 

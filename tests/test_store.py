@@ -285,6 +285,19 @@ def test_pointer_that_says_nothing_is_told_and_mended(tmp_path: Path) -> None:
         assert store.current(NAME) == version
 
 
+def test_long_path_of_a_store_does_not_hide_why_a_version_is_refused(tmp_path: Path) -> None:
+    """What is cut from a long message is neither its beginning nor its end."""
+    store = Store(tmp_path / ("long" * 60))
+    first, second = (store.publish(tiny.model(NAME, seed), {}) for seed in (1, 2))
+    (store.folder / NAME / first / "manifest.json").write_text("{}")
+    why = "manifest.json: does not begin with its digest and signature"
+    with pytest.raises(BundleError, match=rf"^{tmp_path}.* \.\.\. .*{first}: {why}$"):
+        store.activate(NAME, first)
+    with pytest.raises(BundleError, match=f"{why}; activate another version$"):
+        store.rollback(NAME)
+    assert store.current(NAME) == second
+
+
 def test_folder_in_the_place_of_a_file_is_named_and_leaves_nothing_open(tmp_path: Path) -> None:
     """A service looks at its pointers twice a second: a descriptor lost each time ends it in minutes."""
     pointer = tmp_path / NAME / "current"
