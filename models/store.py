@@ -12,7 +12,6 @@ releases a process's lock when it ends, so whatever unfinished a writer finds is
 removes.
 """
 
-import errno
 import fcntl
 import os
 import re
@@ -220,9 +219,9 @@ class Store:
             except UnicodeDecodeError:
                 lines = []
             except OSError as error:
-                if error.errno not in {None, errno.ELOOP}:  # it may be whole, but cannot be read
+                if error.errno is not None:  # it may be whole, but cannot be read
                     raise
-                raise PointerError(f"{pointer}: {error.strerror or error}") from None
+                raise PointerError(f"{pointer}: {error}") from None
         if not lines or not all(VERSION.fullmatch(line) for line in lines):
             raise PointerError(f"{pointer}: does not name a version")
         return lines

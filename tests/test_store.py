@@ -285,6 +285,21 @@ def test_pointer_that_says_nothing_is_told_and_mended(tmp_path: Path) -> None:
         assert store.current(NAME) == version
 
 
+def test_symbolic_link_is_no_pointer_and_no_part_of_a_version(tmp_path: Path) -> None:
+    """It is called what it is, not "too many levels"; activating a version replaces that of the pointer."""
+    store = Store(tmp_path)
+    version, linked = (store.publish(tiny.model(NAME, seed), {}) for seed in (1, 2))
+    for file in (tmp_path / NAME / "current", tmp_path / NAME / linked / "weights.joblib"):
+        file.replace(tmp_path / file.name)
+        file.symlink_to(tmp_path / file.name)
+    with pytest.raises(StoreError, match=r"current: not a regular .* link$"):
+        store.current(NAME)
+    with pytest.raises(BundleError, match=r"joblib: .*: not a regular file but a symbolic link$"):
+        store.activate(NAME, linked)
+    store.activate(NAME, version)
+    assert store.current(NAME) == version
+
+
 def test_long_path_of_a_store_does_not_hide_why_a_version_is_refused(tmp_path: Path) -> None:
     """What is cut from a long message is neither its beginning nor its end."""
     store = Store(tmp_path / ("long" * 60))
