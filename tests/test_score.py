@@ -346,6 +346,21 @@ def test_ctrl_c_says_how_to_go_on(
     assert result.stderr.endswith("train: interrupted; the same command goes on from here\n")
 
 
+def test_scoring_killed_before_its_first_file_has_its_name_is_repeated(
+    store: Path, tmp_path: Path
+) -> None:
+    """A folder with nothing but what was half-written is as good as an empty one, and is cleared."""
+    file = _save(_table("bikes")[1], tmp_path / "rows.csv")
+    request = _request(store, file)
+    request.out.mkdir()
+    leftover = request.out / ".new-scoring.json-0a"
+    leftover.touch()
+    os.utime(leftover, (0, 0))
+    run.run(request)
+    assert len(_read(request.out / "rows.csv")) == N_ROWS
+    assert not leftover.exists()
+
+
 def test_what_a_killed_scoring_has_left_is_removed(
     tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

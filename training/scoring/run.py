@@ -98,7 +98,8 @@ def _claim(out: Path, record: dict[str, Any]) -> None:
     """Begin in a new folder, or go on in one that was begun with the same request."""
     path = out / RECORD
     if not path.exists():
-        if out.exists() and any(out.iterdir()):
+        inside = out.iterdir() if out.exists() else ()
+        if any(not entry.name.startswith(files.TEMPORARY) for entry in inside):
             raise DataError(f"{out}: is not empty and no scoring has begun there")
         out.mkdir(parents=True, exist_ok=True)
         files.replace_file(path, _json(record))
