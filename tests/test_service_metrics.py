@@ -10,11 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import ASGIApp
 
+from models import drift
+from models.bundle import ARTIFACTS
 from models.errors import BundleError, StoreError
 from models.store import Store
 from models.tasks import TASKS
@@ -30,6 +33,7 @@ from tests.asgi import Recorder, http_scope, receive_of
 from tests.process import ROOT
 from tests.serving import VERSION, connect, example, tiny_served
 from tests.test_cells import leave
+from training.data import read
 
 OBSERVABILITY = ROOT / "deploy" / "observability"
 ROW, OUTSIDE = {"gre": 700, "gpa": 3.7, "rank": 2}, {"gre": 210, "gpa": 3.7, "rank": 2}
@@ -351,6 +355,23 @@ async def test_dashboard_and_rules_ask_for_what_is_there() -> None:
         grouped = ",".join(re.findall(r"(?:by|on) \(([^)]*)\)", expression))
         assert set(re.findall(r"(\w+)\s*(?:=|!=|=~|!~)\s*\"", inside)) <= labels, expression
         assert set(re.findall(r"\w+", grouped)) <= labels, expression
+
+
+def test_the_rows_of_a_season_raise_no_alert_of_drift() -> None:
+    """A month of the training rows would itself be drift: a model that reads timestamps has no alert."""
+    dataset, manifest = read("bikes"), (ARTIFACTS / "bikes" / "manifest.json").read_text("utf-8")
+    bins = drift.bins_of(dataset.task, json.loads(manifest)["reference"])["temperature"]
+    months = dataset.hours.astype("datetime64[M]")
+    of_months = [
+        bins.psi(bins.count(dataset.columns["temperature"][months == month]))
+        for month in np.unique(months)
+    ]
+    assert min(of_months) > 0.25
+    rules = (OBSERVABILITY / "alerts.yml").read_text(encoding="utf-8")
+    (asked,) = re.findall(r"expr: (.*model_input_drift_psi.*)", rules)
+    left_out = f'model_input_drift_psi{{field="{dataset.task.time_field}"}}'
+    assert asked.endswith(f" unless on (model) {left_out}")
+    assert asked in (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
 
 
 def test_rules_take_every_task_that_may_be_added() -> None:
