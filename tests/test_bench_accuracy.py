@@ -10,6 +10,7 @@ import pytest
 from bench.accuracy import lines, rows, special, table
 from bench.accuracy.lines import Lines, winners
 from bench.accuracy.peer import Fit, hour_of_week
+from tests.process import ROOT
 from training import report
 from training.baselines import baseline
 
@@ -76,6 +77,18 @@ def test_coverage_lets_the_hours_of_a_day_be_wrong_together() -> None:
         share, error, width, score = table.coverage(splits)
         assert (share, width, score) == (0.5, 10.0, 20.0)
         assert error == pytest.approx(np.std([1.0, 0.0], ddof=1) / np.sqrt(2))
+
+
+def test_the_coverage_of_windows_is_told_with_its_scatter() -> None:
+    """A window may be wrong as a whole, and the standard error by day does not tell: the page does."""
+    kept = table.results("ours").where(task="bikes", protocol="rolling")
+    shares = table.coverage_by_split([line["interval"] for line in kept])
+    worst, second, *_, best = sorted(shares)
+    page = (ROOT / "docs" / "intervals.md").read_text(encoding="utf-8")
+    assert f"of one window {100 * worst:.0f} %" in page
+    assert f"of the others {100 * second:.0f} to {100 * best:.0f} %" in page
+    assert f"standard deviation of {100 * np.std(shares, ddof=1):.0f} points" in page
+    assert f"| {worst:.3f} to {best:.3f} |" in table.intervals()
 
 
 def test_the_least_of_each_column_is_bold() -> None:
