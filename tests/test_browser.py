@@ -664,6 +664,21 @@ def test_wrong_rows_are_told_with_their_reason(batch: Visit) -> None:
     assert all(float(row["low"]) <= float(row["rentals"]) for row in rows if not row["error"])
 
 
+def test_rows_that_are_all_wrong_have_no_picture(batch: Visit) -> None:
+    """Axes without an answer say nothing, and push the reasons away; the next file has a picture again."""
+    page, row = batch.page, "temperature,humidity,wind_speed,weather\n{},20,50,10,clear\n"
+    for time, drawn in (("6/1/2012 17:00", False), ("2012-06-01T17:00", True)):
+        file: FilePayload = {
+            "name": "mine.csv",
+            "mimeType": "text/csv",
+            "buffer": f"timestamp,{row.format(time)}".encode(),
+        }
+        page.locator("#file").set_input_files(file)
+        expect(page.locator("#summary")).to_contain_text("none wrong" if drawn else "1 wrong")
+        expect(page.locator("#picture")).to_be_visible(visible=drawn)
+        expect(page.locator("#chart .points")).to_have_count(int(drawn))
+
+
 @pytest.mark.parametrize(
     ("label", "name", "wanted"),
     [

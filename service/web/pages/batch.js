@@ -101,6 +101,7 @@ function show() {
   const wrong = predictions.flatMap(({ error }, row) => (error ? [{ row, error }] : []));
   const warned = predictions.filter(({ warnings }) => warnings?.length).length;
   byId("answers").hidden = false;
+  byId("picture").hidden = wrong.length === rows.length;
   byId("summary").textContent =
     `${count(rows.length)} ${rows.length === 1 ? "row" : "rows"}: ${count(rows.length - wrong.length)} answered, ` +
     `${wrong.length ? count(wrong.length) : "none"} wrong` +
