@@ -545,12 +545,14 @@ def test_version_that_is_none_is_refused(tmp_path: Path, store: Path, version: s
 
 
 def test_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without pyarrow the command says which package it needs and how to get it."""
+    """Without pyarrow the command says which package it needs and how this very Python gets it."""
+    monkeypatch.setattr(sys, "executable", "/a folder/bin/python")
     for module in [m for m in sys.modules if m.startswith("training.scoring")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     result = _command("bikes", tmp_path, "--out", tmp_path / "out")
     assert str(result.exception) == (
-        "train score needs the package pyarrow: pip install -r requirements/score.txt in a checkout, "
-        "else pip install 'backprop-service[score]'"
+        "train score needs the package pyarrow: '/a folder/bin/python' -m pip install -r "
+        "requirements/score.txt in a checkout, else '/a folder/bin/python' -m pip install "
+        "'backprop-service[score]'"
     )

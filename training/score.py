@@ -1,5 +1,7 @@
 """`train score`: the command. The work is done by `training.scoring`, which needs the extra `score`."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -57,9 +59,10 @@ def score(  # noqa: PLR0913  # a command line
     try:
         from training.scoring.run import Request, run  # noqa: PLC0415  # an extra, slow to import
     except ModuleNotFoundError as error:
+        pip = f"{shlex.quote(sys.executable)} -m pip"  # another pip would install it elsewhere
         raise SettingsError(
-            f"train score needs the package {error.name}: pip install -r requirements/score.txt "
-            "in a checkout, else pip install 'backprop-service[score]'"
+            f"train score needs the package {error.name}: {pip} install -r requirements/score.txt "
+            f"in a checkout, else {pip} install 'backprop-service[score]'"
         ) from None
     request = Request(
         model,
