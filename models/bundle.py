@@ -47,7 +47,7 @@ from numpy.typing import NDArray
 
 from models import drift, few, files, rows, soundness, tree, weights
 from models.arrays import Columns
-from models.errors import BundleError, SettingsError, SignatureError
+from models.errors import BundleError, SettingsError, SignatureError, UnreadableError
 from models.model import Model
 from models.outside import TrainingRange
 from models.task import Task
@@ -128,7 +128,7 @@ def read(folder: Path) -> dict[str, bytes]:
     try:
         is_folder = stat.S_ISDIR(folder.lstat().st_mode)
     except OSError as error:
-        raise BundleError(f"{folder}: cannot be read: {error.strerror}") from None
+        raise UnreadableError(f"{folder}: cannot be read: {error.strerror}") from None
     if not is_folder:
         raise BundleError(f"{folder}: is no folder with a bundle")
     content = {}
@@ -136,7 +136,8 @@ def read(folder: Path) -> dict[str, bytes]:
         try:
             content[name] = files.read_regular(folder / name, limit)
         except OSError as error:
-            raise BundleError(f"{name}: cannot be read: {error.strerror or error}") from None
+            kind = BundleError if error.errno is None else UnreadableError
+            raise kind(f"{name}: cannot be read: {error.strerror or error}") from None
     return content
 
 

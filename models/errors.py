@@ -7,6 +7,7 @@ ProjectError
 │   └── DivergedError      the loss or a weight is no longer finite
 ├── InputError             rows that a model cannot take
 ├── BundleError            a bundle is refused
+│   ├── UnreadableError    the system does not let a file of a bundle be read, at least not now
 │   └── SignatureError     a bundle is unsigned, or signed with another key
 └── StoreError             a store cannot be read or written
     └── PointerError       what should name the active version does not
@@ -51,6 +52,10 @@ class BundleError(ProjectError):
         if len(message) > _LONGEST_LINE:
             line = f"{message[:half]} ... {message[-half:]}"
         super().__init__("".join(c if c.isprintable() else "?" for c in line))
+
+
+class UnreadableError(BundleError):
+    """The system does not let a file of a bundle be read; that may pass."""
 
 
 class SignatureError(BundleError):

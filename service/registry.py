@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from models.errors import BundleError, ProjectError, StoreError
+from models.errors import BundleError, ProjectError, StoreError, UnreadableError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -247,6 +247,12 @@ class Registry:
             served = self._prepare(name, version, store.load(name, version, self._key))
         except StoreError:
             raise
+        except UnreadableError as error:
+            self._stamps.pop(name, None)  # the next look tries again
+            if name in self._served:
+                raise UnreadableError(f"{version}: {error}") from None
+            self._refuse(name, version, error)
+            return False
         except Exception as error:  # noqa: BLE001 - whatever a bad version does, the old one answers on
             self._refuse(name, version, error)
             return False

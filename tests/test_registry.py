@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from models.errors import BundleError, StoreError
+from models.errors import BundleError, StoreError, UnreadableError
 from service.registry import Event, Registry
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ class FakeStore:
         bundle = self.bundles[name][version]
         if bundle == "unreadable":
             raise StoreError("the store cannot be read")
+        if bundle == "i/o":
+            raise UnreadableError("weights.joblib: cannot be read: Too many open files")
         if bundle == "bug":
             raise ZeroDivisionError
         if bundle != "good":
@@ -208,6 +210,33 @@ def test_unreadable_store_is_told_once_and_tried_again(store: FakeStore) -> None
     store.bundles["bikes"]["v2"] = "good"
     registry.poll()
     assert registry["bikes"].version == "v2"
+
+
+def test_version_that_cannot_be_read_now_is_told_once_and_tried_again(store: FakeStore) -> None:
+    """Too many open files, or a network's file system that has the pointer first, refuse no version."""
+    registry, events = filled(store)
+    store.add("bikes", "v2", "i/o")
+    for _ in range(3):
+        registry.poll()
+    assert [(e.kind, e.reason) for e in events] == [
+        ("unreadable", "v2: weights.joblib: cannot be read: Too many open files")
+    ]
+    assert registry.refusals == ()
+    store.bundles["bikes"]["v2"] = "good"
+    registry.poll()
+    assert registry["bikes"].version == "v2"
+    assert registry.troubles == {}
+
+
+def test_version_that_cannot_be_read_at_the_start_is_taken_later(store: FakeStore) -> None:
+    """Until then the one before answers."""
+    store.add("bikes", "v2", "i/o")
+    registry, _ = filled(store)
+    assert registry["bikes"].version == "v1"
+    store.bundles["bikes"]["v2"] = "good"
+    registry.poll()
+    assert registry["bikes"].version == "v2"
+    assert registry.refusals == ()
 
 
 def test_every_outage_of_a_store_is_told(store: FakeStore) -> None:
