@@ -361,6 +361,27 @@ def test_scoring_killed_before_its_first_file_has_its_name_is_repeated(
     assert not leftover.exists()
 
 
+def test_file_that_changes_while_it_is_scored_is_told(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever scores a file that another program still writes does not take the answers for all of it."""
+    file = _save(_table("bikes")[1], tmp_path / "rows.csv")
+    request, plan = _request(store, file), parts.plan
+
+    def plan_and_go_on(*of: Any) -> list[parts.Part]:
+        planned = plan(*of)
+        file.write_bytes(file.read_bytes() * 2)
+        return planned
+
+    monkeypatch.setattr(parts, "plan", plan_and_go_on)
+    words = f"^{file}: has changed while it was scored; remove {request.out} to begin anew$"
+    with pytest.raises(DataError, match=words):
+        run.run(request)
+    assert "done" not in json.loads((request.out / "scoring.json").read_text())
+    with pytest.raises(DataError, match="or they have changed; choose another --out, or remove it"):
+        run.run(request)
+
+
 def test_what_a_killed_scoring_has_left_is_removed(
     tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,7 +45,8 @@ class Request:
 def run(request: Request) -> str:
     """Score the parts of all files that are not done yet; returns a summary in one line.
 
-    Raises DataError for files that cannot be scored, and for a folder that is another scoring's.
+    Raises DataError for files that cannot be scored or change meanwhile, and for a folder that is another
+    scoring's.
     """
     began = time.time()
     version, content, source = _bundle(request)
@@ -57,6 +58,11 @@ def run(request: Request) -> str:
     _claim(request.out, record)
     counted = _score_all(job, planned, request)
     _gather_rejected(job, planned)
+    for name, stats in _stats(found).items():
+        if stats != record["files"][name]:
+            raise DataError(
+                f"{found[name]}: has changed while it was scored; remove {request.out} to begin anew"
+            )
     total = {"rows": counted.rows, "rejected": counted.rejected}
     files.replace_file(request.out / RECORD, _json(record | {"done": total}))
     _remove_leftovers(request.out, found, began)
@@ -82,7 +88,6 @@ def _bundle(request: Request) -> tuple[str, dict[str, bytes], str]:
 
 def _record(request: Request, version: str, found: dict[str, Path]) -> dict[str, Any]:
     """What identifies a scoring: one that goes on must have the same."""
-    stats = {name: path.stat() for name, path in found.items()}
     return {
         "model": request.model,
         "version": version,
@@ -90,8 +95,14 @@ def _record(request: Request, version: str, found: dict[str, Path]) -> dict[str,
         "format": request.suffix,
         "schema": write.schema_of(TASKS[request.model]).names,
         "part": [parts.PART_ROWS, parts.PART_BYTES],
-        "files": {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()},
+        "files": _stats(found),
     }
+
+
+def _stats(found: dict[str, Path]) -> dict[str, list[int]]:
+    """By which a file that was changed is recognised."""
+    stats = {name: path.stat() for name, path in found.items()}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 
 
 def _claim(out: Path, record: dict[str, Any]) -> None:
