@@ -1,6 +1,7 @@
 """The parts of bench/accuracy that need no library of the peers."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from bench.accuracy import lines, rows, special, table
 from bench.accuracy.lines import Lines, winners
-from bench.accuracy.peer import Fit, hour_of_week
+from bench.accuracy.peer import MOST_ROUNDS, Fit, hour_of_week
 from tests.process import ROOT
 from training import report
 from training.baselines import baseline
@@ -67,6 +68,30 @@ def test_winners_are_chosen_by_each_criterion() -> None:
     trials = [{"rmse": 50.0, "rmsle": 0.6}, {"rmse": 51.0, "rmsle": 0.4}]
     assert winners(trials) == {"RMSE": trials[0], "RMSE x RMSLE": trials[1]}
     assert winners([]) == {}
+
+
+def test_the_readme_says_what_the_peers_do_without() -> None:
+    """Which variables only the trees get, and where fits end, is in the README as it is in the code."""
+    text = (ROOT / "bench" / "README.md").read_text(encoding="utf-8")
+    source = (ROOT / "bench" / "accuracy" / "networks.py").read_text(encoding="utf-8")
+    lacking = [name for name in ("christmas", "federal_only") if f'"{name}"' not in source]
+    told = "The trees get two more, days from Christmas and federal-only holidays"
+    assert (told in text) == (lacking == ["christmas", "federal_only"])
+    (epochs,) = re.findall(r"^EPOCHS, PATIENCE = (\d+), ", source, re.MULTILINE)
+    assert f"the latest end is after {MOST_ROUNDS} rounds, or {epochs} epochs" in text
+    ended = {"boosters": [0, 0], "networks": [0, 0]}
+    for peer in ("lightgbm", "catboost", "xgboost", "torch-mlp", "sklearn-mlp"):
+        kind, most = ("networks", int(epochs)) if "mlp" in peer else ("boosters", MOST_ROUNDS)
+        for seed in range(5):
+            tried = table.results("trials").where(peer=peer, study=f"p2-{seed}")
+            for winner in winners(tried).values():
+                ended[kind][0] += winner["rounds"] == most
+                ended[kind][1] += 1
+    words = [f"{at_end} of {of} of the" for at_end, of in ended.values()]
+    assert all(
+        f"{counts} {kind}" in " ".join(text.split())
+        for counts, kind in zip(words, ended, strict=True)
+    )
 
 
 def test_coverage_lets_the_hours_of_a_day_be_wrong_together() -> None:
