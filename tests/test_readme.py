@@ -74,6 +74,16 @@ def test_errors_are_those_of_the_bench(protocol: str, heading: str) -> None:
     ]
 
 
+def test_the_simplest_rival_of_admission_is_named() -> None:
+    """Beside the share of those admitted and the lecture's network stands what a statistician would try."""
+    results = (ROOT / "bench" / "accuracy" / "RESULTS.md").read_text(encoding="utf-8")
+    (line,) = [
+        line for line in results.splitlines() if "Logistic regression, rank a number" in line
+    ]
+    told = " ".join(TEXT.split())
+    assert f"plain logistic regression, whose log loss is {cells(line)[2]}:" in told
+
+
 def test_links_lead_to_files() -> None:
     """A relative link of the README names a file or folder of the project."""
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", TEXT):

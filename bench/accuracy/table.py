@@ -282,7 +282,9 @@ def admission() -> str:
         "Means over fixed partitions of stratified 10-fold, out of fold. AUC and accuracy: higher is "
         "better; slope and intercept of the calibration line are best at 1 and 0. The last column is the "
         "mean difference over the partitions that both sides have, with the middle 95 % of them: the noise "
-        "of partitions, not that of the 400 rows."
+        "of partitions, not that of the 400 rows. Theirs is larger: by `train evaluate admission "
+        "--partitions 5` ours less logistic regression's is -0.0016 (-0.0056 to +0.0024, 95 % by rows), so "
+        "the two cannot be told apart."
     )
     return "\n\n".join(["## Admission", text, "\n".join(lines)])
 
