@@ -187,7 +187,11 @@ class Client:
         """
         task = _task(name)
         if not (hasattr(frame, "columns") and hasattr(frame, "index")):
-            words = f"a frame must be of pandas, and is a {type(frame).__name__}"
+            kind = type(frame)
+            words = f"a frame must be of pandas, and is a {kind.__name__}"
+            if hasattr(frame, "to_pandas"):
+                library = kind.__module__.partition(".")[0]
+                raise InputError(f"{words} of {library}; give its to_pandas()")
             raise InputError(f"{words}; rows go to predict_many")
         fields = [field for field in task.field_names if field in frame.columns]
         for field in fields:

@@ -449,7 +449,7 @@ def test_call_that_no_service_could_answer_is_one_line(client: Client) -> None:
         "a frame must be of pandas, and is a list; rows go to predict_many": (
             lambda: client.predict_frame("admission", [example(ADMISSION)])
         ),
-        "a frame must be of pandas, and is a Table; rows go to predict_many": (
+        "a frame must be of pandas, and is a Table of pyarrow; give its to_pandas()": (
             lambda: client.predict_frame("admission", pa.Table.from_pandas(frame))
         ),
         "the frame has more than one column gre": lambda: client.predict_frame("admission", twice),
