@@ -501,17 +501,18 @@ def test_folder_with_other_things_in_it_is_refused(tmp_path: Path, store: Path) 
         ("rows.csv", "gre,gpa\n1,2\n", "the column rank is missing"),
         ("rows.csv", "gre;gpa;rank\n1;2;3\n", "commas between them, and have semicolons"),
         ("rows.csv", "", "its first line must name the columns"),
+        ("rows.csv", "gre\tgpa\trank\n".encode("utf-16"), "byte 0 is no UTF-8 text"),
         ("rows.parquet", "gre,gpa,rank\n", "cannot be read"),
         ("rows.txt", "gre,gpa,rank\n", "must end in .csv or .parquet"),
     ],
-    ids=["column", "semicolons", "empty", "no-parquet", "suffix"],
+    ids=["column", "semicolons", "empty", "utf-16", "no-parquet", "suffix"],
 )
 def test_file_that_cannot_be_scored_is_told_before_anything_is_written(
-    tmp_path: Path, store: Path, name: str, content: str, words: str
+    tmp_path: Path, store: Path, name: str, content: str | bytes, words: str
 ) -> None:
     """A wrong file is one clear line, and the output folder is not made."""
     file = tmp_path / name
-    file.write_text(content, encoding="utf-8")
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(ProjectError, match=words):
         run.run(_request(store, file, model="admission"))
     assert not (tmp_path / "out").exists()

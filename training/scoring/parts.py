@@ -183,6 +183,9 @@ def _header(path: Path) -> tuple[list[str], int]:
     try:
         text = line.decode("utf-8-sig")
         (names,) = csv.reader([text], strict=True)
+    except UnicodeDecodeError as error:
+        fault = f"not a CSV file (byte {error.start} is no UTF-8 text)"
+        raise DataError(f"{path}: {fault}") from None
     except (ValueError, csv.Error):
         names = []
     if not names:
