@@ -382,6 +382,24 @@ def test_file_that_changes_while_it_is_scored_is_told(
         run.run(request)
 
 
+def test_folder_that_cannot_be_listed_is_told(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files would be missing among the answers, and nobody would know."""
+    _save(_table("bikes")[1], tmp_path / "in" / "rows.csv")
+    closed, scan = tmp_path / "in" / "closed", os.scandir
+    closed.mkdir()
+
+    def listed(place: str | Path) -> Any:
+        if Path(place) == closed:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", listed)
+    with pytest.raises(PermissionError, match=f"{closed}"):
+        run.run(_request(store, tmp_path / "in"))
+
+
 def test_what_a_killed_scoring_has_left_is_removed(
     tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

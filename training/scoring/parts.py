@@ -6,6 +6,7 @@ is a line: a cell with a line break in it makes two rows that cannot be read, ea
 
 import csv
 import io
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,7 +56,8 @@ def find(paths: Iterable[Path], out: Path) -> dict[str, Path]:
     """The files: those named, and those in the folders named. Name in the output -> path.
 
     out : the folder of the output. If it lies in one of the folders, what is in it does not count.
-    Raises DataError for what is no file to score, and for names that the output cannot have.
+    Raises DataError for what is no file to score, and for names that the output cannot have, and OSError
+    for a folder that cannot be listed.
     """
     found: dict[str, Path] = {}
     for path in paths:
@@ -82,12 +84,19 @@ def find(paths: Iterable[Path], out: Path) -> dict[str, Path]:
 
 
 def _files_in(folder: Path, out: Path) -> list[Path]:
-    """The files in a folder that can be scored, but for those in `out`."""
+    """The files in a folder that can be scored, but for those in `out`. Raises OSError."""
     ours, theirs = folder.resolve(), out.resolve()
     inside = theirs != ours and theirs.is_relative_to(ours)
     skipped = folder / theirs.relative_to(ours) if inside else None
-    paths = (path for path in folder.rglob("*") if skipped not in path.parents)
-    return sorted(path for path in paths if path.suffix in _SUFFIXES and path.is_file())
+    # rglob leaves out what it cannot list, and says nothing
+    walked = os.walk(folder, onerror=_fail)
+    paths = (Path(place, name) for place, _, names in walked for name in names)
+    wanted = (path for path in paths if skipped not in path.parents)
+    return sorted(path for path in wanted if path.suffix in _SUFFIXES and path.is_file())
+
+
+def _fail(error: OSError) -> None:
+    raise error
 
 
 def plan(task: Task, name: str, path: Path) -> list[Part]:
