@@ -239,9 +239,8 @@ def problem_of(error: BaseException, path: str) -> Problem:
     """The problem that a caller is told when `error` was raised for a request to `path`."""
     if isinstance(error, Problem):
         return error
-    if isinstance(
-        error, CancelledError
-    ):  # by the server, whose time for requests in flight is over
+    if isinstance(error, CancelledError):
+        # by the server, whose time for requests in flight is over
         words = "The service stops, and the request was not done in the time that was left."
         return Problem(UNAVAILABLE, words, headers=RETRY_AFTER)
     if isinstance(error, InputError):
