@@ -65,6 +65,7 @@ def document(made: dict[str, Any]) -> dict[str, Any]:
         for method, operation in methods.items():
             _complete(operation, path, method)
             used.update(response.get("$ref", "") for response in operation["responses"].values())
+    _widen(made)
     kinds = BY_STATUS.values()
     responses = {kind.slug: problem(kind) for kind in kinds}
     responses |= {f"v2-{kind.slug}": inference_problem(kind) for kind in kinds}
@@ -97,6 +98,17 @@ def _complete(operation: dict[str, Any], path: str, method: str) -> None:
             names = ("X-Request-ID", "X-Model-Version") if about_model else ("X-Request-ID",)
             response["headers"] = response.get("headers", {}) | headers(*names)
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _widen(part: Any) -> None:
+    """Say of each number that it is a float64; clients of Go would read it as a float32."""
+    if isinstance(part, dict):
+        if part.get("type") == "number":
+            part["format"] = "double"
+        part = list(part.values())
+    if isinstance(part, list):
+        for each in part:
+            _widen(each)
 
 
 def _is_ours(response: dict[str, Any]) -> bool:
