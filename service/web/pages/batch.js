@@ -16,9 +16,6 @@ const MODELS = {
     target: "rentals",
     decision: [],
     unit: "rentals per hour",
-    columns:
-      "timestamp (as 2012-06-01T17:00), temperature (°C), humidity (%), wind_speed (km/h) and weather (clear, mist, " +
-      "light_precipitation or heavy_precipitation); feels_like (°C) and holiday (true or false) if you have them",
     text: count,
     top: (highest) => ticks(0, Math.max(50, highest)),
   },
@@ -26,7 +23,6 @@ const MODELS = {
     target: "probability",
     decision: ["admitted"],
     unit: "probability of admission",
-    columns: "gre (200 to 800), gpa (0 to 4) and rank (1 to 4)",
     text: percent,
     top: () => [0, 0.25, 0.5, 0.75, 1],
   },
@@ -44,7 +40,7 @@ const chosen = () => document.querySelector("input[name=model]:checked").value;
 
 function describe() {
   document.documentElement.dataset.accent = chosen();
-  byId("columns").textContent = `Columns: ${MODELS[chosen()].columns}.`;
+  for (const words of byId("columns").children) words.hidden = words.dataset.model !== chosen();
 }
 
 // ---- the file -------------------------------------------------------------------------------
