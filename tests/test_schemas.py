@@ -8,14 +8,19 @@ from pydantic import BaseModel, ValidationError
 
 from models.task import Field
 from models.tasks import TASKS
+from service.app import create_app
 from service.errors import Fault
 from service.fault_messages import faults_of
 from service.inference_schema import InferenceRequest
+from service.metrics import Metrics
+from service.registry import Registry
 from service.routes.documented import problems
 from service.schemas import REQUESTS
-from tests.serving import example, tiny_app
+from service.settings import Settings
+from tests.serving import example, tiny_served
 
-DOCUMENT = tiny_app().openapi()
+REGISTRY = Registry({name: tiny_served(name) for name in TASKS})
+DOCUMENT = create_app(REGISTRY, Settings(), metrics=Metrics(REGISTRY)).openapi()
 FIELDS = [(name, field) for name, task in TASKS.items() for field in task.fields]
 JSON_TYPES = {
     "timestamp": "string",
