@@ -152,6 +152,12 @@ class Connection(HttpToolsProtocol):
         self._unset_keepalive_if_required()  # else the timer keeps a connection that was reset in memory
         self._start_begun()
 
+    @override
+    def shutdown(self) -> None:
+        """Called by uvicorn when the server ends, which waits for tasks, and cancels them at last."""
+        super().shutdown()
+        self._start_begun()
+
     def _start_begun(self) -> None:
         """Hand the request that has begun to a task, as uvicorn does."""
         if self._begun is not None:

@@ -236,25 +236,25 @@ async def _finish_late(process: subprocess.Popen[bytes], url: str) -> None:
         pytest.param([signal.SIGINT] * 2, 3600, id="Ctrl-C twice"),
     ],
 )
+@pytest.mark.parametrize("asked", [batch(), row()], ids=["batch", "row"])
 def test_request_that_takes_too_long_is_told_that_the_service_stops(
-    tmp_path: Path, told: list[signal.Signals], seconds: int
+    tmp_path: Path, asked: bytes, told: list[signal.Signals], seconds: int
 ) -> None:
     """What is not done when the service ends gets a problem document, and the log has no traceback."""
     log, settings = tmp_path / "log", {"drain_seconds": 0, "shutdown_seconds": seconds}
     with launched(log, store=fill(tmp_path / "store"), **settings) as (process, url):
-        assert asyncio.run(_never_finish(process, url, told)) == 503
+        assert asyncio.run(_never_finish(process, url, asked, told)) == 503
     assert process.returncode == 0
     assert [line["status"] for line in lines(log) if line.get("method") == "POST"] == [503]
     assert "Traceback" not in log.read_text(encoding="utf-8")
 
 
 async def _never_finish(
-    process: subprocess.Popen[bytes], url: str, told: list[signal.Signals]
+    process: subprocess.Popen[bytes], url: str, asked: bytes, told: list[signal.Signals]
 ) -> int:
     host, port = url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    data = batch()
-    writer.write(data[: len(data) // 2])
+    writer.write(asked[:-1])
     await asyncio.sleep(0.2)
     for sig in told:
         process.send_signal(sig)
