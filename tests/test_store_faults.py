@@ -84,7 +84,7 @@ def test_step_that_fails_is_one_line_and_loses_no_version(
             Store(tmp_path).load(NAME)
             assert leftovers(tmp_path) == []
             if status:
-                assert said.startswith(("StoreError: ", "BundleError: "))
+                assert said.startswith(("StoreError: ", "UnreadableError: "))
                 assert str(tmp_path) in said
                 assert said.endswith(os.strerror(fault))
     assert step > 10
