@@ -230,9 +230,20 @@ class Server(uvicorn.Server):
     @override
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Called by uvicorn at the end; on a second Ctrl-C it would leave the lifespan to be cancelled."""
+        loop, seconds = asyncio.get_running_loop(), self.config.timeout_graceful_shutdown or 0
+        loop.call_later(seconds, self._cut_readers)  # a moment before uvicorn cancels the tasks
         await super().shutdown(sockets)
         if self.force_exit:
+            self._cut_readers()
             await self.lifespan.shutdown()
+
+    def _cut_readers(self) -> None:
+        """Cut off who keeps a request waiting by not reading, to whom no answer could be sent."""
+        connections: set[Any] = self.server_state.connections
+        for connection in list(connections):
+            cycle = connection.cycle
+            if connection.flow.write_paused and cycle is not None and not cycle.response_complete:
+                connection.transport.abort()
 
     @property
     def _is_last(self) -> bool:

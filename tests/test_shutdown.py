@@ -7,6 +7,7 @@ machine must then have (Debian's package nginx-light).
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -229,13 +230,16 @@ async def _finish_late(process: subprocess.Popen[bytes], url: str) -> None:
     await wait_for(partial(_has_ended, process))
 
 
-@pytest.mark.parametrize(
+impatient = pytest.mark.parametrize(
     ("told", "seconds"),
     [
         pytest.param([signal.SIGTERM], 0, id="the time is over"),
         pytest.param([signal.SIGINT] * 2, 3600, id="Ctrl-C twice"),
     ],
 )
+
+
+@impatient
 @pytest.mark.parametrize("asked", [batch(), row()], ids=["batch", "row"])
 def test_request_that_takes_too_long_is_told_that_the_service_stops(
     tmp_path: Path, asked: bytes, told: list[signal.Signals], seconds: int
@@ -264,6 +268,34 @@ async def _never_finish(
     await wait_for(partial(_has_ended, process))
     assert b"content-type: application/problem+json\r\n" in answer
     return int(answer[9:12])
+
+
+@impatient
+def test_reader_that_does_not_read_leaves_no_traceback_when_the_service_stops(
+    tmp_path: Path, told: list[signal.Signals], seconds: int
+) -> None:
+    """Who takes no answers cannot be sent a refusal either, and is cut off as at any other time."""
+    log, asked = tmp_path / "log", 0
+    with launched(log, store=fill(tmp_path / "store"), shutdown_seconds=seconds) as (process, url):
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            while _answered(log) == asked:
+                connection.sendall(batch())
+                asked += 1
+                end = time.monotonic() + 3
+                while _answered(log) < asked and time.monotonic() < end:
+                    time.sleep(0.05)
+            for sig in told:
+                process.send_signal(sig)
+                asyncio.run(wait_for(partial(_is_closed, url)))
+            assert process.wait(timeout=60) == 0
+    assert _answered(log) == asked
+    assert "Traceback" not in log.read_text(encoding="utf-8")
+
+
+def _answered(log: Path) -> int:
+    return log.read_text(encoding="utf-8").count('"method":"POST"')
 
 
 async def _is_closed(url: str) -> bool:
