@@ -4,7 +4,8 @@ A thread checks the `current` pointer of each model in the store twice a second.
 version that it names is loaded, checked and rehearsed in that thread, off the event loop, and then swapped
 in by a single assignment: a request that has asked the registry before goes on with the old version, one
 that asks later gets the new one. A version for which that fails is refused: the reason is kept and reported
-to the listeners, and the old version stays until the pointer is written again.
+to the listeners, and the old version stays until the pointer is written again. One whose files the system
+does not let be read is tried again at each look.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ _log = logging.getLogger("service.registry")
 
 MOST_REFUSALS = 100
 """How many refusals are remembered, the latest ones."""
+STOP_SECONDS = 2.0
+"""How long the end waits for a look at the pointers, which a network's file system may keep for ever."""
 
 
 class VersionStore(Protocol):
@@ -186,10 +189,10 @@ class Registry:
             self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; returns when it has ended."""
+        """End the thread; returns when it has ended, or a store that does not answer keeps it."""
         if self._thread is not None:
             self._stopping.set()
-            self._thread.join()
+            self._thread.join(STOP_SECONDS)  # it keeps no process from its end
             self._thread = None
 
     def _run(self) -> None:

@@ -390,6 +390,32 @@ def test_thread_follows_within_two_seconds_and_ends(store: FakeStore) -> None:
     assert len(events) == 1
 
 
+def test_store_that_does_not_answer_keeps_no_service_from_its_end(
+    store: FakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network's file system may let a look at the pointers wait for ever; the end does not."""
+    monkeypatch.setattr("service.registry.STOP_SECONDS", 0.01)
+    registry, _ = filled(store, period=0.0)
+    asked, answers = threading.Event(), threading.Event()
+
+    def wait(_: str) -> str:
+        asked.set()
+        assert answers.wait(10.0)
+        return "v1"
+
+    monkeypatch.setattr(store, "current", wait)
+    store.add("bikes", "v2")
+    registry.start()
+    (thread,) = (thread for thread in threading.enumerate() if thread.name == "registry")
+    assert asked.wait(10.0)
+    registry.stop()
+    assert thread.is_alive()
+    assert thread.daemon
+    answers.set()
+    thread.join(10.0)
+    assert not thread.is_alive()
+
+
 def test_failing_listener_does_not_end_the_thread(store: FakeStore) -> None:
     """Whatever goes wrong in a look, the next look is made."""
     registry, events = filled(store, period=0.02)
