@@ -9,7 +9,6 @@ import itertools
 import logging
 import re
 import secrets
-from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Iterable
 from time import perf_counter
 
@@ -141,7 +140,10 @@ class ExchangeLayer:
             await self._app(scope, receive, answer)
         except errors.CallerGoneError:
             pass  # which is seen by its having no status
-        except (Exception, CancelledError) as error:
+        except (GeneratorExit, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            # of which being cancelled, and a panic of an extension, are no Exception
             if exchange.status:
                 raise  # the answer has begun: all that can be done is to close the connection
             await self._refuse(exchange, scope, error, answer)

@@ -91,11 +91,18 @@ async def test_type_of_a_problem_leads_to_its_explanation() -> None:
             assert (told["status"], told["remedy"]) == (kind.status, kind.remedy)
 
 
-async def test_fault_of_the_service_leaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+class PanicError(BaseException):
+    """As an extension written in Rust raises when it finds a fault of its own."""
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, PanicError])
+async def test_fault_of_the_service_leaks_nothing(
+    kind: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A model that fails is a 500 that says nothing of the cause, which goes to the log."""
 
     def fail(*_: Any) -> None:
-        raise RuntimeError("secret")
+        raise kind("secret")
 
     monkeypatch.setattr("service.served.Served.outside_of_one", fail)
     monkeypatch.setattr("service.served.Served.outside", fail)
@@ -108,7 +115,7 @@ async def test_fault_of_the_service_leaks_nothing(monkeypatch: pytest.MonkeyPatc
             assert answer.status_code == 500
             assert answer.json()["type"] == "/problems/internal"
             assert "secret" not in answer.text
-            assert "RuntimeError" not in answer.text
+            assert kind.__name__ not in answer.text
 
 
 async def test_path_that_was_asked_for_is_quoted_safely() -> None:
