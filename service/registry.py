@@ -251,9 +251,10 @@ class Registry:
         except StoreError:
             raise
         except UnreadableError as error:
-            self._stamps.pop(name, None)  # the next look tries again
-            if name in self._served:
+            if name in self._served:  # the next look tries again
                 raise UnreadableError(f"{version}: {error}") from None
+            if name not in {of for of, _ in self._refusals}:  # it is the one that the pointer names
+                self._stamps.pop(name, None)
             self._refuse(name, version, error)
             return False
         except Exception as error:  # noqa: BLE001 - whatever a bad version does, the old one answers on

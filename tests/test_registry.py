@@ -239,6 +239,18 @@ def test_version_that_cannot_be_read_at_the_start_is_taken_later(store: FakeStor
     assert registry.refusals == ()
 
 
+def test_version_that_no_pointer_names_and_cannot_be_read_lets_no_other_be_tried_again(
+    store: FakeStore,
+) -> None:
+    """The version of the pointer is broken, and that is told once."""
+    store.add("bikes", "v2", "i/o")
+    store.add("bikes", "v3", "broken")
+    registry, events = filled(store)
+    registry.poll()
+    assert store.loads == ["v3", "v2", "v1"]
+    assert events == []
+
+
 def test_every_outage_of_a_store_is_told(store: FakeStore) -> None:
     """A store that fails again after it was back is told again, for the same reason, too."""
     registry, events = filled(store)
