@@ -210,7 +210,7 @@ class _Request:
         running = self._running
         rest: Application
         try:
-            failed = isinstance(given, Exception)
+            failed = isinstance(given, BaseException)
             waits_for = running.throw(given) if failed else running.send(given)
         except StopIteration:
             self._whole.release()
@@ -233,7 +233,7 @@ def _done(work: Callable[[list[Any]], list[Any]], asked: list[Any]) -> list[Any]
     """The results of `work`; if it fails, of a call for each alone, whose error is then its result."""
     try:
         return work(asked)
-    except Exception as error:  # noqa: BLE001 - raised in the request that asked
+    except BaseException as error:  # noqa: BLE001 - raised in the request that asked
         return (
             [error] if len(asked) == 1 else [part for one in asked for part in _done(work, [one])]
         )

@@ -738,16 +738,20 @@ async def test_of_a_burst_no_more_are_taken_on_than_there_are_places() -> None:
 
 
 class Counted:
-    """An application of rows that share their work; it says how many were worked on together."""
+    """An application of rows that share their work; it says how many were worked on together.
 
-    def __init__(self) -> None:
+    fault : what the work raises if one of the rows is "faulty".
+    """
+
+    def __init__(self, fault: type[BaseException] = ValueError) -> None:
+        self._fault = fault
         self.together: list[list[bytes]] = []
 
     def work(self, asked: list[bytes]) -> list[bytes]:
         """Each text reversed; it fails if one is "faulty"."""
         self.together.append(asked)
         if b"faulty" in asked:
-            raise ValueError
+            raise self._fault
         return [text[::-1] for text in asked]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -781,16 +785,17 @@ async def test_work_of_one_turn_is_done_for_all_at_once() -> None:
         assert wanted in answer
 
 
-async def test_failing_work_fails_no_other_request_of_the_turn() -> None:
+class PanicError(BaseException):
+    """As an extension written in Rust raises when it finds a fault of its own."""
+
+
+@pytest.mark.parametrize("fault", [ValueError, PanicError])
+async def test_failing_work_fails_no_other_request_of_the_turn(fault: type[BaseException]) -> None:
     """If shared work fails, it is repeated for each request alone, and only the faulty one gets a 500."""
-    app = Counted()
+    app = Counted(fault)
     answers = await ask_together(Server(app), [b"one", b"faulty", b"three"])
     assert app.together == [[b"one", b"faulty", b"three"], [b"one"], [b"faulty"], [b"three"]]
     assert [answer[9:12] for answer in answers] == [b"200", b"500", b"200"]
-
-
-class PanicError(BaseException):
-    """As an extension written in Rust raises when it finds a fault of its own."""
 
 
 async def test_panic_fails_no_other_request_of_the_turn() -> None:
