@@ -216,6 +216,7 @@ class Reader:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(self.folder),
             "MAKEFLAGS": "--no-print-directory",
+            "ARGS": "",  # those of `make test ARGS=...` are not the reader's
             "SERVICE_PORT": str(self._port),
             "COMPOSE_PROJECT_NAME": f"backprop-docs-{self._port}",
             "COMPOSE_PROGRESS": "plain",

@@ -19,8 +19,9 @@ OF_TRAIN = [command for command in COMMANDS if command.startswith(".venv/bin/tra
 
 @pytest.mark.slow
 @pytest.mark.curl
-def test_answers_are_those_that_come(tmp_path: Path) -> None:
-    """After `make serve` every request of the README is answered as it shows."""
+def test_answers_are_those_that_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After `make serve` every request of the README is answered as it shows, with any ARGS of make."""
+    monkeypatch.setenv("ARGS", "-k readme")
     assert COMMANDS[0] == "make serve"
     with Reader(tmp_path) as reader:
         reader.read(Fence("sh", COMMANDS[0], README, 1))
