@@ -845,7 +845,8 @@ def test_model_of_a_batch_is_the_same_after_going_back(batch: Visit, url: str) -
     page.goto(url)
     page.go_back()
     expect(page.get_by_label("Admission")).to_be_checked()
-    expect(page.locator("#columns p:visible")).to_contain_text("gre")
+    words = "Columns: gre (200 to 800), gpa (0 to 4) and rank (1 to 4)."
+    expect(page.locator("#columns p:visible")).to_have_text(words)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
