@@ -161,21 +161,22 @@ def csv_answer(name: str) -> dict[str, Any]:
 def request_body(name: str, most: int) -> dict[str, Any]:
     """The request body for the OpenAPI document.
 
-    It says what a row that is answered looks like, so that generated clients are typed: an invalid row
-    is answered with its error in place. The titles become the names of their classes.
+    A row may be anything, because an invalid one is answered with its error in place; so the schema of
+    a row is "such an object, or anything". The titles become the names of classes in generated clients.
     """
     request = REQUESTS[name]
     stem = request.__name__.removesuffix("Request")
     fields = request.model_json_schema()
     example = {field.name: field.example for field in TASKS[name].fields}
+    row = {"anyOf": [{"$ref": f"#/components/schemas/{request.__name__}"}, {}]}
     rows = {
         "type": "array",
         "description": "Rows; one that is invalid has its error in place of its answer",
-        "items": {"$ref": f"#/components/schemas/{request.__name__}"},
+        "items": row,
         "maxItems": most,
     }
     columns = {
-        field: {"type": "array", "items": schema, "maxItems": most}
+        field: {"type": "array", "items": {"anyOf": [schema, {}]}, "maxItems": most}
         for field, schema in fields["properties"].items()
     }
     inputs = {
