@@ -4,8 +4,9 @@ Graceful shutdown. On SIGTERM the worker *drains*: for `drain_seconds` readiness
 proxy looks elsewhere, and every answer asks its connection to close, while requests are still accepted.
 Then nobody can begin to connect any more. A tick later, when handshakes that were under way have ended, the
 connections that wait are taken, since closing the port would reset them, and it is closed.
-Connections that are open by then have a moment to send a request, requests in flight finish (within
-`shutdown_seconds`), and the exit status is 0. SIGINT (Ctrl-C), or a second SIGTERM, skips the draining.
+Connections that are open by then have a moment to send a request, and those that have asked nothing yet a
+longer one; requests in flight finish (within `shutdown_seconds`), and the exit status is 0. SIGINT (Ctrl-C)
+or a second SIGTERM skips the draining.
 
 A worker of a group shares its port with siblings, so it only stops accepting, and they take the connections
 that wait. The supervisor sends it SIGUSR1, to leave without draining when it has been replaced, or SIGUSR2
@@ -50,8 +51,10 @@ if TYPE_CHECKING:
 _SWITCH_SECONDS = 0.0005
 """How long the thread that loads a version may delay the one that answers; Python's default is 5 ms."""
 
-_LINGER_SECONDS = 0.5
-"""How long a connection may still send a request after the port was closed."""
+_LINGER_TICKS = 5
+"""For how long a connection may still send a request after the port was closed, half a second."""
+_PATIENCE_TICKS = 20
+"""For how long at most those who have connected, but asked nothing yet, are waited for, two seconds."""
 
 _TICKS_A_SECOND = 10  # of uvicorn's main loop
 
@@ -152,7 +155,8 @@ class Server(uvicorn.Server):
         self._on_beat = on_beat
         self._counts = counts
         self._close_at: float | None = None
-        self._leave_at: float | None = None
+        # Ticks since the port was closed. However long the machine pauses, that is one.
+        self._lingered: int | None = None
         self._is_told = False  # by SIGTERM; the supervisor's signal is not the first of two
         self._group_ends = False
         self._holds_off = False
@@ -212,20 +216,33 @@ class Server(uvicorn.Server):
                 warn_of_want()
             if not self._on_beat():
                 self.end_with_group()
+        return self._has_left(now) or ends
+
+    def _has_left(self, now: float) -> bool:
+        """Go on to leave, if that has begun; whether it is done."""
         if self._close_at is None:
-            return ends
+            return False
         close = (b"connection", b"close")
         if close not in self.server_state.default_headers:
             self.server_state.default_headers = [*self.server_state.default_headers, close]
-        if self._leave_at is None and now >= self._close_at:
+        if self._lingered is not None:
+            self._lingered += 1
+            return self._is_over(self._lingered)
+        if now >= self._close_at:
             if self._is_last and not self._holds_off:  # the port is closed at the next tick
                 self._holds_off = True
                 for listener in self._listeners:
                     hold_off(listener)
             else:
                 self._close_port()
-                self._leave_at = now + _LINGER_SECONDS
-        return ends or (self._leave_at is not None and now >= self._leave_at)
+                self._lingered = 0
+        return False
+
+    def _is_over(self, lingered: int) -> bool:
+        """Whether connections have had their moment, since the port was closed `lingered` ticks ago."""
+        connections: set[Any] = self.server_state.connections
+        comes = any(waiting_for(connection) == "headers" for connection in connections)
+        return lingered >= (_PATIENCE_TICKS if comes else _LINGER_TICKS)
 
     @override
     async def shutdown(self, sockets: list[socket] | None = None) -> None:

@@ -230,6 +230,29 @@ async def _finish_late(process: subprocess.Popen[bytes], url: str) -> None:
     await wait_for(partial(_has_ended, process))
 
 
+@pytest.mark.parametrize("sent", [b"", row()[:20]], ids=["nothing", "half a line"])
+def test_new_connection_has_time_for_its_request(tmp_path: Path, sent: bytes) -> None:
+    """A client that was slow, as machines are at times, is not sent away for it when the service ends."""
+    settings: dict[str, Any] = {"workers": 1, "drain_seconds": 0}
+    with launched(tmp_path / "log", store=fill(tmp_path / "store"), **settings) as (process, url):
+        asyncio.run(_ask_late(process, url, sent))
+    assert process.returncode == 0
+
+
+async def _ask_late(process: subprocess.Popen[bytes], url: str, sent: bytes) -> None:
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(sent)
+    process.send_signal(signal.SIGTERM)
+    await wait_for(partial(_is_closed, url))
+    await asyncio.sleep(1)  # those who have been answered once are not waited for so long
+    writer.write(row()[len(sent) :])
+    answer = await reader.read()  # until the service closes the connection
+    writer.close()
+    assert answer[9:12] == b"200"
+    await wait_for(partial(_has_ended, process))
+
+
 impatient = pytest.mark.parametrize(
     ("told", "seconds"),
     [
