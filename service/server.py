@@ -291,7 +291,8 @@ def _config(app: Service, settings: Settings) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=75,  # longer than the usual proxies keep idle connections
-        timeout_graceful_shutdown=round(settings.shutdown_seconds),
+        # in whole seconds, as uvicorn types it, half a second would be none
+        timeout_graceful_shutdown=settings.shutdown_seconds,  # type: ignore[arg-type]
     )
 
 

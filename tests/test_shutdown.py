@@ -19,6 +19,10 @@ from typing import Any
 
 import pytest
 
+from service.app import create_app
+from service.registry import Registry
+from service.server import Server
+from service.settings import Settings
 from tests.engine import free_port
 from tests.process import ROOT, environment, fill, launched, lines, workers_of
 from tests.traffic import (
@@ -260,6 +264,13 @@ impatient = pytest.mark.parametrize(
         pytest.param([signal.SIGINT] * 2, 3600, id="Ctrl-C twice"),
     ],
 )
+
+
+def test_fraction_of_a_second_is_time_too() -> None:
+    """`shutdown_seconds` is no whole number, though uvicorn's type for it is: half a second is not none."""
+    settings = Settings(shutdown_seconds=0.4)
+    server = Server(create_app(Registry(), settings), settings)
+    assert server.config.timeout_graceful_shutdown == settings.shutdown_seconds
 
 
 @impatient
