@@ -982,6 +982,27 @@ def test_page_recovers_by_itself(bikes: Visit, status: int) -> None:
     expect(page.locator("#notice")).to_have_text("")
 
 
+@pytest.mark.parametrize("path", PAGES)
+def test_page_whose_scripts_are_lost_says_so(browser: Browser, url: str, path: str) -> None:
+    """A change of the network loses what is on its way: the page does not wait for it in silence."""
+    with visiting(browser, url + path) as visit:
+        page, notice = visit.page, visit.page.locator("#notice")
+        expect(notice).to_have_text("")
+        page.route("**/lib/words.js", lambda route: route.abort())
+        page.reload()
+        devtools = visit.context.new_cdp_session(page)
+        devtools.send("Animation.enable")
+        devtools.send(
+            "Animation.setPlaybackRate", {"playbackRate": 100}
+        )  # or it takes its eight seconds
+        expect(notice.get_by_text("scripts of this page have not arrived")).to_be_visible()
+        assert visit.barriers() == []
+        page.unroute("**/lib/words.js")
+        notice.get_by_role("link", name="Load it again").click()
+        _draw(page, path)
+        expect(notice).to_have_text("")
+
+
 def test_key_is_asked_for_in_place_and_kept(browser: Browser, store: Path) -> None:
     """With keys on, the page asks for one, uses it, and has it still after a reload; requests show it."""
     key = "a-key-of-this-test"

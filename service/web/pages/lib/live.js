@@ -7,6 +7,8 @@ import { sentence } from "./words.js";
 const PAUSE = 40; // ms from a change to its request
 const STALE = 250; // ms after which a running request is aborted for a newer one
 
+byId("notice").replaceChildren(); // it says that this page's scripts have not arrived: no script runs before all have
+
 /**
  * Returns a function to call after each change. It soon runs `update(signal)`, one run at a time: a
  * change during a run starts another one afterwards, or at once if the run takes long. A failure is
