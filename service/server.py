@@ -53,8 +53,9 @@ _SWITCH_SECONDS = 0.0005
 
 _LINGER_TICKS = 5
 """For how long a connection may still send a request after the port was closed, half a second."""
-_PATIENCE_TICKS = 20
-"""For how long at most those who have connected, but asked nothing yet, are waited for, two seconds."""
+_PATIENCE_TICKS = 30
+"""The same, three seconds, for those who have connected, but asked nothing yet, and for all connections of
+a worker that is replaced, which has not drained: none of them may have been told that it leaves."""
 
 _TICKS_A_SECOND = 10  # of uvicorn's main loop
 
@@ -158,6 +159,7 @@ class Server(uvicorn.Server):
         # Ticks since the port was closed. However long the machine pauses, that is one.
         self._lingered: int | None = None
         self._is_told = False  # by SIGTERM; the supervisor's signal is not the first of two
+        self._is_replaced = False
         self._group_ends = False
         self._holds_off = False
         self._taken: list[asyncio.Task[Any]] = []  # the event loop keeps no tasks in memory
@@ -191,6 +193,7 @@ class Server(uvicorn.Server):
 
     def retire(self, *_: object) -> None:
         """Stop accepting without draining; siblings take the connections from now on."""
+        self._is_replaced = True
         self._begin_to_leave(0.0)
 
     def end_with_group(self, *_: object) -> None:
@@ -241,8 +244,8 @@ class Server(uvicorn.Server):
     def _is_over(self, lingered: int) -> bool:
         """Whether connections have had their moment, since the port was closed `lingered` ticks ago."""
         connections: set[Any] = self.server_state.connections
-        comes = any(waiting_for(connection) == "headers" for connection in connections)
-        return lingered >= (_PATIENCE_TICKS if comes else _LINGER_TICKS)
+        awaited = [c for c in connections if self._is_replaced or waiting_for(c) == "headers"]
+        return lingered >= (_PATIENCE_TICKS if awaited else _LINGER_TICKS)
 
     @override
     async def shutdown(self, sockets: list[socket] | None = None) -> None:

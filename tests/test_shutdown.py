@@ -249,7 +249,7 @@ async def _ask_late(process: subprocess.Popen[bytes], url: str, sent: bytes) -> 
     writer.write(sent)
     process.send_signal(signal.SIGTERM)
     await wait_for(partial(_is_closed, url))
-    await asyncio.sleep(1)  # those who have been answered once are not waited for so long
+    await asyncio.sleep(0.7)  # those who have been answered once are not waited for so long
     writer.write(row()[len(sent) :])
     answer = await reader.read()  # until the service closes the connection
     writer.close()
