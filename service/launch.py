@@ -35,7 +35,8 @@ def run(settings: Settings) -> int:
         return answer(settings, listener, up)
     logs.configure_by(settings)
     environment = {**os.environ, **settings.to_environment()}
-    patience = settings.drain_seconds + settings.shutdown_seconds + 5.0
+    # 8: three for connections that have asked nothing yet, two for the registry, and some to spare
+    patience = settings.drain_seconds + settings.shutdown_seconds + 8.0
     with listener:
         return run_group(listener, environment, settings.workers, patience, up)
 

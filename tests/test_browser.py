@@ -992,9 +992,8 @@ def test_page_whose_scripts_are_lost_says_so(browser: Browser, url: str, path: s
         page.reload()
         devtools = visit.context.new_cdp_session(page)
         devtools.send("Animation.enable")
-        devtools.send(
-            "Animation.setPlaybackRate", {"playbackRate": 100}
-        )  # or it takes its eight seconds
+        # or it takes its eight seconds
+        devtools.send("Animation.setPlaybackRate", {"playbackRate": 100})
         expect(notice.get_by_text("scripts of this page have not arrived")).to_be_visible()
         assert visit.barriers() == []
         page.unroute("**/lib/words.js")
