@@ -55,10 +55,15 @@ def command(*words: str) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as store:
             clock, used = time.perf_counter(), _of_children()
             call = [sys.executable, "-m", "training", *words, "--store", store]
-            subprocess.run(call, check=True, capture_output=True)
+            subprocess.run(call, check=True, capture_output=True, env=_environment())
             wall.append(time.perf_counter() - clock)
             cpu.append(_of_children() - used)
     return {"command": " ".join(["train", *words]), "wall": wall, "cpu": cpu}
+
+
+def _environment() -> dict[str, str]:
+    """Of a command: bytecode kept, as a person has it; to compile pandas each time takes seconds."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _of_children() -> float:
