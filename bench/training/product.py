@@ -55,15 +55,10 @@ def command(*words: str) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as store:
             clock, used = time.perf_counter(), _of_children()
             call = [sys.executable, "-m", "training", *words, "--store", store]
-            subprocess.run(call, check=True, capture_output=True, env=_environment())
+            subprocess.run(call, check=True, capture_output=True)
             wall.append(time.perf_counter() - clock)
             cpu.append(_of_children() - used)
     return {"command": " ".join(["train", *words]), "wall": wall, "cpu": cpu}
-
-
-def _environment() -> dict[str, str]:
-    """Of a command: bytecode kept, as a person has it; to compile pandas each time takes seconds."""
-    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _of_children() -> float:
@@ -75,6 +70,8 @@ def main() -> None:
     """Measure, and write the results."""
     if "OPENBLAS_CORETYPE" in os.environ:
         sys.exit("OPENBLAS_CORETYPE chooses the kernels of the products: unset it")
+    # or each command compiles pandas anew, for a second or more; a person's keeps what is compiled
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     commands = [command("bikes"), command("admission")]
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     load = round(os.getloadavg()[0], 1)
